@@ -1,0 +1,2 @@
+//! bridge.
+fn main() {}

@@ -1,0 +1,49 @@
+//! The subcommands, one file each.
+
+mod dev;
+mod getkey;
+mod grain;
+mod init;
+mod keygen;
+mod listkeys;
+mod pack;
+mod run;
+mod unpack;
+mod verify;
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::global::Global;
+use crate::ui::Ui;
+
+/// What the user asked for.
+#[derive(Subcommand)]
+pub enum Command {
+    Init(init::Args),
+    Keygen(keygen::Args),
+    Listkeys(listkeys::Args),
+    Getkey(getkey::Args),
+    Dev(dev::Args),
+    Pack(pack::Args),
+    Verify(verify::Args),
+    Unpack(unpack::Args),
+    Run(run::Args),
+    Grain(grain::Args),
+}
+
+/// Runs one subcommand.
+pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
+    match command {
+        Command::Init(args) => init::run(args, global, ui),
+        Command::Keygen(args) => keygen::run(args, global, ui),
+        Command::Listkeys(args) => listkeys::run(args, global, ui),
+        Command::Getkey(args) => getkey::run(args, global, ui),
+        Command::Dev(args) => dev::run(args, global, ui),
+        Command::Pack(args) => pack::run(args, global, ui),
+        Command::Verify(args) => verify::run(args, global, ui),
+        Command::Unpack(args) => unpack::run(args, global, ui),
+        Command::Run(args) => run::run(args, global, ui),
+        Command::Grain(args) => grain::run(args, global, ui),
+    }
+}

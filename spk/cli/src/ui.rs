@@ -1,0 +1,96 @@
+//! What is printed and how: stdout is data, stderr is talk. No print here can panic, and text
+//! from packages loses its control characters before it reaches a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+/// The terminal as the subcommands see it.
+#[derive(Debug)]
+pub struct Ui {
+    quiet: bool,
+    verbose: bool,
+    colour: bool,
+}
+
+impl Ui {
+    /// Colour only on a terminal and without `NO_COLOR` (<https://no-color.org>).
+    pub fn new(quiet: bool, verbose: bool) -> Self {
+        let colour = io::stderr().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Ui { quiet, verbose, colour }
+    }
+
+    /// Data for the caller, exactly as given. A closed pipe ends the program quietly with
+    /// status 0, so that `spk ls … | head` succeeds.
+    pub fn data(&self, bytes: impl AsRef<[u8]>) {
+        let mut out = io::stdout().lock();
+        if out.write_all(bytes.as_ref()).and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// One line of data.
+    pub fn line(&self, line: impl AsRef<str>) {
+        self.data(format!("{}\n", line.as_ref()));
+    }
+
+    /// Something to know while it happens; silent with `--quiet`.
+    pub fn note(&self, message: impl AsRef<str>) {
+        if !self.quiet {
+            say(&printable(message.as_ref()));
+        }
+    }
+
+    /// Something only `--verbose` shows.
+    pub fn verbose(&self, message: impl AsRef<str>) {
+        if self.verbose {
+            say(&printable(message.as_ref()));
+        }
+    }
+
+    /// Something that may be wrong; shown even with `--quiet`.
+    pub fn warn(&self, message: impl AsRef<str>) {
+        say(&format!("{} {}", self.paint("33", "warning:"), printable(message.as_ref())));
+    }
+
+    /// What failed.
+    pub fn error(&self, message: &str) {
+        say(&format!("{} {}", self.paint("31", "error:"), printable(message)));
+    }
+
+    /// A line below an error: its cause, or a hint.
+    pub fn detail(&self, label: &str, message: &str) {
+        say(&format!("  {} {}", self.paint("36", &format!("{label}:")), printable(message)));
+    }
+
+    /// Whether talk should be suppressed.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+fn say(message: &str) {
+    // Nothing sensible can be done when stderr is gone; above all, not panic.
+    let _ = writeln!(io::stderr().lock(), "{message}");
+}
+
+/// `text` without control characters, except line breaks and tabs: escape sequences in a title
+/// or a file name must not reach the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\x1b[31mb\u{9b}c\r\nd\te"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}\nd\te");
+    }
+}

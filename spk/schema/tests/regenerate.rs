@@ -1,0 +1,77 @@
+//! The committed bindings are what the schemas say.
+//!
+//! `SPK_REGENERATE=1 cargo test -p spk-schema` writes them anew after a schema change.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+/// Schema files whose bindings are committed, below `capnp/`.
+const FILES: &[&str] = &[
+    "sandstorm/activity.capnp",
+    "sandstorm/api-session.capnp",
+    "sandstorm/app-index/submit.capnp",
+    "sandstorm/appid-replacements.capnp",
+    "sandstorm/bridge-proxy.capnp",
+    "sandstorm/email.capnp",
+    "sandstorm/grain.capnp",
+    "sandstorm/hack-session.capnp",
+    "sandstorm/identity.capnp",
+    "sandstorm/ip.capnp",
+    "sandstorm/package.capnp",
+    "sandstorm/powerbox.capnp",
+    "sandstorm/sandstorm-http-bridge-internal.capnp",
+    "sandstorm/sandstorm-http-bridge.capnp",
+    "sandstorm/util.capnp",
+    "sandstorm/web-session.capnp",
+    "capnp/rust.capnp",
+];
+
+#[test]
+fn bindings_are_up_to_date() {
+    if std::process::Command::new("capnp").arg("--version").output().is_err() {
+        eprintln!(
+            "SKIPPED: the capnp compiler is not installed, so the bindings were not compared"
+        );
+        println!("SKIPPED bindings_are_up_to_date");
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = tempfile::tempdir().unwrap();
+    let mut command = capnpc::CompilerCommand::new();
+    command
+        .src_prefix(root.join("capnp"))
+        .import_path(root.join("capnp"))
+        .no_standard_import()
+        .output_path(out.path());
+    for file in FILES {
+        command.file(root.join("capnp").join(file));
+    }
+    command.run().unwrap();
+
+    let mut differing = Vec::new();
+    for file in FILES {
+        let name = file.replace(".capnp", "_capnp.rs").replace('-', "_");
+        let fresh = fs::read_to_string(find(out.path(), &name)).unwrap();
+        // The version of the compiler that wrote them is not what is compared.
+        let fresh: String = fresh
+            .lines()
+            .filter(|line| !line.starts_with("// capnp binary version"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let committed = root.join("src/generated").join(Path::new(&name).file_name().unwrap());
+        if std::env::var_os("SPK_REGENERATE").is_some() {
+            fs::write(&committed, &fresh).unwrap();
+        } else if fs::read_to_string(&committed).unwrap_or_default() != fresh {
+            differing.push(name);
+        }
+    }
+    assert!(differing.is_empty(), "out of date, run with SPK_REGENERATE=1: {differing:?}");
+}
+
+fn find(out: &Path, name: &str) -> std::path::PathBuf {
+    [out.join(name), out.join(name.replace("http_bridge", "http-bridge"))]
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("the generator wrote no {name} below {}", out.display()))
+}
