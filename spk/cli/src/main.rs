@@ -4,9 +4,11 @@
 //! everywhere), [`ui`] (what is printed and how) and [`error`] (what a failure looks like).
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod commands;
 mod error;
 mod global;
+mod templates;
 mod ui;
 
 use clap::Parser;

@@ -6,7 +6,6 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::templates::{self, Template};
@@ -77,8 +76,9 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
             .hint("spk init -p PORT -- COMMAND, or spk init --template python"));
     }
     if args.port.is_none() && !args.raw {
-        return Err(CliError::usage("either --port or --raw is needed")
-            .hint("-p PORT for an app that is an HTTP server, -r for one that speaks Cap'n Proto"));
+        return Err(CliError::usage("either --port or --raw is needed").hint(
+            "-p PORT for an app that is an HTTP server, -r for one that speaks Cap'n Proto",
+        ));
     }
     let output = args.output.clone().unwrap_or_else(|| DEFINITION.into());
     if args.output.is_none() && output.symlink_metadata().is_ok() {
@@ -176,7 +176,9 @@ fn search_path(sources: &[OsString]) -> String {
     }
     let entries: Vec<String> = sources
         .iter()
-        .map(|source| format!("      ( sourcePath = \"{}\" )", templates::escape(source.as_bytes())))
+        .map(|source| {
+            format!("      ( sourcePath = \"{}\" )", templates::escape(source.as_bytes()))
+        })
         .collect();
     entries.join(",\n")
 }
@@ -204,4 +206,3 @@ fn exists(path: &Path) -> CliError {
     CliError::usage(format!("{} already exists", path.display()))
         .hint("remove it first, or work in another directory")
 }
-

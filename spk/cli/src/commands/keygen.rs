@@ -12,3 +12,12 @@ pub struct Args {}
 pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
     Err(CliError::new("spk keygen: not built yet"))
 }
+
+/// Makes a key.
+pub fn make_key(
+    _keyring: Option<&std::path::PathBuf>,
+    _global: &Global,
+    _ui: &Ui,
+) -> Result<String> {
+    Err(CliError::new("spk keygen: not built yet"))
+}
