@@ -6,6 +6,8 @@
 
 mod bridge;
 mod commands;
+#[allow(dead_code)]
+mod definition;
 mod error;
 mod global;
 mod templates;
