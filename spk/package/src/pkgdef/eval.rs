@@ -97,7 +97,7 @@ impl Program {
             (Value::Void, Type::Void)
             | (Value::Bool(_), Type::Bool)
             | (Value::Integer(_) | Value::Float(_), Type::Float32 | Type::Float64)
-            | (Value::Object(..), Type::AnyPointer) => true,
+            | (Value::Object(Type::Struct(_) | Type::List(_), _), Type::AnyPointer) => true,
             (Value::Integer(value), Type::Integer { size, signed }) => {
                 let bits = 1u32 << size;
                 let (least, most) = match signed {

@@ -189,7 +189,7 @@ impl Parser {
                 }
                 self.expect(b';')
             }
-            Kind::Operator(operator) if operator == "$" => {
+            Kind::Operator(operator) if operator == "$" && level == Level::File => {
                 body.annotations.extend(self.annotations()?);
                 self.expect(b';')
             }
@@ -440,11 +440,6 @@ impl Parser {
         self.expect(b'{')?;
         let mut enumerants = Vec::new();
         while !self.eat(b'}') {
-            if matches!(self.peek(), Kind::Operator(o) if o == "$") {
-                annotations.extend(self.annotations()?);
-                self.expect(b';')?;
-                continue;
-            }
             let name = self.name("an enumerant's name or `}`")?;
             let Some((ordinal, _)) = self.ordinal()? else {
                 return Err(self.unexpected("`@` and the enumerant's number"));
