@@ -7,6 +7,7 @@
 mod commands;
 mod error;
 mod global;
+mod progress;
 mod ui;
 
 use clap::Parser;

@@ -8,7 +8,7 @@ pub mod author;
 pub mod info;
 pub mod keyring;
 pub mod limits;
-//pub mod pack;
+pub mod pack;
 pub mod package_id;
 pub mod progress;
 pub mod replacements;
@@ -17,6 +17,7 @@ pub mod unpack;
 pub mod verify;
 pub mod xz;
 
+mod output;
 mod render;
 mod spk;
 mod wire;

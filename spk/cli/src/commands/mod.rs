@@ -7,6 +7,7 @@ mod init;
 mod keygen;
 mod listkeys;
 mod pack;
+mod package_input;
 mod run;
 mod unpack;
 mod verify;
