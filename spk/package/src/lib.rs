@@ -8,6 +8,7 @@ pub mod author;
 pub mod info;
 pub mod keyring;
 pub mod limits;
+pub mod manifest;
 pub mod pack;
 pub mod package_id;
 pub mod progress;

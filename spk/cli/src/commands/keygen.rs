@@ -21,7 +21,13 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
-    let (path, _) = global.keyring_path(args.keyring.as_ref())?;
+    ui.line(make_key(args.keyring.as_ref(), global, ui)?);
+    Ok(())
+}
+
+/// Makes a key, adds it to the keyring, and gives its app ID.
+pub fn make_key(keyring: Option<&PathBuf>, global: &Global, ui: &Ui) -> Result<String> {
+    let (path, _) = global.keyring_path(keyring)?;
     let key = Key::generate()?;
     ui.note(format!(
         "adding a new key to {}\nkeep a copy of that file: without it nobody can release new \
@@ -29,6 +35,5 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         path.display()
     ));
     keyring::append(&path, &key)?;
-    ui.line(key.app_id().to_string());
-    Ok(())
+    Ok(key.app_id().to_string())
 }
