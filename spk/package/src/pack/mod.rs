@@ -6,6 +6,7 @@
 
 mod compress;
 pub mod plan;
+pub mod selected;
 mod source;
 
 use std::io;
