@@ -12,6 +12,7 @@ pub mod limits;
 pub mod manifest;
 pub mod pack;
 pub mod package_id;
+pub mod pkgdef;
 pub mod progress;
 pub mod replacements;
 pub mod selection;
