@@ -8,6 +8,7 @@ mod init;
 mod keygen;
 mod listkeys;
 mod pack;
+mod pack_level;
 mod package_input;
 mod run;
 mod unpack;
