@@ -100,6 +100,10 @@ fn original_tree(name: &str) -> Vec<String> {
 fn case(name: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     copy(&data(&format!("tests/data/pkgdefs/{name}")), dir.path());
+    // Git keeps no empty directories.
+    if name == "merged" {
+        fs::create_dir(dir.path().join("root/df")).unwrap();
+    }
     dir
 }
 
