@@ -100,9 +100,14 @@ fn original_tree(name: &str) -> Vec<String> {
 fn case(name: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     copy(&data(&format!("tests/data/pkgdefs/{name}")), dir.path());
-    // Git keeps no empty directories.
-    if name == "merged" {
-        fs::create_dir(dir.path().join("root/df")).unwrap();
+    // The copies have neither empty directories nor links.
+    match name {
+        "merged" => fs::create_dir(dir.path().join("root/df")).unwrap(),
+        "rootsymlink" => {
+            fs::remove_file(dir.path().join("link")).unwrap();
+            std::os::unix::fs::symlink("root", dir.path().join("link")).unwrap();
+        }
+        _ => {}
     }
     dir
 }
