@@ -149,7 +149,8 @@ mod tests {
 
     #[test]
     fn reads_tolerantly() {
-        let cases: &[(&[u8], u16, &[(&str, &str)])] = &[
+        type Case = (&'static [u8], u16, &'static [(&'static str, &'static str)]);
+        let cases: &[Case] = &[
             (b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", 200, &[("a", "b")]),
             (b"HTTP/1.0 404\nA:b\n\n", 404, &[("a", "b")]),
             (b"\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", 204, &[]),
