@@ -165,6 +165,10 @@ impl Lexer<'_> {
         let integer = if let Some(digits) = run.strip_prefix("0x") {
             u64::from_str_radix(digits, 16)
         } else if run.len() > 1 && run.starts_with('0') && run.bytes().all(|b| b.is_ascii_digit()) {
+            if run.bytes().any(|digit| digit > b'7') {
+                return Err(Problem::new(span, "this is not an octal number")
+                    .hint("a leading 0 makes a number octal: leave it out"));
+            }
             u64::from_str_radix(&run[1..], 8)
         } else {
             run.parse()

@@ -12,6 +12,8 @@
 mod ast;
 mod capnp_tool;
 mod check;
+mod compose;
+mod declarations;
 mod definition;
 mod error;
 mod eval;
@@ -27,6 +29,8 @@ mod suggest;
 mod types;
 mod value;
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;
 
