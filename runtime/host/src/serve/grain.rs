@@ -16,7 +16,8 @@ use super::caps::api::Api;
 use super::error::Error;
 use super::launch::{Ended, Launch, Process};
 use super::log::Log;
-use super::{Notes, Settings};
+use super::user::User;
+use super::{IdentityHook, Notes, Settings};
 
 /// Largest message taken from an app, in 8-byte words (128 MiB): what is not streamed comes in
 /// one message, and an app must not make the host hold more than this at a time.
@@ -85,7 +86,8 @@ enum State {
 
 /// A grain being served.
 pub(crate) struct Grain {
-    pub id: String,
+    id: String,
+    identities: RefCell<Option<IdentityHook>>,
     pub log: Log,
     pub notes: Notes,
     pub activity: Rc<Activity>,
@@ -98,13 +100,14 @@ pub(crate) struct Grain {
 
 impl Grain {
     pub fn new(
-        settings: &Settings,
+        settings: &mut Settings,
         launcher: Box<dyn Launch>,
         log: Log,
         notes: Notes,
     ) -> Rc<Grain> {
         Rc::new(Grain {
             id: settings.grain_id.clone(),
+            identities: RefCell::new(settings.identities.take()),
             log,
             notes,
             activity: Rc::new(Activity::new()),
@@ -116,9 +119,14 @@ impl Grain {
         })
     }
 
-    /// How often the app was started.
-    pub fn starts(&self) -> u64 {
-        self.starts.get()
+    /// The 32 bytes by which the app knows a user; `None` for a visitor without account.
+    pub fn identity_id(&self, user: &User) -> Option<[u8; 32]> {
+        if user.is_anonymous() {
+            return None;
+        }
+        let mut hook = self.identities.borrow_mut();
+        let known = hook.as_mut().and_then(|hook| hook(user.key()));
+        known.or_else(|| user.identity_id(&self.id))
     }
 
     /// The running app; starts it if there is none. Whoever waits may go away: the start goes on

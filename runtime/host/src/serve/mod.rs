@@ -73,6 +73,8 @@ pub struct Options {
     pub user: String,
     /// Names of the permissions this user has; `None`: all.
     pub permissions: Option<Vec<String>>,
+    /// Where users' identity IDs are kept; `None`: they are derived from the grain's ID.
+    pub identities: Option<IdentityHook>,
     /// How long to wait for the app's first answer.
     pub start_timeout: Duration,
     /// Stop the app after so long without a request; `None`: never.
@@ -105,6 +107,7 @@ impl Options {
             port: 0,
             user: "alice".into(),
             permissions: None,
+            identities: None,
             start_timeout: START_TIMEOUT,
             idle_timeout: None,
             explain: false,
@@ -133,6 +136,10 @@ impl Program {
 /// Serves the app's root over FUSE: called with the descriptor each time a sandbox was made and
 /// before the app starts. It begins to serve, on threads of its own, and returns.
 pub type FuseHook = Box<dyn FnMut(OwnedFd) -> Result<(), Box<dyn std::error::Error + Send + Sync>>>;
+
+/// Gives the identity ID of a signed-in user by name (see `store::Grain::identity`); `None` if
+/// that fails: one derived from the grain's ID is used then.
+pub type IdentityHook = Box<dyn FnMut(&str) -> Option<[u8; 32]>>;
 
 /// Where the app's root comes from.
 pub enum Rootfs {
@@ -244,6 +251,7 @@ pub(crate) struct Settings {
     pub port: u16,
     pub user: String,
     pub permissions: Option<Vec<String>>,
+    pub identities: Option<IdentityHook>,
     pub start_timeout: Duration,
     pub idle_timeout: Option<Duration>,
     pub explain: bool,
@@ -251,7 +259,7 @@ pub(crate) struct Settings {
 }
 
 pub(crate) async fn run_with(
-    settings: Settings,
+    mut settings: Settings,
     launcher: Box<dyn Launch>,
     observer: impl FnMut(Event) + 'static,
     stop: impl Future<Output = ()>,
@@ -261,7 +269,7 @@ pub(crate) async fn run_with(
     let sockets = front::listen(settings.port).await?;
     let log = Log::open(&settings.log)
         .map_err(|source| Error::Log { path: settings.log.clone(), source })?;
-    let grain = Grain::new(&settings, launcher, log, notes.clone());
+    let grain = Grain::new(&mut settings, launcher, log, notes.clone());
     let front = Front::new(&settings, &sockets, grain.clone(), notes.clone())?;
     let stop = std::pin::pin!(stop);
     let served = async {

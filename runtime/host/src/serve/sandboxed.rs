@@ -51,6 +51,7 @@ pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Err
         port: options.port,
         user: options.user,
         permissions: options.permissions,
+        identities: options.identities,
         start_timeout: options.start_timeout,
         idle_timeout: options.idle_timeout,
         explain: options.explain,

@@ -142,7 +142,7 @@ impl Session {
         browser: &Browser,
     ) {
         let mut info = params.reborrow().init_user_info();
-        self.user.describe(&self.grain.id, permissions, None, info.reborrow());
+        self.user.describe(self.grain.identity_id(&self.user), permissions, None, info.reborrow());
         if !self.user.is_anonymous() {
             info.set_identity(capnp_rpc::new_client(IdentityCap { user: self.user.clone() }));
         }

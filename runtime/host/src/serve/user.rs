@@ -79,7 +79,7 @@ impl User {
     /// Fills everything of a `UserInfo` but the identity capability.
     pub(crate) fn describe(
         &self,
-        grain_id: &str,
+        id: Option<[u8; 32]>,
         permissions: &[bool],
         picture: Option<&str>,
         mut info: user_info::Builder<'_>,
@@ -87,7 +87,7 @@ impl User {
         info.reborrow().init_display_name().set_default_text(self.display_name.as_str());
         info.set_preferred_handle(self.handle.as_str());
         info.set_pronouns(self.pronouns);
-        if let Some(id) = self.identity_id(grain_id) {
+        if let Some(id) = id {
             info.set_identity_id(&id);
         }
         if let Some(picture) = picture.filter(|_| !self.anonymous) {

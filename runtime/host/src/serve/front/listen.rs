@@ -14,7 +14,7 @@ use super::io::Patient;
 use crate::serve::error::Error;
 
 /// Largest request head (the original's, http-bridge specification, 7.2); more is a 431.
-const HEAD_LIMIT: usize = 128 * 1024;
+pub(super) const HEAD_LIMIT: usize = 128 * 1024;
 
 /// A request's head must be complete within this time of the connection being ready for it; an
 /// idle connection is closed then.

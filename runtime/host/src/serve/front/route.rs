@@ -13,6 +13,7 @@ use super::body::Outgoing;
 use super::call::{self, Failure};
 use super::context::{Described, OWN_COOKIE};
 use super::hosts::{self, Site};
+use super::listen::HEAD_LIMIT;
 use super::{Front, is_gone, pages, plain, values, websocket};
 use crate::serve::session::{Browser, OpenError, Session};
 
@@ -52,6 +53,12 @@ async fn checked(
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     if has_encoded_nul(target) {
         return refuse(StatusCode::BAD_REQUEST, "the request target has an encoded NUL");
+    }
+    let head: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if head + target.len() > HEAD_LIMIT {
+        let text = "the request head is too large";
+        return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text);
     }
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

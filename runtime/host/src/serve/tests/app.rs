@@ -23,7 +23,6 @@ use crate::serve::log::Log;
 
 /// A call on the session, as the script sees it.
 pub(super) struct Call {
-    pub method: &'static str,
     pub path: String,
     /// Everything the call carries, one item per line.
     pub text: String,
@@ -354,7 +353,7 @@ impl Session {
             context.has_response_stream().then(|| context.get_response_stream()).transpose()?;
         self.launches.calls.borrow_mut().push(text.clone());
         let life = self.life.clone();
-        (self.launches.script)(Call { method, path, text, body, stream, life }, reply).await
+        (self.launches.script)(Call { path, text, body, stream, life }, reply).await
     }
 }
 
@@ -619,7 +618,6 @@ impl web_session::request_stream::Server for Upload {
         );
         self.launches.calls.borrow_mut().push(text.clone());
         let call = Call {
-            method: "POST",
             path: self.path.clone(),
             text,
             body: got,

@@ -60,6 +60,7 @@ fn settings(dir: &std::path::Path) -> Settings {
         port: 0,
         user: "alice".into(),
         permissions: None,
+        identities: None,
         start_timeout: Duration::from_secs(20),
         idle_timeout: None,
         explain: true,

@@ -1,6 +1,6 @@
 //! 10.2 to 10.4: what the app is told of a request.
 
-use super::app::{MANNER, Manner, echo};
+use super::app::{MANNER, Manner, echo, script};
 use super::*;
 
 async fn told(host: &Host, line: &str, headers: &str, body: &str) -> String {
@@ -289,6 +289,25 @@ fn d16_d17_options() {
         for path in ["/plain", "/unimplemented"] {
             let answer = client.exchange(&format!("OPTIONS {path}"), "", "").await;
             assert_eq!((answer.status, answer.header("dav")), (200, None));
+        }
+    });
+}
+
+#[test]
+fn bodies_arrive_byte_for_byte() {
+    let script = script(|call, mut reply| async move {
+        let content = reply.response().init_content();
+        content.get_body().set_bytes(&call.body);
+        Ok(())
+    });
+    with_host(script, |host| async move {
+        let body: Vec<u8> = (0..200_000u32).map(|n| (n * 7 + n / 256) as u8).collect();
+        for (line, length) in
+            [("POST /", 10), ("PUT /", 65535), ("PATCH /", 200_000), ("POST /", 200_000)]
+        {
+            let headers = format!("Content-Length: {length}\r\n");
+            let answer = host.connect().await.exchange(line, &headers, &body[..length]).await;
+            assert!(answer.body == body[..length], "{line} {length}");
         }
     });
 }

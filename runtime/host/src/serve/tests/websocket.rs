@@ -50,9 +50,7 @@ fn k03_to_k05_k12_bytes_pass_unchanged_in_both_directions() {
         let mut client = host.connect().await;
         client.request("GET /greets", UPGRADE, "").await;
         client.head().await.unwrap();
-        let mut greeting = [0; 5];
-        client.stream.read_exact(&mut greeting).await.unwrap();
-        assert_eq!(&greeting, b"hello");
+        assert_eq!(client.exactly(5).await.unwrap(), b"hello");
     });
 }
 
