@@ -4,9 +4,14 @@
 //! everywhere), [`ui`] (what is printed and how) and [`error`] (what a failure looks like).
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod commands;
+#[allow(dead_code)]
+mod definition;
 mod error;
 mod global;
+mod progress;
+mod templates;
 mod ui;
 
 use clap::Parser;

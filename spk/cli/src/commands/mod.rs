@@ -1,12 +1,15 @@
 //! The subcommands, one file each.
 
 mod dev;
+mod doctor;
 mod getkey;
 mod grain;
 mod init;
 mod keygen;
 mod listkeys;
 mod pack;
+mod pack_level;
+mod package_input;
 mod run;
 mod unpack;
 mod verify;
@@ -30,6 +33,7 @@ pub enum Command {
     Unpack(unpack::Args),
     Run(run::Args),
     Grain(grain::Args),
+    Doctor(doctor::Args),
 }
 
 /// Runs one subcommand.
@@ -45,5 +49,6 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Unpack(args) => unpack::run(args, global, ui),
         Command::Run(args) => run::run(args, global, ui),
         Command::Grain(args) => grain::run(args, global, ui),
+        Command::Doctor(args) => doctor::run(args, global, ui),
     }
 }
