@@ -10,6 +10,7 @@ mod commands;
 mod definition;
 mod error;
 mod global;
+mod progress;
 mod templates;
 mod ui;
 

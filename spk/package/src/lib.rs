@@ -1,5 +1,5 @@
-//! What an `.spk` is: app IDs, keyrings, archives, signatures; and how packages are packed,
-//! verified and unpacked. See `docs/architecture.md`.
+//! What an `.spk` is: app IDs, keyrings, package definitions, source map, archives, signatures;
+//! and how packages are packed, verified and unpacked. See `docs/architecture.md`.
 #![forbid(unsafe_code)]
 
 pub mod app_id;
@@ -10,7 +10,9 @@ pub mod info;
 pub mod keyring;
 pub mod limits;
 pub mod manifest;
+pub mod pack;
 pub mod package_id;
+pub mod pkgdef;
 pub mod progress;
 pub mod replacements;
 pub mod selection;
@@ -21,6 +23,7 @@ pub mod verify;
 pub mod view;
 pub mod xz;
 
+mod output;
 mod render;
 mod spk;
 mod view_node;

@@ -69,14 +69,10 @@ pub enum Error {
 pub(crate) struct Package {
     /// The app's identity, after replacement.
     pub(crate) app_id: AppId,
-    /// The key that signed.
-    pub(crate) key: AppId,
     pub(crate) package_id: PackageId,
     pub(crate) archive: Archive,
     /// Bytes of the decompressed archive.
     pub(crate) archive_bytes: u64,
-    /// Bytes of the package.
-    pub(crate) package_bytes: u64,
 }
 
 /// Reads a package from `input`, decompressing the archive to an unnamed file in `directory`, on
@@ -95,7 +91,6 @@ pub(crate) fn open(
         return Err(Error::Magic);
     }
     let mut hash = Sha256::new_with_prefix(magic);
-    let mut package_bytes = got as u64;
     let temporary = |source| Error::Temporary { directory: directory.to_owned(), source };
     let file = tempfile::tempfile_in(directory).map_err(temporary)?;
     thread::scope(|scope| {
@@ -120,7 +115,6 @@ pub(crate) fn open(
                     return decoder.finish(&mut sink);
                 }
                 hash.update(&buffer[..got]);
-                package_bytes += got as u64;
                 decoder.feed(&buffer[..got], &mut sink)?;
                 progress.advance(got as u64);
             }
@@ -144,7 +138,7 @@ pub(crate) fn open(
         let app_id = Table::built_in().canonical(spooled.key, package_id)?;
         let archive_bytes = spooled.length;
         let archive = Archive::open(spooled.file, archive_bytes)?;
-        Ok(Package { app_id, key: spooled.key, package_id, archive, archive_bytes, package_bytes })
+        Ok(Package { app_id, package_id, archive, archive_bytes })
     })
 }
 

@@ -8,6 +8,8 @@ mod init;
 mod keygen;
 mod listkeys;
 mod pack;
+mod pack_level;
+mod package_input;
 mod run;
 mod unpack;
 mod verify;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limits::{MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_PATH_COMPONENTS, MAX_TARGET_BYTES};
+use crate::view::SourceFile;
 
 /// A directory's entries. Sorted by byte, as archives list them.
 pub type Entries = BTreeMap<Vec<u8>, Node>;
@@ -52,6 +53,8 @@ pub enum Contents {
     Bytes(Arc<[u8]>),
     /// Read from this file when it is packed.
     Path(PathBuf),
+    /// Read from this file of the source map when it is packed.
+    Source(SourceFile),
 }
 
 /// Why something cannot be in an archive.
