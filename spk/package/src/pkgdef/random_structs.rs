@@ -135,7 +135,7 @@ fn random_structs_are_laid_out_as_capnp_does() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("random.capnp");
     for seed in 1..=5 {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15 * seed);
+        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let mut text = "@0x994204a9202bc200;\nenum E { a @0; b @1; c @2; }\n".to_owned();
         let (mut all, mut values) = (String::new(), String::new());
         for index in 0..100 {
