@@ -153,7 +153,7 @@ impl Store {
             }
             let mut used = false;
             for grain in self.grains()? {
-                used |= grain.meta?.package_id == id;
+                used |= grain.meta?.package_id == Some(id);
             }
             if used {
                 continue;
@@ -175,8 +175,8 @@ fn unpack(
     spk: &Path,
     root: &Path,
 ) -> Result<(AppId, PackageId), Box<dyn std::error::Error + Send + Sync>> {
-    let _ = (spk, root);
-    Err("unpacking is not wired up".into())
+    let unpacked = spk_package::unpack::unpack(spk, root)?;
+    Ok((unpacked.app_id, unpacked.package_id))
 }
 
 /// The ID of a package file: what the store calls it.

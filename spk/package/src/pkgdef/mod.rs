@@ -24,6 +24,7 @@ mod lexer;
 pub mod limits;
 mod parser;
 mod program;
+mod rekey;
 mod structs;
 mod suggest;
 mod types;
@@ -32,6 +33,8 @@ mod value;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod random_structs;
+#[cfg(test)]
 mod tests;
 
 use std::io;
@@ -39,6 +42,7 @@ use std::path::{Path, PathBuf};
 
 pub use definition::{Definition, Evaluator};
 pub use error::{Error, Place};
+pub use rekey::Rekey;
 
 use self::ast::DeclKind;
 use self::error::Problem;

@@ -57,12 +57,12 @@ pub(super) fn evaluate_file(path: &Path, constant: &str) -> Result<Vec<u64>, Err
     })
 }
 
-fn bytes(words: &[u64]) -> Vec<u8> {
+pub(super) fn bytes(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 /// `capnp`, if it is installed; else the skip is made known.
-fn capnp_installed(test: &str) -> bool {
+pub(super) fn capnp_installed(test: &str) -> bool {
     let found = Command::new("capnp").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !found {
         let line = format!("{test}: capnp is not installed, nothing compared with it\n");
@@ -76,7 +76,7 @@ fn capnp_installed(test: &str) -> bool {
 }
 
 /// A directory with the schemas this program carries.
-fn schemas() -> tempfile::TempDir {
+pub(super) fn schemas() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in spk_schema::text::FILES {
         let path = dir.path().join(&name[1..]);
@@ -88,10 +88,12 @@ fn schemas() -> tempfile::TempDir {
 
 /// What `capnp` makes of it. `eval` looks only at what it needs, so the whole file is compiled
 /// first, as the original spk does.
-fn capnp(path: &Path, constant: &str, schemas: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn capnp(path: &Path, constant: &str, schemas: &Path) -> Result<Vec<u8>, String> {
     let run = |arguments: &[&str]| {
         let output = Command::new("capnp")
             .env_remove("PWD")
+            // Layouts that capnp before 0.6 got wrong are refused otherwise.
+            .env("CAPNP_IGNORE_ISSUE_344", "1")
             .arg(arguments[0])
             .arg("-I")
             .arg(schemas)
