@@ -1,8 +1,12 @@
 //! What `spk run` and `spk dev` share: where the app is served, to whom, and how that is said.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
-use spk_host::serve::{self, Event, Options};
+use spk_host::serve::{self, Event, Options, Program, Rootfs};
+use spk_host::store::Grain;
+use spk_package::manifest::Manifest;
 
 use crate::error::{CliError, Result};
 use crate::ui::Ui;
@@ -39,8 +43,72 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// What is served of a grain: see [`serve_grain`].
+pub struct Served {
+    /// App ID, as text.
+    pub app_id: String,
+    /// Where the app's root comes from.
+    pub rootfs: Rootfs,
+    /// What is executed: see [`program`].
+    pub program: Program,
+    /// Whether a developer's session has begun: see [`Options::dev`].
+    pub dev: bool,
+    /// Whether the app sees `/proc`.
+    pub proc: bool,
+    /// When the app is stopped for want of requests.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Serves a grain, which stays locked meanwhile, as [`serve`] does.
+pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) -> Result<()> {
+    grain.touch()?;
+    let mut options = Options::new(
+        grain.id().as_str(),
+        served.app_id,
+        served.rootfs,
+        served.program,
+        grain.var_path(),
+        grain.log_path(),
+    );
+    options.title = grain.meta().title.clone();
+    options.dev = served.dev;
+    options.proc = served.proc;
+    options.idle_timeout = served.idle_timeout;
+    let grain = Rc::new(RefCell::new(grain));
+    options.identities = Some(Box::new({
+        let (grain, ui) = (grain.clone(), ui.clone());
+        move |user| match grain.borrow_mut().identity(user) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                ui.warn(format!("cannot keep the identity of {user}: {error}"));
+                None
+            }
+        }
+    }));
+    let result = serve(options, args, ui);
+    drop(grain);
+    result
+}
+
+/// What the manifest wants executed: the action for a grain's first start, the other command ever
+/// after (package-format specification: `actions`, `continueCommand`).
+pub fn program(manifest: &Manifest, started: bool) -> Result<Program> {
+    let (command, field) = if started {
+        (Some(&manifest.continue_command), "continueCommand")
+    } else {
+        (manifest.new_command(), "actions")
+    };
+    match command {
+        Some(command) if !command.argv.is_empty() => {
+            Ok(Program { argv: command.argv.clone(), environ: command.environ.clone() })
+        }
+        _ => Err(CliError::new(format!("the app's manifest names no program: manifest.{field}"))
+            .hint("it needs a command with an argv, such as argv = [\"/opt/app/start\"]")),
+    }
+}
+
 /// Serves until SIGINT or SIGTERM (a second one ends the app at once) or until the app fails.
-pub fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
+fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
     options.port = args.port;
     options.user = args.user.clone();
     options.permissions = args.permissions.as_ref().map(|names| {

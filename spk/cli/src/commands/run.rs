@@ -1,16 +1,14 @@
 //! `spk run`.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
-use spk_host::serve::{IDLE_TIMEOUT, Options, Program, Rootfs};
+use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
 use spk_host::store::{Grain, NewGrain, Package, Store};
 
-use crate::error::{CliError, Result, ResultExt};
+use crate::error::{Result, ResultExt};
 use crate::global::Global;
-use crate::serving::{self, ServeArgs};
+use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
 
 /// Run a package in the sandbox and serve it
@@ -52,34 +50,19 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         ui.note(line);
     }
     let package = store.add_package(&args.package)?;
-    let mut grain = open_grain(&store, &package, &args)?;
-    let program = program(&package, grain.meta().started)?;
-    grain.touch()?;
-    let root = Rootfs::Package(package.dir.clone());
-    let mut options = Options::new(
-        grain.id().as_str(),
-        package.app_id.to_string(),
-        root,
+    let grain = open_grain(&store, &package, &args)?;
+    let program = serving::program(&package.manifest, grain.meta().started)?;
+    let served = Served {
+        app_id: package.app_id.to_string(),
+        rootfs: Rootfs::Package(package.dir.clone()),
         program,
-        grain.var_path(),
-        grain.log_path(),
-    );
-    options.title = grain.meta().title.clone();
-    options.idle_timeout = args.idle.unwrap_or(Idle(Some(IDLE_TIMEOUT))).0;
-    // Both are held, and so locked, for as long as the app runs.
-    let grain = Rc::new(RefCell::new(grain));
-    options.identities = Some(Box::new({
-        let (grain, ui) = (grain.clone(), ui.clone());
-        move |user| match grain.borrow_mut().identity(user) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                ui.warn(format!("cannot keep the identity of {user}: {error}"));
-                None
-            }
-        }
-    }));
-    let result = serving::serve(options, &args.serve, ui);
-    drop((grain, package));
+        dev: false,
+        proc: false,
+        idle_timeout: args.idle.unwrap_or(Idle(Some(IDLE_TIMEOUT))).0,
+    };
+    // The package, too, is locked for as long as the app runs.
+    let result = serving::serve_grain(served, grain, &args.serve, ui);
+    drop(package);
     result
 }
 
@@ -91,19 +74,4 @@ fn open_grain(store: &Store, package: &Package, args: &Args) -> Result<Grain> {
     let mut grain = store.open_grain(&store.resolve(id)?)?;
     grain.set_package(package, args.force).context(format!("cannot open grain {}", grain.id()))?;
     Ok(grain)
-}
-
-/// What the manifest wants executed: the action for a grain's first start, the other command ever
-/// after (package format specification: `actions`, `continueCommand`).
-fn program(package: &Package, started: bool) -> Result<Program> {
-    let manifest = &package.manifest;
-    let command = if started { Some(&manifest.continue_command) } else { manifest.new_command() };
-    let command = command.ok_or_else(|| {
-        CliError::new("the app's manifest has no action that makes a grain without input")
-    })?;
-    if command.argv.is_empty() {
-        let which = if started { "continueCommand" } else { "first action" };
-        return Err(CliError::new(format!("the app's manifest names no program in its {which}")));
-    }
-    Ok(Program { argv: command.argv.clone(), environ: command.environ.clone() })
 }
