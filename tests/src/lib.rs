@@ -1,1 +1,15 @@
-//! See `docs/architecture.md`.
+//! What the end-to-end tests share: the real binaries run as root and as an ordinary user, a
+//! started `spk run`/`spk dev`, a plain HTTP client, and looks at processes and mounts.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+pub mod bins;
+pub mod http;
+pub mod procs;
+pub mod server;
+pub mod skip;
+pub mod who;
+
+pub use bins::Stage;
+pub use server::Server;
+pub use who::Who;

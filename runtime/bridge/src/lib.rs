@@ -1,1 +1,17 @@
-//! See `docs/architecture.md`.
+//! `sandstorm-http-bridge`: stands between the host's Cap'n Proto calls and an app that speaks HTTP.
+//!
+//! [`process`] is the life of the program: command line, start of the app, signals, end. Everything
+//! else serves calls: [`main_view`] opens sessions, [`session`] turns their methods into HTTP
+//! requests, [`http`] is HTTP/1 over bytes.
+#![forbid(unsafe_code)]
+
+pub mod bridge;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod limits;
+pub mod main_view;
+pub mod process;
+pub mod session;
+pub mod sessions;
+mod turns;

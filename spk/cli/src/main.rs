@@ -4,9 +4,15 @@
 //! everywhere), [`ui`] (what is printed and how) and [`error`] (what a failure looks like).
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod commands;
+#[allow(dead_code)]
+mod definition;
 mod error;
 mod global;
+mod progress;
+mod serving;
+mod templates;
 mod ui;
 
 use clap::Parser;

@@ -1,14 +1,48 @@
 //! `spk getkey`.
 
-use crate::error::{CliError, Result};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use spk_package::app_id::AppId;
+use spk_package::keyring::Keyring;
+use spk_package::replacements::Table;
+
+use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::ui::Ui;
 
 /// Write keys of the keyring to stdout
+///
+/// What is written is a keyring itself: spk getkey ID > copy.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Keyring to read instead of ~/.sandstorm-keyring
+    #[arg(short = 'k', long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+    /// Apps whose keys to write
+    #[arg(required = true, value_name = "APPID")]
+    app_ids: Vec<String>,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
-    Err(CliError::new("spk getkey: not built yet"))
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    if std::io::stdout().is_terminal() {
+        return Err(CliError::usage("keys are not text, and secret: not written to a terminal")
+            .hint("redirect the output to a file"));
+    }
+    let (path, _) = global.keyring_path(args.keyring.as_ref())?;
+    let keyring = Keyring::open(&path).hint("make a key with: spk keygen")?;
+    for text in &args.app_ids {
+        let id: AppId = text.parse()?;
+        let current = Table::built_in().signing(id);
+        if current != id {
+            ui.warn(format!("the key {id} is obsolete: the app is signed with {current} now"));
+        }
+        let key = keyring
+            .find(&id)?
+            .ok_or_else(|| CliError::new(format!("{text}: no such key in {}", path.display())))
+            .hint("list the keys there are with: spk listkeys")?;
+        ui.data(key.to_message());
+    }
+    Ok(())
 }

@@ -1,14 +1,208 @@
 //! `spk init`.
 
-use crate::error::{CliError, Result};
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::templates::{self, Template};
 use crate::ui::Ui;
 
+/// Default name of a package definition.
+const DEFINITION: &str = "sandstorm-pkgdef.capnp";
+
+/// Below this, ports cannot be bound in the sandbox.
+const LOWEST_PORT: u16 = 1024;
+
 /// Start a package in this directory
+///
+/// Writes sandstorm-pkgdef.capnp, for a command that you give or, with --template, together with
+/// a small app to start from, and makes an app key in your keyring.
+///
+/// Examples:
+///   spk init -p 8000 -- /usr/bin/python3 /opt/app/server.py
+///   spk init --template python
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The app is an HTTP server on this port; its command is wrapped with the HTTP bridge
+    #[arg(short = 'p', long, value_name = "PORT", conflicts_with = "raw",
+          value_parser = clap::value_parser!(u16).range(i64::from(LOWEST_PORT)..))]
+    port: Option<u16>,
+    /// The app speaks Cap'n Proto itself
+    #[arg(short = 'r', long)]
+    raw: bool,
+    /// Directory with files of the app (may be repeated; earlier ones win)
+    #[arg(short = 'I', long = "source-path", value_name = "DIR")]
+    source_path: Vec<OsString>,
+    /// Pack everything in the source paths, instead of what `spk dev` sees used
+    #[arg(short = 'A', long, requires = "source_path")]
+    include_all: bool,
+    /// Use this app ID instead of making a key
+    #[arg(short = 'i', long, value_name = "ID")]
+    app_id: Option<String>,
+    /// Write the definition there; - for stdout
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Keyring for the new key instead of ~/.sandstorm-keyring
+    #[arg(short = 'k', long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+    /// Start with a small app that works: python
+    #[arg(short = 't', long, value_name = "NAME",
+          conflicts_with_all = ["port", "raw", "source_path", "include_all", "output", "command"])]
+    template: Option<String>,
+    /// Title of the app made from a template
+    #[arg(long, value_name = "TEXT", requires = "template", default_value = "Notes")]
+    title: String,
+    /// The app's command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
-    Err(CliError::new("spk init: not built yet"))
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    match &args.template {
+        Some(name) => from_template(name, &args, global, ui),
+        None => from_command(&args, global, ui),
+    }
+}
+
+fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
+    if args.command.is_empty() {
+        return Err(CliError::usage("no command given")
+            .hint("spk init -p PORT -- COMMAND, or spk init --template python"));
+    }
+    if args.port.is_none() && !args.raw {
+        return Err(CliError::usage("either --port or --raw is needed").hint(
+            "-p PORT for an app that is an HTTP server, -r for one that speaks Cap'n Proto",
+        ));
+    }
+    let output = args.output.clone().unwrap_or_else(|| DEFINITION.into());
+    if args.output.is_none() && output.symlink_metadata().is_ok() {
+        return Err(exists(&output));
+    }
+    let mut argv: Vec<String> = Vec::new();
+    if let Some(port) = args.port {
+        argv.extend(["/sandstorm-http-bridge".into(), port.to_string(), "--".into()]);
+    }
+    argv.extend(args.command.iter().map(|argument| templates::escape(argument.as_bytes())));
+    let argv: Vec<String> = argv.iter().map(|argument| format!("\"{argument}\"")).collect();
+
+    let app_id = app_id(args, global, ui)?;
+    let text = templates::fill(
+        templates::GENERIC,
+        &[
+            ("fileId", &file_id()?),
+            ("appId", &app_id),
+            ("searchPath", &search_path(&args.source_path)),
+            ("fileSelection", file_selection(args.include_all)),
+            ("argv", &argv.join(", ")),
+        ],
+    );
+    if output.as_os_str() == "-" {
+        ui.data(&text);
+    } else {
+        fs::write(&output, &text).context(format!("cannot write {}", output.display()))?;
+    }
+    ui.line(format!("wrote: {}", output.display()));
+    Ok(())
+}
+
+fn from_template(name: &str, args: &Args, global: &Global, ui: &Ui) -> Result<()> {
+    let template = templates::ALL.iter().find(|template| template.name == name);
+    let Some(template) = template else {
+        let known: Vec<&str> = templates::ALL.iter().map(|template| template.name).collect();
+        return Err(CliError::usage(format!("there is no template {name}"))
+            .hint(format!("there are: {}", known.join(", "))));
+    };
+    // Nothing is written before it is sure that nothing will be overwritten.
+    for (path, _) in template.files {
+        if Path::new(path).symlink_metadata().is_ok() {
+            return Err(exists(Path::new(path)));
+        }
+    }
+    let app_id = app_id(args, global, ui)?;
+    write_template(template, &app_id, &args.title, ui)
+}
+
+fn write_template(template: &Template, app_id: &str, title: &str, ui: &Ui) -> Result<()> {
+    let values = [
+        ("fileId", file_id()?),
+        ("appId", app_id.to_owned()),
+        ("title", templates::escape(title.as_bytes())),
+        ("spkName", "app.spk".to_owned()),
+    ];
+    let values: Vec<(&str, &str)> =
+        values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for (path, text) in template.files {
+        let path = Path::new(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
+        }
+        fs::File::create_new(path)
+            .and_then(|mut file| file.write_all(templates::fill(text, &values).as_bytes()))
+            .context(format!("cannot write {}", path.display()))?;
+        ui.line(format!("wrote: {}", path.display()));
+    }
+    ui.note("next: spk dev");
+    Ok(())
+}
+
+/// The ID given with `-i`, or that of a new key in the keyring.
+fn app_id(args: &Args, global: &Global, ui: &Ui) -> Result<String> {
+    if let Some(id) = &args.app_id {
+        // As the original, which lets people fill in an ID whose key is elsewhere.
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(CliError::usage(format!("{id:?} is not an app ID"))
+                .hint("an app ID has 52 letters and digits"));
+        }
+        return Ok(id.clone());
+    }
+    super::keygen::make_key(args.keyring.as_ref(), global, ui).map(|id| id.to_string())
+}
+
+/// A Cap'n Proto file ID: 64 random bits, the top one set.
+fn file_id() -> Result<String> {
+    let number = getrandom::u64().context("cannot get random numbers")? | 1 << 63;
+    Ok(format!("0x{number:016x}"))
+}
+
+fn search_path(sources: &[OsString]) -> String {
+    if sources.is_empty() {
+        return DEFAULT_SEARCH_PATH.to_owned();
+    }
+    let entries: Vec<String> = sources
+        .iter()
+        .map(|source| {
+            format!("      ( sourcePath = \"{}\" )", templates::escape(source.as_bytes()))
+        })
+        .collect();
+    entries.join(",\n")
+}
+
+/// Maps this directory, then the machine without what is private to it.
+const DEFAULT_SEARCH_PATH: &str = r#"      ( sourcePath = "." ),  # Search this directory first.
+      ( sourcePath = "/",    # Then the whole machine,
+        hidePaths = [ "home", "proc", "sys",
+                      "etc/passwd", "etc/hosts", "etc/host.conf",
+                      "etc/nsswitch.conf", "etc/resolv.conf" ]
+        # but not what is private to it.
+      )"#;
+
+fn file_selection(include_all: bool) -> &'static str {
+    if include_all {
+        return "  alwaysInclude = [ \".\" ],\n  # The whole source map.";
+    }
+    "  fileList = \"sandstorm-files.list\",\n  \
+       # Written by `spk dev`: the files that the app used.\n\n  \
+       alwaysInclude = [],\n  \
+       # Further files and directories to pack, with everything below them."
+}
+
+fn exists(path: &Path) -> CliError {
+    CliError::usage(format!("{} already exists", path.display()))
+        .hint("remove it first, or work in another directory")
 }

@@ -1,14 +1,39 @@
 //! `spk keygen`.
 
-use crate::error::{CliError, Result};
+use std::path::PathBuf;
+
+use spk_package::keyring::{self, Key};
+
+use crate::error::Result;
 use crate::global::Global;
 use crate::ui::Ui;
 
-/// Make a new app key
+/// Make a new app key and print its app ID
+///
+/// The key is added to the keyring, which is made if it does not exist. Whoever has the key can
+/// publish new versions of the app: keep a copy of the keyring in a safe place.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Keyring to add the key to instead of ~/.sandstorm-keyring
+    #[arg(short = 'k', long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
-    Err(CliError::new("spk keygen: not built yet"))
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    ui.line(make_key(args.keyring.as_ref(), global, ui)?);
+    Ok(())
+}
+
+/// Makes a key, adds it to the keyring, and gives its app ID.
+pub fn make_key(keyring: Option<&PathBuf>, global: &Global, ui: &Ui) -> Result<String> {
+    let (path, _) = global.keyring_path(keyring)?;
+    let key = Key::generate()?;
+    ui.note(format!(
+        "adding a new key to {}\nkeep a copy of that file: without it nobody can release new \
+         versions of the app, and whoever has it can",
+        path.display()
+    ));
+    keyring::append(&path, &key)?;
+    Ok(key.app_id().to_string())
 }

@@ -1,14 +1,31 @@
 //! `spk listkeys`.
 
-use crate::error::{CliError, Result};
+use std::path::PathBuf;
+
+use spk_package::keyring::Keyring;
+
+use crate::error::{Result, ResultExt};
 use crate::global::Global;
 use crate::ui::Ui;
 
 /// List the app IDs in the keyring
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Keyring to read instead of ~/.sandstorm-keyring
+    #[arg(short = 'k', long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
-    Err(CliError::new("spk listkeys: not built yet"))
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    let (path, _) = global.keyring_path(args.keyring.as_ref())?;
+    let keyring = Keyring::open_lenient(&path).hint("make a key with: spk keygen")?;
+    for key in keyring.keys() {
+        ui.line(key.app_id().to_string());
+    }
+    // What could be read has been listed, as the original does.
+    match keyring.damage() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }

@@ -1,12 +1,16 @@
 //! The subcommands, one file each.
 
 mod dev;
+mod doctor;
 mod getkey;
 mod grain;
 mod init;
 mod keygen;
 mod listkeys;
 mod pack;
+mod pack_level;
+mod package_input;
+mod rekey;
 mod run;
 mod unpack;
 mod verify;
@@ -24,12 +28,14 @@ pub enum Command {
     Keygen(keygen::Args),
     Listkeys(listkeys::Args),
     Getkey(getkey::Args),
+    Rekey(rekey::Args),
     Dev(dev::Args),
     Pack(pack::Args),
     Verify(verify::Args),
     Unpack(unpack::Args),
     Run(run::Args),
     Grain(grain::Args),
+    Doctor(doctor::Args),
 }
 
 /// Runs one subcommand.
@@ -39,11 +45,13 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Keygen(args) => keygen::run(args, global, ui),
         Command::Listkeys(args) => listkeys::run(args, global, ui),
         Command::Getkey(args) => getkey::run(args, global, ui),
+        Command::Rekey(args) => rekey::run(args, global, ui),
         Command::Dev(args) => dev::run(args, global, ui),
         Command::Pack(args) => pack::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Unpack(args) => unpack::run(args, global, ui),
         Command::Run(args) => run::run(args, global, ui),
         Command::Grain(args) => grain::run(args, global, ui),
+        Command::Doctor(args) => doctor::run(args, global, ui),
     }
 }

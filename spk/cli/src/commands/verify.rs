@@ -1,14 +1,44 @@
 //! `spk verify`.
 
-use crate::error::{CliError, Result};
+use std::path::PathBuf;
+
+use spk_package::verify::{self, Options};
+
+use crate::commands::package_input::Input;
+use crate::error::{Result, ResultExt};
 use crate::global::Global;
+use crate::progress::Bar;
 use crate::ui::Ui;
 
 /// Check a package and describe it
+///
+/// Checks all that servers check before they install a package, and all that unpacking it would
+/// trip over.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The package; - is stdin
+    #[arg(value_name = "FILE")]
+    package: PathBuf,
+    /// Describe the package in detail (always done)
+    #[arg(short = 'd', long)]
+    details: bool,
+    /// Describe it as JSON (what is printed otherwise is not always JSON)
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
-    Err(CliError::new("spk verify: not built yet"))
+pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
+    let mut input = Input::open(&args.package)?;
+    let size = input.size();
+    let mut bar = Bar::new(ui);
+    let info = verify::verify(&mut input, size, &Options::default(), &mut bar)
+        .context(args.package.display().to_string())?;
+    drop(bar);
+    if args.json {
+        ui.line(info.to_json().to_string());
+    } else {
+        ui.data(info.to_legacy());
+    }
+    Ok(())
 }

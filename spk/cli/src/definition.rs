@@ -1,0 +1,69 @@
+//! Which package definition a command means, and which file list goes with it.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{CliError, Result};
+use crate::global::Global;
+use crate::ui::Ui;
+
+/// The file's usual name.
+pub const FILE: &str = "sandstorm-pkgdef.capnp";
+
+/// The constant's usual name.
+pub const CONSTANT: &str = "pkgdef";
+
+/// Where it is looked for when nothing was said: here, and where vagrant-spk keeps it.
+const PLACES: &[&str] = &["", ".sandstorm"];
+
+/// A package definition: a constant in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The file.
+    pub file: PathBuf,
+    /// The constant, at its top level.
+    pub constant: String,
+}
+
+/// The definition named by the subcommand's `-p`, else by the one before it, else found here.
+///
+/// # Errors
+/// When `-p` is not FILE:NAME, or when there is no definition here.
+pub fn locate(local: Option<&str>, global: &Global) -> Result<Located> {
+    if let Some(argument) = local.or(global.pkg_def.as_deref()) {
+        // As the original: the first colon, so the path itself cannot have one.
+        return match argument.split_once(':') {
+            Some((file, constant)) if !file.is_empty() && !constant.is_empty() => {
+                let file = PathBuf::from(file);
+                if !file.exists() {
+                    return Err(CliError::usage(format!("{} does not exist", file.display())));
+                }
+                Ok(Located { file, constant: constant.to_owned() })
+            }
+            _ => Err(CliError::usage(format!("{argument:?} is not FILE:NAME"))
+                .hint(format!("such as -p {FILE}:{CONSTANT}"))),
+        };
+    }
+    PLACES
+        .iter()
+        .map(|place| Path::new(place).join(FILE))
+        .find(|file| file.exists())
+        .map(|file| Located { file, constant: CONSTANT.to_owned() })
+        .ok_or_else(|| {
+            CliError::new(format!("no {FILE} here, and none in .sandstorm/")).hint(
+                "start one with spk init, go to the directory that has one, \
+                 or name it: -p FILE:pkgdef",
+            )
+        })
+}
+
+/// Where the file list `name` of the definition `file` is: beside the definition. The original
+/// took it from the working directory; a list that exists only there is used, with a note.
+pub fn list_path(file: &Path, name: &str, ui: &Ui) -> PathBuf {
+    let beside = file.parent().unwrap_or(Path::new("")).join(name);
+    let here = PathBuf::from(name);
+    if !beside.exists() && here.exists() {
+        ui.note(format!("using the file list in this directory, {name}, not {}", beside.display()));
+        return here;
+    }
+    beside
+}

@@ -1,0 +1,149 @@
+//! The pipeline: one thread reads and hashes, others compress, and blocks come out in order.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, mpsc};
+use std::thread;
+
+use sha2::{Digest, Sha512};
+
+use super::plan::Block as Plan;
+use super::{Error, Options, source};
+use crate::archive::layout::Layout;
+use crate::progress::Progress;
+use crate::xz::container::Block;
+use crate::xz::encode::{self, Settings};
+
+/// A block to compress: its number, contents and settings.
+struct Job {
+    number: usize,
+    contents: Vec<u8>,
+    settings: Settings,
+}
+
+type Outcome = (usize, u64, Result<Block, encode::Error>);
+
+/// Compresses the archive block by block, hashing it on the way, and hands the blocks to `sink` in
+/// order.
+pub(super) fn run(
+    layout: &Layout<'_>,
+    plan: &[Plan],
+    options: &Options,
+    hash: &mut Sha512,
+    progress: &mut dyn Progress,
+    sink: &mut dyn FnMut(Block) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let threads = options.threads.clamp(1, plan.len().max(1));
+    let (jobs, queue) = mpsc::sync_channel::<Job>(0);
+    let queue = &Mutex::new(queue);
+    thread::scope(|scope| {
+        let jobs = jobs;
+        let (done, outcomes) = mpsc::channel::<Outcome>();
+        for _ in 0..threads {
+            let done = done.clone();
+            thread::Builder::new()
+                .name("spk-compress".into())
+                .spawn_scoped(scope, move || work(queue, &done))
+                .map_err(Error::Threads)?;
+        }
+        drop(done);
+        let mut order = Order { outcomes, waiting: BTreeMap::new(), next: 0, running: 0, sink };
+        let mut cutter = Cutter { plan, number: 0, offset: 0, contents: Vec::new() };
+        let mut take = |bytes: &[u8]| -> Result<(), Error> {
+            hash.update(bytes);
+            cutter.take(bytes, &mut |job| {
+                // One block more than there are threads: the next is ready when one is done.
+                while order.running > threads {
+                    order.wait(progress)?;
+                }
+                order.running += 1;
+                jobs.send(job).map_err(|_| Error::Threads(std::io::ErrorKind::BrokenPipe.into()))
+            })
+        };
+        take(&layout.tables)?;
+        let mut buffer = Vec::new();
+        for file in &layout.files {
+            source::read(file, &mut buffer, &mut take)?;
+        }
+        drop(jobs);
+        while order.running > 0 {
+            order.wait(progress)?;
+        }
+        Ok(())
+    })
+}
+
+fn work(queue: &Mutex<mpsc::Receiver<Job>>, done: &mpsc::Sender<Outcome>) {
+    loop {
+        let job = match queue.lock() {
+            Ok(queue) => queue.recv(),
+            Err(_) => return,
+        };
+        let Ok(Job { number, contents, settings }) = job else { return };
+        let length = contents.len() as u64;
+        let block = encode::block(&contents, &settings);
+        drop(contents);
+        if done.send((number, length, block)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Cuts the archive where the plan says.
+struct Cutter<'a> {
+    plan: &'a [Plan],
+    number: usize,
+    offset: u64,
+    contents: Vec<u8>,
+}
+
+impl Cutter<'_> {
+    fn take(
+        &mut self,
+        mut bytes: &[u8],
+        send: &mut dyn FnMut(Job) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        while let (false, Some(block)) = (bytes.is_empty(), self.plan.get(self.number)) {
+            if self.contents.capacity() == 0 {
+                self.contents.reserve_exact((block.end - self.offset) as usize);
+            }
+            let room = (block.end - self.offset).min(bytes.len() as u64) as usize;
+            let (now, later) = bytes.split_at(room);
+            self.contents.extend_from_slice(now);
+            self.offset += now.len() as u64;
+            bytes = later;
+            if self.offset == block.end {
+                let contents = std::mem::take(&mut self.contents);
+                let number = self.number;
+                self.number += 1;
+                send(Job { number, contents, settings: block.settings })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts finished blocks back in order.
+struct Order<'a> {
+    outcomes: mpsc::Receiver<Outcome>,
+    waiting: BTreeMap<usize, Block>,
+    next: usize,
+    running: usize,
+    sink: &'a mut dyn FnMut(Block) -> Result<(), Error>,
+}
+
+impl Order<'_> {
+    /// Waits for one block.
+    fn wait(&mut self, progress: &mut dyn Progress) -> Result<(), Error> {
+        let Ok((number, length, block)) = self.outcomes.recv() else {
+            return Err(Error::Threads(std::io::ErrorKind::BrokenPipe.into()));
+        };
+        self.running -= 1;
+        progress.advance(length);
+        self.waiting.insert(number, block?);
+        while let Some(block) = self.waiting.remove(&self.next) {
+            (self.sink)(block)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! The xz container: blocks made independently ([`encode`]), put together into one stream
+//! ([`container`]), and anything `xz -dc` reads taken apart again ([`decode`]).
+
+pub mod container;
+pub mod crc;
+pub mod decode;
+pub mod encode;

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Makes a bare Debian 12+ or Ubuntu with a Rust toolchain ready to build, run and test spk.
+# Safe to run again. Uses sudo when not root. With --tests also what only the tests need.
+set -euo pipefail
+
+if [ "$(id -u)" = 0 ]; then as_root() { "$@"; }; else as_root() { sudo "$@"; }; fi
+
+packages=(gcc libc6-dev curl ca-certificates python3)
+if [ "${1-}" = --tests ]; then
+  packages+=(python3-pip python3-venv capnproto xz-utils zip unzip libarchive-tools gnupg sqlite3
+    util-linux procps git)
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' ||
+    missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  echo "setup: installing ${missing[*]}" >&2
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}" >/dev/null
+fi
+
+# `spk dev` needs to open /dev/fuse. With udev it is mode 0666 everywhere; without (containers,
+# minimal machines) it may be missing or closed to users.
+if [ ! -e /dev/fuse ]; then
+  as_root modprobe fuse 2>/dev/null || true
+  [ -e /dev/fuse ] || as_root mknod -m 0666 /dev/fuse c 10 229 || true
+fi
+if [ -e /dev/fuse ] && [ "$(stat -c %a /dev/fuse)" != 666 ]; then
+  echo "setup: opening /dev/fuse to ordinary users (mode 0666, as udev does)" >&2
+  as_root chmod 0666 /dev/fuse
+fi
+
+# As root the tests run the unprivileged paths as this user.
+if [ "${1-}" = --tests ] && [ "$(id -u)" = 0 ] && ! id -u spk-test >/dev/null 2>&1; then
+  useradd --create-home --shell /bin/sh spk-test
+fi
