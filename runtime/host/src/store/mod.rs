@@ -24,7 +24,7 @@ pub use packages::Package;
 pub(crate) use meta::now;
 
 pub(crate) use error::IoContext;
-pub(crate) use grain::{LOG, SANDBOX, change_meta, read_meta};
+pub(crate) use grain::{LOG, LOG_BEFORE, SANDBOX, change_meta, read_meta};
 pub(crate) use layout::{Layout, Staging};
 pub(crate) use id::random_name;
 pub(crate) use lock::Attempt;
@@ -218,6 +218,23 @@ impl Store {
     pub fn rename_grain(&self, id: &GrainId, title: &str) -> Result<(), Error> {
         let (dir, path) = self.grain_dir(id)?;
         change_meta(&dir, &path, |meta| meta.title = shorten(title)).map(drop)
+    }
+
+    /// The parts of a grain's log that there are, oldest first, opened for reading. Their content
+    /// is the app's: any bytes, any length.
+    ///
+    /// # Errors
+    /// When there is no such grain, or a part cannot be opened.
+    pub fn logs(&self, id: &GrainId) -> Result<Vec<std::fs::File>, Error> {
+        let (dir, path) = self.grain_dir(id)?;
+        let mut parts = Vec::new();
+        for name in [LOG_BEFORE, LOG] {
+            match dir.open_file(name.as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => parts.push(opened.at("read", path.join(name))?),
+            }
+        }
+        Ok(parts)
     }
 
     /// Removes a grain and all its data. It disappears at once, by a rename; when the process is

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 use spk_package::app_id::AppId;
 use spk_package::manifest::Manifest;
 use spk_package::package_id::PackageId;
+use spk_package::progress::Silent;
+use spk_package::unpack::{Options, Strictness, unpack_from};
 
 use super::Store;
 use super::beneath::Dir;
@@ -175,7 +177,11 @@ fn unpack(
     spk: &Path,
     root: &Path,
 ) -> Result<(AppId, PackageId), Box<dyn std::error::Error + Send + Sync>> {
-    let unpacked = spk_package::unpack::unpack(spk, root)?;
+    let mut file = File::open(spk)?;
+    let size = file.metadata().ok().map(|metadata| metadata.len());
+    let options = Options { strictness: Strictness::Verified, ..Options::default() };
+    let (unpacked, verified) = unpack_from(&mut file, size, root, &options, &mut Silent)?;
+    verified?;
     Ok((unpacked.app_id, unpacked.package_id))
 }
 
