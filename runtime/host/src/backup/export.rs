@@ -71,6 +71,7 @@ pub(crate) struct Exporter {
     /// Of the member being written.
     crc: crc32fast::Hasher,
     size: u64,
+    in_data: bool,
     contents: Contents,
     /// Directories that were lent a permission, to be given back their mode.
     locked: Vec<Locked>,
@@ -94,6 +95,7 @@ impl Exporter {
             zeros: None,
             crc: crc32fast::Hasher::new(),
             size: 0,
+            in_data: false,
             contents: Contents::default(),
             locked: Vec::new(),
         })
@@ -119,7 +121,8 @@ impl Exporter {
         let Ok(stat) = grain.stat(LOG.as_bytes()) else { return Ok(()) };
         match grain.open_file(LOG.as_bytes()) {
             Ok(file) => {
-                let head = Head { name: b"log".to_vec(), mode: stat.st_mode, time: Time::of(&stat) };
+                let head =
+                    Head { name: b"log".to_vec(), mode: stat.st_mode, time: Time::of(&stat) };
                 let size = (stat.st_size as u64).min(LOG_LIMIT);
                 self.file(head, &file, size, false)
             }
@@ -138,10 +141,12 @@ impl Exporter {
             });
             let dir = match opened {
                 Ok(dir) => dir,
-                Err(error) if denied(&error) && !path.is_empty() => match self.open_locked_dir(sandbox, &path) {
-                    Ok(dir) => dir,
-                    Err(error) => return Err(read_below(&path, error)),
-                },
+                Err(error) if denied(&error) && !path.is_empty() => {
+                    match self.open_locked_dir(sandbox, &path) {
+                        Ok(dir) => dir,
+                        Err(error) => return Err(read_below(&path, error)),
+                    }
+                }
                 Err(error) if path.is_empty() => return Err(read(SANDBOX, error)),
                 // Gone, or something else by now: the app is at work (--live).
                 Err(error) => {
@@ -189,11 +194,8 @@ impl Exporter {
         if kind == FileType::Directory {
             return Ok(true);
         }
-        let head = Head {
-            name: [b"data/", full].concat(),
-            mode: stat.st_mode,
-            time: Time::of(&stat),
-        };
+        let head =
+            Head { name: [b"data/", full].concat(), mode: stat.st_mode, time: Time::of(&stat) };
         if head.name.len() > LONGEST_NAME {
             self.skip(full, "path longer than zip files can hold".into());
             return Ok(false);
@@ -304,11 +306,14 @@ impl Exporter {
                 } else {
                     (STORED, &data)
                 };
-                self.contents.bytes += data.len() as u64;
+                if head.name.starts_with(b"data/") {
+                    self.contents.bytes += data.len() as u64;
+                }
                 self.writer.whole(&head, method, crc.finalize(), data.len() as u64, packed)
             }
             Step::Begin(head, size) => {
                 (self.crc, self.size) = (crc32fast::Hasher::new(), 0);
+                self.in_data = head.name.starts_with(b"data/");
                 self.writer.begin(head, self.store, size)
             }
             Step::Chunk(ticket) => {
@@ -323,7 +328,9 @@ impl Exporter {
                 self.writer.data(if self.store { &ZEROS } else { &zeros.deflated })
             }
             Step::End => {
-                self.contents.bytes += self.size;
+                if self.in_data {
+                    self.contents.bytes += self.size;
+                }
                 self.writer.finish_member(self.crc.clone().finalize(), self.size)
             }
         }

@@ -78,7 +78,8 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         // A pipe by name: only a file can be read from its end.
         false => backup::spool(store, file)?,
     };
-    let restored = backup::restore(store, file, &options).context(format!("{shown}: not restored"))?;
+    let restored =
+        backup::restore(store, file, &options).context(format!("{shown}: not restored"))?;
     warn_of(ui, &restored.notes);
     let id = restored.grain.id();
     if args.json {
