@@ -1,6 +1,7 @@
 //! Backups of grains: the original's zip layout (grain-runtime, E), written so that nothing is
 //! lost and read as if an enemy had written it.
 
+pub mod automatic;
 mod error;
 mod export;
 mod info;

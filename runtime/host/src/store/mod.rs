@@ -2,6 +2,7 @@
 //! and several processes at once. See [`layout`] for what lies where.
 
 pub mod beneath;
+pub mod control;
 mod error;
 mod grain;
 mod id;
@@ -215,6 +216,18 @@ impl Store {
     pub fn rename_grain(&self, id: &GrainId, title: &str) -> Result<(), Error> {
         let (dir, path) = self.grain_dir(id)?;
         change_meta(&dir, &path, |meta| meta.title = shorten(title)).map(drop)
+    }
+
+    /// Connects to the process that runs a grain.
+    ///
+    /// # Errors
+    /// When there is no such grain; the inner error when nobody answers.
+    pub fn control(
+        &self,
+        id: &GrainId,
+    ) -> Result<Result<control::Client, control::ControlError>, Error> {
+        let (dir, _) = self.grain_dir(id)?;
+        Ok(control::Client::connect(&dir))
     }
 
     /// The parts of a grain's log that there are, oldest first, opened for reading. Their content

@@ -124,8 +124,7 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let added = package._in_use.stat_self().at("read", &package.dir)?;
-            let rank =
-                (package.manifest.app_version, added.st_ctime as i64, added.st_ctime_nsec as u64);
+            let rank = (package.manifest.app_version, added.st_ctime, added.st_ctime_nsec);
             if newest.as_ref().is_none_or(|(best, _)| *best < rank) {
                 newest = Some((rank, package));
             }
