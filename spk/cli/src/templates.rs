@@ -99,6 +99,26 @@ mod tests {
     }
 
     #[test]
+    fn definitions_are_right() {
+        let values = [
+            ("fileId", "0x994204a9202bc200"),
+            ("appId", "0fhhggzmts8cw7chvndffky0m5my9pjhmfkhursxvk3684kp66w0"),
+            ("title", "A \\\"title\\\""),
+            ("spkName", "app.spk"),
+            ("searchPath", "(sourcePath = \".\")"),
+            ("fileSelection", "alwaysInclude = [\".\"],"),
+            ("argv", "\"/app\""),
+        ];
+        let definitions = ALL.iter().flat_map(|template| template.files);
+        let definitions = definitions.filter(|(path, _)| path.ends_with("pkgdef.capnp"));
+        for (path, text) in definitions.chain(&[("generic", GENERIC)]) {
+            let filled = fill(text, &values);
+            let checked = spk_package::pkgdef::check(filled.as_bytes(), path, "pkgdef");
+            assert!(checked.is_ok(), "{}", checked.unwrap_err());
+        }
+    }
+
+    #[test]
     fn values_are_not_filled_again() {
         assert_eq!(fill("a {{x}} {{y}} {{z}}", &[("x", "{{y}}"), ("y", "2")]), "a {{y}} 2 {{z}}");
     }
