@@ -400,7 +400,7 @@ impl Filesystem for TracedFs {
         if looked_at(&entry.node) == Use::Empty {
             self.shared.note(&entry.path, Use::Empty, request.pid());
         }
-        let parent = self.shared.nodes().get(entry.parent).map(|parent| parent.clone());
+        let parent = self.shared.nodes().get(entry.parent).cloned();
         let ttl = parent.map_or(SHORT, |parent| self.ttl(&parent.path, &parent.node));
         reply.attr(&ttl, &self.attributes(ino.0, &entry.node));
     }

@@ -7,6 +7,7 @@
 //! its path is a directory, since it is merged from several.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -170,7 +171,7 @@ impl Nodes {
         }
     }
 
-    /// All known nodes whose paths are `path` or below it, sorted by path.
+    /// What the kernel knows at `path` or below it, without files replaced since; sorted.
     pub fn below(&self, path: &[u8]) -> Vec<(u64, Entry)> {
         let known = |(_, (ino, _)): (&Arc<[u8]>, &(u64, Identity))| {
             self.entries.get(ino).map(|entry| (*ino, entry.clone()))
@@ -178,11 +179,13 @@ impl Nodes {
         if path.is_empty() {
             return self.current.iter().filter_map(known).collect();
         }
-        let (first, after) = (join(path, b"/"), [path, b"0"].concat()); // '0' follows '/'
+        let (first, after) = ([path, b"/"].concat(), [path, b"0"].concat()); // '0' follows '/'
+        let range = (Bound::Included(&first[..]), Bound::Excluded(&after[..]));
         let below = self
             .current
-            .range::<[u8], _>(&path[..]..=&path[..])
-            .chain(self.current.range::<[u8], _>(&first[..first.len() - 1]..&after[..]));
+            .get_key_value(path)
+            .into_iter()
+            .chain(self.current.range::<[u8], _>(range));
         below.filter_map(known).collect()
     }
 }
@@ -213,7 +216,7 @@ mod tests {
         let second = nodes.intern(ROOT, b"f", look(), 1).unwrap();
         assert_ne!(first, second);
         assert_eq!(nodes.ino(b"f"), Some(second));
-        assert_eq!(nodes.below(b"").len(), 3);
+        assert_eq!(nodes.below(b"").len(), 2, "the root and the new file");
         nodes.forget(first, 2);
         assert!(nodes.get(first).is_none());
         // forgotten, found again: the same number

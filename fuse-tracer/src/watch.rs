@@ -291,7 +291,9 @@ fn apply(shared: &Shared, change: &Change) {
         }
         Change::InPlace(dir, name) => in_place(shared, dir, name),
         Change::Root(path) => match path.iter().rposition(|&byte| byte == b'/') {
-            _ if path.is_empty() => changed(shared, ROOT),
+            _ if path.is_empty() => {
+                changed(shared, ROOT);
+            }
             Some(slash) => in_place(shared, &path[..slash], &path[slash + 1..]),
             None => in_place(shared, b"", path),
         },

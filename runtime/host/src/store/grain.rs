@@ -10,6 +10,7 @@ use super::error::{Error, IoContext};
 use super::id::GrainId;
 use super::lock::Lock;
 use super::meta::{self, FORMAT, GrainMeta, META, ReadError};
+use super::packages::Package;
 
 /// Directory that the app sees as `/var` (grain-runtime, D).
 pub(crate) const SANDBOX: &str = "sandbox";
@@ -28,12 +29,7 @@ pub struct Grain {
 }
 
 impl Grain {
-    pub(crate) fn new(
-        id: GrainId,
-        path: PathBuf,
-        dir: Dir,
-        lock: Lock,
-    ) -> Result<Grain, Error> {
+    pub(crate) fn new(id: GrainId, path: PathBuf, dir: Dir, lock: Lock) -> Result<Grain, Error> {
         let meta = read_meta(&dir, &path)?;
         Ok(Grain { id, path, dir, meta, lock })
     }
@@ -94,6 +90,39 @@ impl Grain {
         let mut identity = known;
         self.change(|meta| (identity, _) = super::identity::identity(meta, &id, user))?;
         Ok(identity)
+    }
+
+    /// Lets the grain run with `package` from now on: another build, an upgrade, or the first
+    /// package of a grain that `spk dev` made.
+    ///
+    /// # Errors
+    /// [`Error::OtherApp`], [`Error::OlderApp`]; [`Error::TooOld`] unless `force`; or the
+    /// metadata cannot be written.
+    pub fn set_package(&mut self, package: &Package, force: bool) -> Result<(), Error> {
+        self.check_package(package, force)?;
+        self.change(|meta| {
+            meta.package_id = Some(package.id);
+            meta.app_version = package.manifest.app_version;
+        })
+    }
+
+    /// Whether [`Grain::set_package`] would agree.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_package(&self, package: &Package, force: bool) -> Result<(), Error> {
+        let id = self.id.clone();
+        let (grain, manifest) = (self.meta.app_version, &package.manifest);
+        if package.app_id != self.meta.app_id {
+            return Err(Error::OtherApp { id, grain: self.meta.app_id, package: package.app_id });
+        }
+        if manifest.app_version < grain {
+            return Err(Error::OlderApp { id, grain, package: manifest.app_version });
+        }
+        if grain < manifest.min_upgradable_app_version && !force {
+            return Err(Error::TooOld { id, grain, minimum: manifest.min_upgradable_app_version });
+        }
+        Ok(())
     }
 
     /// Changes the metadata; see [`change_meta`].

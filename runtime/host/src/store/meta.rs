@@ -31,9 +31,9 @@ pub struct GrainMeta {
     /// The app whose packages may run the grain.
     #[serde(with = "text")]
     pub app_id: AppId,
-    /// The package it runs with.
-    #[serde(with = "text")]
-    pub package_id: PackageId,
+    /// The package it runs with; none while only `spk dev` has run it.
+    #[serde(default, with = "optional_text", skip_serializing_if = "Option::is_none")]
+    pub package_id: Option<PackageId>,
     /// That package's `appVersion`.
     pub app_version: u32,
     /// What its owner calls it. Untrusted text when it comes from a backup.
@@ -77,6 +77,27 @@ pub struct User {
     /// `Profile.Pronouns`: 0 neutral, 1 male, 2 female, 3 robot.
     #[serde(default)]
     pub pronouns: u16,
+}
+
+impl GrainMeta {
+    /// Those of a grain made now, which no package runs yet.
+    pub(crate) fn new(app_id: AppId, app_version: u32, title: &str) -> GrainMeta {
+        let now = now();
+        GrainMeta {
+            format: FORMAT,
+            app_id,
+            package_id: None,
+            app_version,
+            title: super::shorten(title),
+            created: now,
+            last_used: now,
+            started: false,
+            owner_identity_id: None,
+            owner: None,
+            users: Vec::new(),
+            original_grain_id: None,
+        }
+    }
 }
 
 /// Reads the metadata of the grain in `dir`.
@@ -149,6 +170,32 @@ mod text {
         D: Deserializer<'de>,
     {
         String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The same for what may be missing.
+mod optional_text {
+    use super::*;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.collect_str(value),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
     }
 }
 

@@ -21,13 +21,16 @@ pub use lock::Holder;
 pub use meta::{GrainMeta, User};
 pub use packages::Package;
 
+pub(crate) use meta::now;
+
 pub(crate) use error::IoContext;
 pub(crate) use grain::{LOG, SANDBOX, change_meta, read_meta};
+pub(crate) use id::random_name;
 pub(crate) use layout::{Layout, Staging};
-pub(crate) use lock::{Attempt, Lock};
-pub(crate) use meta::{FORMAT, now};
+pub(crate) use lock::Attempt;
 
 use beneath::Dir;
+use spk_package::app_id::AppId;
 
 /// Longest title kept, in characters: more does not fit on any screen.
 pub const TITLE_LIMIT: usize = 1000;
@@ -86,21 +89,24 @@ impl Store {
     pub fn create_grain(&self, package: &Package, new: NewGrain) -> Result<Grain, Error> {
         let title =
             if new.title.is_empty() { package.manifest.app_title.clone() } else { new.title };
-        let now = now();
-        let meta = GrainMeta {
-            format: FORMAT,
-            app_id: package.app_id,
-            package_id: package.id,
-            app_version: package.manifest.app_version,
-            title: shorten(&title),
-            created: now,
-            last_used: now,
-            started: false,
-            owner_identity_id: None,
-            owner: None,
-            users: Vec::new(),
-            original_grain_id: None,
-        };
+        let meta = GrainMeta::new(package.app_id, package.manifest.app_version, &title);
+        self.create(GrainMeta { package_id: Some(package.id), ..meta })
+    }
+
+    /// Makes a grain for an app that is being developed, which has no package yet; it is locked.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing is left then.
+    pub fn create_dev_grain(
+        &self,
+        app_id: &AppId,
+        app_version: u32,
+        title: &str,
+    ) -> Result<Grain, Error> {
+        self.create(GrainMeta::new(*app_id, app_version, title))
+    }
+
+    fn create(&self, meta: GrainMeta) -> Result<Grain, Error> {
         let staging = self.layout.stage("creation")?;
         let sandbox = staging.path.join(SANDBOX);
         staging.dir.create_dir(SANDBOX.as_bytes(), 0o700).at("create", &sandbox)?;
@@ -197,9 +203,7 @@ impl Store {
             self.ids()?.into_iter().filter(|id| id.as_str().starts_with(text)).collect();
         match (found.pop(), found.len()) {
             (Some(id), 0) => Ok(id),
-            (Some(_), others) => {
-                Err(Error::Ambiguous { text: text.to_owned(), count: others + 1 })
-            }
+            (Some(_), others) => Err(Error::Ambiguous { text: text.to_owned(), count: others + 1 }),
             (None, _) => Err(Error::NoGrain(text.to_owned())),
         }
     }

@@ -106,10 +106,7 @@ impl Store {
     /// When the store cannot be read.
     pub fn packages(&self) -> Result<Vec<PackageId>, Error> {
         let names = self.layout.packages.names().at("list", self.layout.path(&["packages"]))?;
-        Ok(names
-            .iter()
-            .filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok())
-            .collect())
+        Ok(names.iter().filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok()).collect())
     }
 
     /// The package of an app with the highest `appVersion`; among equals, the last one added.
@@ -153,7 +150,7 @@ impl Store {
             }
             let mut used = false;
             for grain in self.grains()? {
-                used |= grain.meta?.package_id == id;
+                used |= grain.meta?.package_id == Some(id);
             }
             if used {
                 continue;
@@ -175,8 +172,8 @@ fn unpack(
     spk: &Path,
     root: &Path,
 ) -> Result<(AppId, PackageId), Box<dyn std::error::Error + Send + Sync>> {
-    let _ = (spk, root);
-    Err("unpacking is not wired up".into())
+    let unpacked = spk_package::unpack::unpack(spk, root)?;
+    Ok((unpacked.app_id, unpacked.package_id))
 }
 
 /// The ID of a package file: what the store calls it.
