@@ -40,6 +40,9 @@ pub struct Args {
     /// 300 MB of memory
     #[arg(short = 'T', long, value_name = "N")]
     threads: Option<usize>,
+    /// Keep no compressed blocks for the next time
+    #[arg(long)]
+    no_cache: bool,
     /// Time, in seconds since 1970, of directories that exist only in the package
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
     source_date_epoch: i64,
@@ -64,11 +67,19 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     if let Some(threads) = args.threads {
         options.threads = threads;
     }
+    options.cache = if args.no_cache { None } else { cache_dir() };
     let mut bar = Bar::new(ui);
     let packed = pack::pack(&tree, &key, &args.output, &options, &mut bar)?;
     drop(bar);
     ui.line(packed.key.to_string());
     Ok(())
+}
+
+/// Where compressed blocks are kept: `$XDG_CACHE_HOME/spk/blocks`, else below `~/.cache`.
+fn cache_dir() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(base.join("spk/blocks"))
 }
 
 /// The key that signs for the definition's app.
