@@ -30,6 +30,7 @@ use crate::xz::encode;
 
 use cache::Cache;
 pub use plan::Level;
+pub(crate) use source::open as open_contents;
 
 /// Why a package was not made. What was at its place before is still there.
 #[derive(Debug, thiserror::Error)]

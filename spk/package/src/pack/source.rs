@@ -59,7 +59,7 @@ fn pad(
 }
 
 /// Opens the file: not through a link, nor a FIFO, that took its place since the tree was made.
-pub(super) fn open(contents: &Contents) -> io::Result<File> {
+pub(crate) fn open(contents: &Contents) -> io::Result<File> {
     match contents {
         Contents::Source(source) => source.open(),
         Contents::Path(path) => {
