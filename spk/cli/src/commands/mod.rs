@@ -2,6 +2,7 @@
 
 mod dev;
 mod doctor;
+mod files;
 mod getkey;
 mod grain;
 mod init;
@@ -30,6 +31,7 @@ pub enum Command {
     Getkey(getkey::Args),
     Rekey(rekey::Args),
     Dev(dev::Args),
+    Files(files::Args),
     Pack(pack::Args),
     Verify(verify::Args),
     Unpack(unpack::Args),
@@ -47,6 +49,7 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Getkey(args) => getkey::run(args, global, ui),
         Command::Rekey(args) => rekey::run(args, global, ui),
         Command::Dev(args) => dev::run(args, global, ui),
+        Command::Files(args) => files::run(args, global, ui),
         Command::Pack(args) => pack::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Unpack(args) => unpack::run(args, global, ui),
