@@ -119,7 +119,8 @@ impl Exporter {
         let Ok(stat) = grain.stat(LOG.as_bytes()) else { return Ok(()) };
         match grain.open_file(LOG.as_bytes()) {
             Ok(file) => {
-                let head = Head { name: b"log".to_vec(), mode: stat.st_mode, time: Time::of(&stat) };
+                let head =
+                    Head { name: b"log".to_vec(), mode: stat.st_mode, time: Time::of(&stat) };
                 let size = (stat.st_size as u64).min(LOG_LIMIT);
                 self.file(head, &file, size, false)
             }
@@ -138,10 +139,12 @@ impl Exporter {
             });
             let dir = match opened {
                 Ok(dir) => dir,
-                Err(error) if denied(&error) && !path.is_empty() => match self.open_locked_dir(sandbox, &path) {
-                    Ok(dir) => dir,
-                    Err(error) => return Err(read_below(&path, error)),
-                },
+                Err(error) if denied(&error) && !path.is_empty() => {
+                    match self.open_locked_dir(sandbox, &path) {
+                        Ok(dir) => dir,
+                        Err(error) => return Err(read_below(&path, error)),
+                    }
+                }
                 Err(error) if path.is_empty() => return Err(read(SANDBOX, error)),
                 // Gone, or something else by now: the app is at work (--live).
                 Err(error) => {
@@ -189,11 +192,8 @@ impl Exporter {
         if kind == FileType::Directory {
             return Ok(true);
         }
-        let head = Head {
-            name: [b"data/", full].concat(),
-            mode: stat.st_mode,
-            time: Time::of(&stat),
-        };
+        let head =
+            Head { name: [b"data/", full].concat(), mode: stat.st_mode, time: Time::of(&stat) };
         if head.name.len() > LONGEST_NAME {
             self.skip(full, "path longer than zip files can hold".into());
             return Ok(false);

@@ -90,7 +90,10 @@ pub fn read(bytes: &[u8]) -> Result<Info, Error> {
         let ids = user.get_credential_ids().map_err(bad)?;
         users.push(User {
             identity_id: text(user.get_identity_id().map_err(bad)?),
-            credential_ids: ids.iter().map(|id| id.map(text).map_err(bad)).collect::<Result<_, _>>()?,
+            credential_ids: ids
+                .iter()
+                .map(|id| id.map(text).map_err(bad))
+                .collect::<Result<_, _>>()?,
             display_name: text(
                 profile.get_display_name().map_err(bad)?.get_default_text().map_err(bad)?,
             ),

@@ -202,8 +202,7 @@ pub fn restore(store: &Store, file: File, options: &RestoreOptions<'_>) -> Resul
 /// When it cannot be read or written.
 pub fn spool(store: &Store, mut from: impl Read) -> Result<File, Error> {
     let spooling = |error| Error::Archive("collect", error);
-    let mut file =
-        tempfile::tempfile_in(store.layout.path(&["tmp"])).map_err(spooling)?;
+    let mut file = tempfile::tempfile_in(store.layout.path(&["tmp"])).map_err(spooling)?;
     io::copy(&mut from, &mut file).map_err(spooling)?;
     file.rewind().map_err(spooling)?;
     Ok(file)

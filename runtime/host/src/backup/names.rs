@@ -74,9 +74,8 @@ pub fn place<'a>(
     let top = components.clone().next().unwrap_or_default();
     // On Unix a backslash is a letter like any other; elsewhere, at the top, and where it would
     // lead out if it were a separator, it is not believed to be one.
-    let suspect = |component: &[u8]| {
-        component.contains(&b'\\') && (!unix || backslashes_climb(component))
-    };
+    let suspect =
+        |component: &[u8]| component.contains(&b'\\') && (!unix || backslashes_climb(component));
     if top.contains(&b'\\') || (!literal_backslashes && components.clone().any(suspect)) {
         return Err(Error::Backslash(shown(name)));
     }

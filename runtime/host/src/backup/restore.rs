@@ -148,7 +148,8 @@ impl Plan {
         let mut budget = Budget {
             written: 0,
             ratio: self.limits.ratio,
-            allowed: RATIO_FREE.saturating_add(self.archive_length.saturating_mul(self.limits.ratio)),
+            allowed: RATIO_FREE
+                .saturating_add(self.archive_length.saturating_mul(self.limits.ratio)),
         };
         for path in self.directories.keys() {
             tree.directory(path).map_err(written(path))?;
@@ -198,15 +199,9 @@ impl Plan {
         Ok(counts)
     }
 
-    fn write_file(
-        &self,
-        index: usize,
-        file: &mut File,
-        budget: &mut Budget,
-    ) -> Result<u64, Error> {
+    fn write_file(&self, index: usize, file: &mut File, budget: &mut Budget) -> Result<u64, Error> {
         let (name, _) = self.archive.member(index);
-        let failed =
-            |source| Error::Io { action: "write", path: shown(name).into(), source };
+        let failed = |source| Error::Io { action: "write", path: shown(name).into(), source };
         let mut size = 0u64;
         let mut hole = false;
         self.archive.read(index, |piece| {

@@ -29,12 +29,7 @@ pub struct Grain {
 }
 
 impl Grain {
-    pub(crate) fn new(
-        id: GrainId,
-        path: PathBuf,
-        dir: Dir,
-        lock: Lock,
-    ) -> Result<Grain, Error> {
+    pub(crate) fn new(id: GrainId, path: PathBuf, dir: Dir, lock: Lock) -> Result<Grain, Error> {
         let meta = read_meta(&dir, &path)?;
         Ok(Grain { id, path, dir, meta, lock })
     }

@@ -25,10 +25,9 @@ pub(crate) use meta::now;
 
 pub(crate) use error::IoContext;
 pub(crate) use grain::{LOG, SANDBOX, change_meta, read_meta};
-pub(crate) use layout::{Layout, Staging};
 pub(crate) use id::random_name;
+pub(crate) use layout::{Layout, Staging};
 pub(crate) use lock::Attempt;
-
 
 use beneath::Dir;
 use spk_package::app_id::AppId;
@@ -204,9 +203,7 @@ impl Store {
             self.ids()?.into_iter().filter(|id| id.as_str().starts_with(text)).collect();
         match (found.pop(), found.len()) {
             (Some(id), 0) => Ok(id),
-            (Some(_), others) => {
-                Err(Error::Ambiguous { text: text.to_owned(), count: others + 1 })
-            }
+            (Some(_), others) => Err(Error::Ambiguous { text: text.to_owned(), count: others + 1 }),
             (None, _) => Err(Error::NoGrain(text.to_owned())),
         }
     }

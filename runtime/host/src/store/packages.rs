@@ -106,10 +106,7 @@ impl Store {
     /// When the store cannot be read.
     pub fn packages(&self) -> Result<Vec<PackageId>, Error> {
         let names = self.layout.packages.names().at("list", self.layout.path(&["packages"]))?;
-        Ok(names
-            .iter()
-            .filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok())
-            .collect())
+        Ok(names.iter().filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok()).collect())
     }
 
     /// The package of an app with the highest `appVersion`; among equals, the last one added.

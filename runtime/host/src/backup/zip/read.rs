@@ -244,8 +244,7 @@ impl Archive {
                     return None;
                 }
                 let crc = take.take32()?;
-                let mut number =
-                    || if wide { take.take64() } else { take.take32().map(u64::from) };
+                let mut number = || if wide { take.take64() } else { take.take32().map(u64::from) };
                 let (compressed, size) = (number()?, number()?);
                 (crc == member.crc && compressed == member.compressed && size == member.size)
                     .then(|| room - take.0.len())
@@ -307,11 +306,7 @@ impl Archive {
                 }
                 let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
                 let status = inflate
-                    .decompress(
-                        &input[from..filled],
-                        &mut output[pending..],
-                        FlushDecompress::None,
-                    )
+                    .decompress(&input[from..filled], &mut output[pending..], FlushDecompress::None)
                     .map_err(|_| Error::BadDeflate(name()))?;
                 let read = (inflate.total_in() - before_in) as usize;
                 let made = (inflate.total_out() - before_out) as usize;
@@ -399,14 +394,12 @@ fn parse_end(file: &File, record: &[u8], at: u64) -> Result<End, Error> {
     let (disk, directory_disk) = (take.take16().ok_or_else(cut)?, take.take16().ok_or_else(cut)?);
     let (here, members) = (take.take16().ok_or_else(cut)?, take.take16().ok_or_else(cut)?);
     let (size, offset) = (take.take32().ok_or_else(cut)?, take.take32().ok_or_else(cut)?);
-    let mut end =
-        End { members: members.into(), size: size.into(), offset: offset.into() };
+    let mut end = End { members: members.into(), size: size.into(), offset: offset.into() };
     let mut directory_end = at;
     let many = [disk, directory_disk];
     if let Some(wide) = find_end64(file, at)? {
-        let agree = |small: u64, placeholder: u64, large: u64| {
-            small == large || small == placeholder
-        };
+        let agree =
+            |small: u64, placeholder: u64, large: u64| small == large || small == placeholder;
         if !agree(end.members, 0xffff, wide.1.members)
             || !agree(end.size, SEE_ZIP64.into(), wide.1.size)
             || !agree(end.offset, SEE_ZIP64.into(), wide.1.offset)
