@@ -23,6 +23,7 @@ mod fs;
 mod nodes;
 mod record;
 mod shared;
+pub mod trace_file;
 mod tracer;
 mod watch;
 

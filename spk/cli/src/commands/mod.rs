@@ -4,6 +4,7 @@ mod cat;
 mod dev;
 mod diff;
 mod doctor;
+mod files;
 mod getkey;
 mod grain;
 mod init;
@@ -35,6 +36,7 @@ pub enum Command {
     Getkey(getkey::Args),
     Rekey(rekey::Args),
     Dev(dev::Args),
+    Files(files::Args),
     Pack(pack::Args),
     Verify(verify::Args),
     Unpack(unpack::Args),
@@ -56,6 +58,7 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Getkey(args) => getkey::run(args, global, ui),
         Command::Rekey(args) => rekey::run(args, global, ui),
         Command::Dev(args) => dev::run(args, global, ui),
+        Command::Files(args) => files::run(args, global, ui),
         Command::Pack(args) => pack::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Unpack(args) => unpack::run(args, global, ui),
