@@ -8,7 +8,9 @@ mod init;
 mod keygen;
 mod listkeys;
 mod pack;
+mod pack_level;
 mod package_input;
+mod rekey;
 mod run;
 mod unpack;
 mod verify;
@@ -26,6 +28,7 @@ pub enum Command {
     Keygen(keygen::Args),
     Listkeys(listkeys::Args),
     Getkey(getkey::Args),
+    Rekey(rekey::Args),
     Dev(dev::Args),
     Pack(pack::Args),
     Verify(verify::Args),
@@ -42,6 +45,7 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Keygen(args) => keygen::run(args, global, ui),
         Command::Listkeys(args) => listkeys::run(args, global, ui),
         Command::Getkey(args) => getkey::run(args, global, ui),
+        Command::Rekey(args) => rekey::run(args, global, ui),
         Command::Dev(args) => dev::run(args, global, ui),
         Command::Pack(args) => pack::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),

@@ -1,14 +1,159 @@
 //! `spk pack`.
 
-use crate::error::{CliError, Result};
+use std::path::{Path, PathBuf};
+
+use spk_package::app_id::AppId;
+use spk_package::file_list;
+use spk_package::keyring::{Key, Keyring};
+use spk_package::pack::{self, Options, selected};
+use spk_package::pkgdef::{self, Definition};
+use spk_package::replacements::Table;
+use spk_package::selection::{self, Expanded, Selection};
+use spk_package::view::{Generated, View};
+
+use crate::bridge;
+use crate::commands::pack_level::Preset;
+use crate::definition;
+use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::progress::Bar;
 use crate::ui::Ui;
 
 /// Make and sign a package
+///
+/// Packs the files that the package definition names, signs them with the app's key and prints
+/// the key's app ID. The same input and key give the same bytes, whenever and wherever it is done.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Package definition, as FILE:CONSTANT
+    #[arg(short = 'p', long, value_name = "FILE:NAME")]
+    pkg_def: Option<String>,
+    /// Further directory to search for imported schema files (may be repeated)
+    #[arg(short = 'I', long, value_name = "DIR")]
+    import_path: Vec<PathBuf>,
+    /// Keyring to use instead of ~/.sandstorm-keyring
+    #[arg(short = 'k', long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+    #[command(flatten)]
+    preset: Preset,
+    /// Compress this many blocks at once [default: one for each processor]; each takes up to
+    /// 300 MB of memory
+    #[arg(short = 'T', long, value_name = "N")]
+    threads: Option<usize>,
+    /// Time, in seconds since 1970, of directories that exist only in the package
+    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
+    source_date_epoch: i64,
+    /// The package to make
+    #[arg(value_name = "OUTPUT")]
+    output: PathBuf,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
-    Err(CliError::new("spk pack: not built yet"))
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    let located = definition::locate(args.pkg_def.as_deref(), global)?;
+    let imports = [&args.import_path[..], &global.import_path].concat();
+    let definition = pkgdef::load(&located.file, &located.constant, &imports)?;
+    let key = key(&definition, args.keyring.as_ref(), global, ui)?;
+    let expanded = select(&definition, &located.file, ui)?;
+    let mtime = args.source_date_epoch.saturating_mul(1_000_000_000);
+    let (tree, special) = selected::tree(&expanded.root, mtime)?;
+    for path in special {
+        ui.warn(format!("{path}: neither file, directory nor link; packed as an empty file"));
+    }
+    let mut options = Options { level: args.preset.level(), ..Options::default() };
+    if let Some(threads) = args.threads {
+        options.threads = threads;
+    }
+    let mut bar = Bar::new(ui);
+    let packed = pack::pack(&tree, &key, &args.output, &options, &mut bar)?;
+    drop(bar);
+    ui.line(packed.key.to_string());
+    Ok(())
+}
+
+/// The key that signs for the definition's app.
+fn key(definition: &Definition, local: Option<&PathBuf>, global: &Global, ui: &Ui) -> Result<Key> {
+    let id: AppId = definition
+        .id
+        .parse::<AppId>()
+        .context(format!("{}: the definition's id is no app ID", definition.file.display()))
+        .hint("make one, and its key, with: spk keygen")?;
+    if definition.id != id.to_string() {
+        ui.note(format!("{}: id is {id} when spelled as usual", definition.file.display()));
+    }
+    let signing = Table::built_in().signing(id);
+    let (path, _) = global.keyring_path(local)?;
+    let option = local
+        .or(global.keyring.as_ref())
+        .map_or(String::new(), |path| format!(" -k {}", path.display()));
+    if !path.exists() {
+        return Err(CliError::new(format!("there is no keyring {}", path.display())).hint(
+            format!(
+                "make a key with spk keygen{option}, and put its app ID into the \
+                           definition; or name the right keyring with -k"
+            ),
+        ));
+    }
+    Keyring::open(&path)?.find(&signing)?.ok_or_else(|| {
+        CliError::new(format!("no key for {signing} in the keyring {}", path.display())).hint(
+            format!(
+                "name the keyring that has it with -k, or make a new key with spk keygen{option} \
+                 and put its app ID into {}",
+                definition.file.display()
+            ),
+        )
+    })
+}
+
+/// What the definition says to pack.
+fn select(definition: &Definition, file: &Path, ui: &Ui) -> Result<Expanded> {
+    let all = definition.always_include.iter().any(|path| path == ".");
+    let uses_bridge = definition.commands_use_bridge || (all && definition.uses_bridge);
+    let file_list = match &definition.file_list {
+        None => Vec::new(),
+        Some(name) => {
+            let path = definition::list_path(file, name, ui);
+            match file_list::read(&path) {
+                Err(error @ file_list::Error::NotFound(_)) => {
+                    return Err(CliError::from(error).hint(
+                        "run the app once with spk dev, which writes the list of the files it uses",
+                    ));
+                }
+                other => other?,
+            }
+        }
+    };
+    for warning in definition.source_map.warnings() {
+        ui.warn(warning);
+    }
+    let bridge = if uses_bridge { Some(bridge::find()) } else { None };
+    let (bridge, no_bridge) = match bridge {
+        Some(Ok(path)) => (Some(path), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
+    let generated = Generated {
+        manifest: definition.manifest.clone(),
+        bridge_config: definition.bridge_config_file(),
+        bridge,
+    };
+    let view = View::new(definition.source_map.clone(), generated);
+    let always_include =
+        definition.always_include.iter().map(|path| path.clone().into_bytes()).collect();
+    let selection = Selection { file_list, always_include, uses_bridge };
+    let expanded = selection::expand(&view, &selection).map_err(|error| {
+        let only_bridge =
+            error.problems.iter().all(|p| matches!(p.reason, selection::Reason::NoBridge));
+        match (no_bridge, only_bridge) {
+            (Some(no_bridge), true) => no_bridge,
+            _ => CliError::from(error)
+                .hint("run spk dev to bring the file list up to date, or edit it"),
+        }
+    })?;
+    for rewritten in &expanded.rewritten {
+        let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+        let taken: Vec<String> = rewritten.taken.iter().map(|path| text(path)).collect();
+        ui.verbose(format!("{} is packed as {}", text(&rewritten.listed), taken.join(", ")));
+    }
+    Ok(expanded)
 }

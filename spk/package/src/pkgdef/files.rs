@@ -71,6 +71,7 @@ impl Files {
     }
 
     /// Puts in text that is in no file, for tests.
+    #[cfg(test)]
     pub fn add_text(&mut self, shown: &str, text: &[u8]) -> usize {
         self.add(Origin::Disk(PathBuf::from(shown)), shown.to_owned(), text.to_vec())
     }
