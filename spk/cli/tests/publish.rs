@@ -67,8 +67,7 @@ fn status(wish: u8, review: u8, text: &str) -> Vec<u8> {
     }
     // Packed: a tag byte for each word, then its bytes that are not zero.
     let mut packed = vec![0];
-    let mut words = message.chunks(8).peekable();
-    while let Some(word) = words.next() {
+    for word in message.chunks(8) {
         let tag = (0..8).filter(|&i| word[i] != 0).fold(0u8, |tag, i| tag | 1 << i);
         packed.push(tag);
         packed.extend(word.iter().filter(|byte| **byte != 0));
