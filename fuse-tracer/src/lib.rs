@@ -1,1 +1,33 @@
-//! See `docs/architecture.md`.
+//! The tracing file system behind `spk dev`: serves a [`View`](spk_package::view::View) over FUSE
+//! as a read-only file system, and records which paths are used, how, and by whom.
+//!
+//! ```text
+//!  app ── kernel ──▶ fs (requests) ──▶ nodes (inode ↔ path) ──▶ view ──▶ sources
+//!            ▲            └──▶ record                                      │
+//!            └── notifications ── watch (its own thread) ◀── inotify ──────┘
+//! ```
+//!
+//! What makes it fast is that the kernel may keep names, attributes, listings, link texts and
+//! contents for a long time; what makes that safe is that it is told when a source changes
+//! ([`watch`]), and that opens, which always arrive, check the source again ([`fs`]). Opens always
+//! arriving is also what makes the record complete.
+//!
+//! Nothing here prints, and a handler that panics must end the process (`panic = "abort"`): a dead
+//! handler thread would hang its clients beyond SIGKILL (dev-mode.md §19.9). The process that
+//! serves must not reach its own mount: mount in another namespace.
+#![forbid(unsafe_code)]
+
+mod attr;
+mod caller;
+mod fs;
+mod implied;
+mod nodes;
+mod record;
+mod shared;
+pub mod trace_file;
+mod tracer;
+mod watch;
+
+pub use implied::with_implied;
+pub use record::{Record, Usage, Use};
+pub use tracer::{Cache, Error, Options, Tracer};

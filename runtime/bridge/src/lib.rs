@@ -1,1 +1,23 @@
-//! See `docs/architecture.md`.
+//! `sandstorm-http-bridge`: stands between the host's Cap'n Proto calls and an app that speaks HTTP.
+//!
+//! [`process`] is the life of the program: command line, start of the app, signals, end. Everything
+//! else serves calls: [`main_view`] opens sessions, [`session`] turns their methods into HTTP
+//! requests, [`http`] is HTTP/1 over bytes.
+#![forbid(unsafe_code)]
+
+pub mod app_socket;
+pub mod bridge;
+pub mod config;
+pub mod error;
+pub mod http;
+mod identities;
+pub mod limits;
+mod mail;
+pub mod main_view;
+pub mod membrane;
+mod powerbox;
+pub mod process;
+pub mod proxy;
+pub mod session;
+pub mod sessions;
+mod turns;

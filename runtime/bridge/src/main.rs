@@ -1,2 +1,42 @@
-//! bridge.
-fn main() {}
+//! The program that is packed into HTTP apps as `/sandstorm-http-bridge`.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use spk_bridge::process::args::{self, Request};
+use spk_bridge::process::run;
+
+fn main() -> ExitCode {
+    let request = match args::parse(std::env::args_os().skip(1)) {
+        Ok(request) => request,
+        Err(error) => {
+            log(&format!("{error}\n{}", args::HELP.trim_end()));
+            return ExitCode::FAILURE;
+        }
+    };
+    let options = match request {
+        Request::Run(options) => options,
+        Request::Help => {
+            print!("{}", args::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Request::Version => {
+            println!("sandstorm-http-bridge {} (spk)", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+    };
+    match run(&options, Rc::new(log)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The grain's log is standard error; nobody can do anything if it is gone.
+fn log(message: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "** sandstorm-http-bridge: {message}");
+}

@@ -1,4 +1,39 @@
 //! Namespaces, mounts, seccomp and limits around one grain.
+//!
+//! Four processes, each named after its role:
+//!
+//! - the *launcher*: whoever calls [`Launcher`]; may have threads and an async runtime;
+//! - the *helper*: the same binary executed again, with one thread and nothing inherited. It makes
+//!   the namespaces, writes the id maps, and watches: if the launcher goes, it kills everything;
+//! - *init*: PID 1 inside. It builds the root, reaps orphans, forwards signals; if the helper
+//!   goes, the kernel kills it and with it the whole PID namespace;
+//! - the *app*: PID 2, without capabilities, behind Landlock and the system call filter.
+//!
+//! This crate knows nothing of packages, grains or HTTP. It is the only one with `unsafe`.
 
-/// Becomes the sandbox helper, and never returns, if this process was started as one.
-pub fn run_helper_if_asked() {}
+mod app;
+mod error;
+mod explain;
+mod helper;
+mod ids;
+mod init;
+mod launch;
+mod privileges;
+mod remedy;
+mod root;
+pub mod seccomp;
+mod spec;
+mod sys;
+mod wall;
+mod watch;
+mod wire;
+
+pub use error::{Error, ExecProblem, Failure, Step};
+pub use explain::Denied;
+pub use helper::run_helper_if_asked;
+pub use launch::{Exit, Launcher, Prepared, Running};
+pub use remedy::Settings;
+pub use spec::{
+    FILE_BYTES, Limits, MEMORY_BYTES, OPEN_FILES_HARD, OPEN_FILES_SOFT, PROCESSES, Root, Spec,
+    TMPFS_BYTES, TMPFS_INODES,
+};

@@ -11,6 +11,7 @@ mod definition;
 mod error;
 mod global;
 mod progress;
+mod serving;
 mod templates;
 mod ui;
 

@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 /// The terminal as the subcommands see it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ui {
     quiet: bool,
     verbose: bool,

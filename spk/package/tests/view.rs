@@ -234,7 +234,7 @@ fn an_unreadable_source_is_an_error_not_an_absence() {
     }
     let dir = TempDir::new().unwrap();
     tree(dir.path(), &["d/a"]);
-    fs::set_permissions(dir.path().join("d"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dir.path().join("d"), fs::Permissions::from_mode(0o000)).unwrap();
     let view = view(vec![mapping("", dir.path().to_owned(), &[])]);
     let error = view.lookup(b"d/a").unwrap_err();
     assert_eq!(error.io().kind(), std::io::ErrorKind::PermissionDenied);

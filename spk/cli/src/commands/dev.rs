@@ -1,14 +1,141 @@
 //! `spk dev`.
 
-use crate::error::{CliError, Result};
-use crate::global::Global;
-use crate::ui::Ui;
+mod recording;
 
-/// Run the app live on the traced file system
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fuse_tracer::Cache;
+use spk_host::serve::Rootfs;
+use spk_host::store::{Grain, Store};
+use spk_package::app_id::AppId;
+use spk_package::manifest::Manifest;
+use spk_package::pkgdef::{self, Definition};
+use spk_package::view::{Generated, View};
+
+use crate::error::{CliError, Result, ResultExt};
+use crate::global::Global;
+use crate::serving::{self, ServeArgs, Served};
+use crate::ui::Ui;
+use crate::{bridge, definition};
+
+use recording::Recording;
+
+/// Run the app live on a file system that records which files it uses
+///
+/// Serves the files that the definition's source map shows, without copying them: an edit is seen
+/// by the running app. Open the URL, use everything the app can do, then press Ctrl-C: what was
+/// used is merged into the file list, from which spk pack makes the package.
+///
+/// The app runs in the same sandbox as with spk run, in a grain of its own that is kept from one
+/// session to the next.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Further directory to search for imported schema files (may be repeated)
+    #[arg(short = 'I', long, value_name = "DIR")]
+    import_path: Vec<PathBuf>,
+    /// Package definition, as FILE:CONSTANT
+    #[arg(short = 'p', long, value_name = "FILE:NAME")]
+    pkg_def: Option<String>,
+    /// Accepted for scripts written for the original; no key is needed
+    #[arg(short = 'k', long, value_name = "FILE", hide = true)]
+    keyring: Option<PathBuf>,
+    /// Let the kernel cache everything: edits may not be seen until spk dev is started again
+    #[arg(short = 'c', long)]
+    cache: bool,
+    /// Show the app a /proc, which no installed app has
+    #[arg(long)]
+    proc: bool,
+    /// Run in this grain (its ID, or the unique beginning of one)
+    #[arg(long, value_name = "ID", conflicts_with = "new")]
+    grain: Option<String>,
+    /// Make a new grain, instead of going on in the one of the last session
+    #[arg(long)]
+    new: bool,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
-    Err(CliError::new("spk dev: not built yet"))
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    let located = definition::locate(args.pkg_def.as_deref(), global)?;
+    let imports = [global.import_path.as_slice(), &args.import_path].concat();
+    let definition = pkgdef::load(&located.file, &located.constant, &imports)?;
+    let manifest = Manifest::from_bytes(&definition.manifest)?;
+    let app_id: AppId = definition.id.parse().context(format!(
+        "the id in {} is not an app ID: {:?}",
+        located.file.display(),
+        definition.id
+    ))?;
+    let view = Arc::new(view(&definition, ui)?);
+    let list =
+        definition.file_list.as_deref().map(|name| definition::list_path(&located.file, name, ui));
+
+    let store = Store::open(&global.state_dir()?)?;
+    for line in store.recovered() {
+        ui.note(line);
+    }
+    let grain = open_grain(&store, &app_id, &manifest, &args)?;
+    let cache = if args.cache { Cache::Frozen } else { Cache::Watched };
+    let recording = Recording::new(view, cache, list);
+    let served = Served {
+        app_id: app_id.to_string(),
+        rootfs: Rootfs::Fuse(recording.hook()),
+        program: serving::program(&manifest, grain.meta().started)?,
+        dev: true,
+        proc: args.proc,
+        idle_timeout: None,
+    };
+    let served = serving::serve_grain(served, grain, &args.serve, ui);
+    // Whatever became of the app: what it used is not lost.
+    let written = recording.finish(definition.always_include.iter().any(|path| path == "."), ui);
+    served.and(written)
+}
+
+/// The definition's files as the app will see them.
+fn view(definition: &Definition, ui: &Ui) -> Result<View> {
+    for warning in definition.source_map.warnings() {
+        ui.warn(warning);
+    }
+    let bridge = match bridge::find() {
+        Ok(path) => Some(path),
+        Err(error) if definition.commands_use_bridge || definition.uses_bridge => {
+            return Err(error);
+        }
+        Err(_) => None,
+    };
+    let generated = Generated {
+        manifest: definition.manifest.clone(),
+        bridge_config: definition.bridge_config_file(),
+        bridge,
+    };
+    Ok(View::new(definition.source_map.clone(), generated))
+}
+
+/// The grain to run in: the one that was named, a new one, or that of the last session.
+fn open_grain(store: &Store, app_id: &AppId, manifest: &Manifest, args: &Args) -> Result<Grain> {
+    if let Some(text) = &args.grain {
+        let grain = store.open_grain(&store.resolve(text)?)?;
+        if grain.meta().app_id != *app_id {
+            return Err(CliError::new(format!(
+                "grain {} belongs to another app: {}",
+                grain.id(),
+                grain.meta().app_id
+            )));
+        }
+        return Ok(grain);
+    }
+    if !args.new {
+        let last = store
+            .grains()?
+            .into_iter()
+            .filter_map(|info| Some((info.id, info.meta.ok()?)))
+            .filter(|(_, meta)| meta.app_id == *app_id && meta.package_id.is_none())
+            .max_by_key(|(_, meta)| meta.last_used);
+        if let Some((id, _)) = last {
+            return store.open_grain(&id).hint("spk dev --new makes another grain");
+        }
+    }
+    let title = format!("{} (development)", manifest.app_title);
+    Ok(store.create_dev_grain(app_id, manifest.app_version, &title)?)
 }

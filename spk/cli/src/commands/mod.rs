@@ -4,6 +4,7 @@ mod cat;
 mod dev;
 mod diff;
 mod doctor;
+mod files;
 mod getkey;
 mod grain;
 mod init;
@@ -15,6 +16,7 @@ mod pack_level;
 mod pack_report;
 mod package_input;
 mod publish;
+mod rekey;
 mod run;
 mod unpack;
 mod verify;
@@ -32,7 +34,9 @@ pub enum Command {
     Keygen(keygen::Args),
     Listkeys(listkeys::Args),
     Getkey(getkey::Args),
+    Rekey(rekey::Args),
     Dev(dev::Args),
+    Files(files::Args),
     Pack(pack::Args),
     Verify(verify::Args),
     Unpack(unpack::Args),
@@ -52,7 +56,9 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Keygen(args) => keygen::run(args, global, ui),
         Command::Listkeys(args) => listkeys::run(args, global, ui),
         Command::Getkey(args) => getkey::run(args, global, ui),
+        Command::Rekey(args) => rekey::run(args, global, ui),
         Command::Dev(args) => dev::run(args, global, ui),
+        Command::Files(args) => files::run(args, global, ui),
         Command::Pack(args) => pack::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Unpack(args) => unpack::run(args, global, ui),

@@ -171,7 +171,7 @@ fn select(definition: &Definition, file: &Path, ui: &Ui) -> Result<Expanded> {
     };
     let generated = Generated {
         manifest: definition.manifest.clone(),
-        bridge_config: definition.bridge_config.clone().unwrap_or(EMPTY_STRUCT.to_vec()),
+        bridge_config: definition.bridge_config_file(),
         bridge,
     };
     let view = View::new(definition.source_map.clone(), generated);
@@ -194,6 +194,3 @@ fn select(definition: &Definition, file: &Path, ui: &Ui) -> Result<Expanded> {
     }
     Ok(expanded)
 }
-
-/// A message whose root is a struct with nothing in it.
-const EMPTY_STRUCT: [u8; 16] = [0, 0, 0, 0, 1, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0];

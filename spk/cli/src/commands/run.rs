@@ -1,14 +1,77 @@
 //! `spk run`.
 
-use crate::error::{CliError, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
+use spk_host::store::{Grain, NewGrain, Package, Store};
+
+use crate::error::{Result, ResultExt};
 use crate::global::Global;
+use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
 
 /// Run a package in the sandbox and serve it
+///
+/// Verifies the package, keeps it in the package store, makes a grain (or opens one again), starts
+/// the app in its sandbox and serves it on a loopback port until Ctrl-C.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The package
+    #[arg(value_name = "FILE")]
+    package: PathBuf,
+    /// Open this grain again (its ID, or the unique beginning of one) instead of making a new one
+    #[arg(long, value_name = "ID")]
+    grain: Option<String>,
+    /// Title of a new grain, instead of the app's
+    #[arg(long, value_name = "TEXT", conflicts_with = "grain")]
+    title: Option<String>,
+    /// Open the grain even with an older version of the app than it was last used with
+    #[arg(short = 'f', long, requires = "grain")]
+    force: bool,
+    /// Stop the app after so long without a request, until the next one; 0: never [default: 180]
+    #[arg(long, value_name = "SECONDS", value_parser = idle)]
+    idle: Option<Idle>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Idle(Option<Duration>);
+
+fn idle(text: &str) -> Result<Idle, String> {
+    if text == "0" { Ok(Idle(None)) } else { serving::seconds(text).map(|time| Idle(Some(time))) }
+}
 
 /// Runs the subcommand.
-pub fn run(_args: Args, _global: &Global, _ui: &Ui) -> Result<()> {
-    Err(CliError::new("spk run: not built yet"))
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    let store = Store::open(&global.state_dir()?)?;
+    for line in store.recovered() {
+        ui.note(line);
+    }
+    let package = store.add_package(&args.package)?;
+    let grain = open_grain(&store, &package, &args)?;
+    let program = serving::program(&package.manifest, grain.meta().started)?;
+    let served = Served {
+        app_id: package.app_id.to_string(),
+        rootfs: Rootfs::Package(package.dir.clone()),
+        program,
+        dev: false,
+        proc: false,
+        idle_timeout: args.idle.unwrap_or(Idle(Some(IDLE_TIMEOUT))).0,
+    };
+    // The package, too, is locked for as long as the app runs.
+    let result = serving::serve_grain(served, grain, &args.serve, ui);
+    drop(package);
+    result
+}
+
+fn open_grain(store: &Store, package: &Package, args: &Args) -> Result<Grain> {
+    let Some(id) = &args.grain else {
+        let title = args.title.clone().unwrap_or_default();
+        return Ok(store.create_grain(package, NewGrain { title })?);
+    };
+    let mut grain = store.open_grain(&store.resolve(id)?)?;
+    grain.set_package(package, args.force).context(format!("cannot open grain {}", grain.id()))?;
+    Ok(grain)
 }

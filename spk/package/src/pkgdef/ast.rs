@@ -47,8 +47,6 @@ pub enum ExprKind {
 #[derive(Debug)]
 pub struct Decl {
     pub name: Name,
-    /// `@0x…` after the name.
-    pub id: Option<u64>,
     /// Names of the type parameters.
     pub params: Vec<Name>,
     pub kind: DeclKind,

@@ -17,6 +17,8 @@ pub fn evaluate(
     let failed = |message: String| Error::Tool { file: file.to_owned(), message };
     let schemas = embedded_schemas().map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new("capnp");
+    // It warns when this one is stale.
+    command.env_remove("PWD");
     command.arg("eval").arg("--flat");
     for dir in import_path {
         command.arg("-I").arg(dir);

@@ -1,6 +1,6 @@
 //! Everything in the definition's own file is checked, used or not, as the original does.
 
-use super::ast::{Decl, DeclKind, ExprKind};
+use super::ast::{DeclKind, Expr, ExprKind, Member, MemberKind};
 use super::error::{Problem, Result};
 use super::program::{DeclId, Entity, Program};
 use super::structs::{FieldKind, Group};
@@ -46,7 +46,7 @@ impl Program {
             }
             DeclKind::Struct(members) => {
                 let info = self.struct_info(id)?;
-                self.check_types(&info.fields, &ast)?;
+                self.check_types(&info.fields)?;
                 self.check_defaults(members, &info.fields, id)?;
             }
             DeclKind::Annotation(ty) => {
@@ -64,10 +64,10 @@ impl Program {
     }
 
     /// The structs that fields have must have a layout themselves.
-    fn check_types(&mut self, group: &Group, ast: &Decl) -> Result<()> {
+    fn check_types(&mut self, group: &Group) -> Result<()> {
         for field in &group.fields {
             match &field.kind {
-                FieldKind::Group(inner) => self.check_types(inner, ast)?,
+                FieldKind::Group(inner) => self.check_types(inner)?,
                 FieldKind::Slot { ty, .. } => {
                     let mut ty = ty;
                     while let Type::List(element) = ty {
@@ -83,13 +83,7 @@ impl Program {
     }
 
     /// Defaults of pointer fields take no part in the layout, but must be right too.
-    fn check_defaults(
-        &mut self,
-        members: &[super::ast::Member],
-        group: &Group,
-        scope: DeclId,
-    ) -> Result<()> {
-        use super::ast::MemberKind;
+    fn check_defaults(&mut self, members: &[Member], group: &Group, scope: DeclId) -> Result<()> {
         for member in members {
             let field = member.name.as_ref().and_then(|name| group.names.get(&name.text));
             match (&member.kind, field.map(|&index| &group.fields[index].kind)) {
@@ -112,7 +106,7 @@ impl Program {
         Ok(())
     }
 
-    fn check_annotation(&mut self, expr: &super::ast::Expr, scope: DeclId) -> Result<()> {
+    fn check_annotation(&mut self, expr: &Expr, scope: DeclId) -> Result<()> {
         let (name, argument) = match &expr.kind {
             ExprKind::Apply(base, arguments) => match arguments.as_slice() {
                 [argument] => (&**base, Some(argument)),

@@ -57,6 +57,16 @@ pub struct Definition {
     pub inputs: Vec<PathBuf>,
 }
 
+impl Definition {
+    /// What the package's `sandstorm-http-bridge-config` holds: the definition's `bridgeConfig`,
+    /// or an empty one where it gives none (package-format specification, 6.2).
+    pub fn bridge_config_file(&self) -> Vec<u8> {
+        /// A message whose root is a struct with nothing in it.
+        const EMPTY: [u8; 16] = [0, 0, 0, 0, 1, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+        self.bridge_config.clone().unwrap_or_else(|| EMPTY.to_vec())
+    }
+}
+
 /// Reads the value in `words`, a segment whose first word is the root pointer.
 pub(super) fn read(
     file: &Path,

@@ -148,9 +148,7 @@ impl Lexer<'_> {
         let start = self.at;
         // The whole run first, so that `12ab` is one mistake and not a number and a name.
         self.take_while(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let float =
-            self.peek() == Some(b'.') && self.peek_after(1).is_some_and(|b| b.is_ascii_digit());
-        if float {
+        if self.peek() == Some(b'.') {
             self.at += 1;
             self.take_while(|byte| byte.is_ascii_alphanumeric());
         }
@@ -167,6 +165,10 @@ impl Lexer<'_> {
         let integer = if let Some(digits) = run.strip_prefix("0x") {
             u64::from_str_radix(digits, 16)
         } else if run.len() > 1 && run.starts_with('0') && run.bytes().all(|b| b.is_ascii_digit()) {
+            if run.bytes().any(|digit| digit > b'7') {
+                return Err(Problem::new(span, "this is not an octal number")
+                    .hint("a leading 0 makes a number octal: leave it out"));
+            }
             u64::from_str_radix(&run[1..], 8)
         } else {
             run.parse()
@@ -197,12 +199,16 @@ impl Lexer<'_> {
             let byte = self.peek();
             self.at += 1;
             match byte {
-                Some(b'"') if high.is_none() => return Ok(Kind::Hex(bytes)),
+                Some(b'"') if high.is_none() && !bytes.is_empty() => return Ok(Kind::Hex(bytes)),
+                Some(b'"') if high.is_none() => {
+                    return Err(Problem::new(self.span(start), "this hex data is empty")
+                        .hint("write \"\" for no bytes"));
+                }
                 Some(b'"') => {
                     return Err(Problem::new(self.span(place), "a hex digit is missing")
                         .hint("hex data is made of pairs of digits"));
                 }
-                Some(b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c) => {}
+                Some(b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c) if high.is_none() => {}
                 Some(byte) => {
                     let Some(digit) = char::from(byte).to_digit(16) else {
                         return Err(Problem::new(self.span(place), "this is not a hex digit"));

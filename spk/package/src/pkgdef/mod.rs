@@ -12,6 +12,8 @@
 mod ast;
 mod capnp_tool;
 mod check;
+mod compose;
+mod declarations;
 mod definition;
 mod error;
 mod eval;
@@ -22,11 +24,16 @@ mod lexer;
 pub mod limits;
 mod parser;
 mod program;
+mod rekey;
 mod structs;
 mod suggest;
 mod types;
 mod value;
 
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod random_structs;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +42,7 @@ use std::path::{Path, PathBuf};
 
 pub use definition::{Definition, Evaluator};
 pub use error::{Error, Place};
+pub use rekey::Rekey;
 
 use self::ast::DeclKind;
 use self::error::Problem;
@@ -68,7 +76,9 @@ pub fn load(file: &Path, constant: &str, import_path: &[PathBuf]) -> Result<Defi
             let files = program.files.into_read();
             definition::read(file, constant, &words, Evaluator::Own, files)
         }
-        Err(Failure::Problem(problem)) if problem.0.unsupported => {
+        Err(Failure::Problem(problem))
+            if problem.0.unsupported && declares_package(&mut program, first, constant) =>
+        {
             let place = Box::new(program.files.place(problem.0.span));
             let files = program.files.into_read();
             match capnp_tool::evaluate(file, constant, import_path)? {
@@ -86,6 +96,32 @@ pub fn load(file: &Path, constant: &str, import_path: &[PathBuf]) -> Result<Defi
         }),
         Err(Failure::NoConstant { hint }) => {
             Err(Error::NoConstant { file: file.to_owned(), constant: constant.to_owned(), hint })
+        }
+    }
+}
+
+/// Checks the text of a definition that is in no file yet; `shown` is what messages call it.
+/// Relative imports and embeds start at the working directory. What only `capnp` knows is
+/// [`Error::Unsupported`].
+///
+/// # Errors
+/// As [`load`]; what every package needs is not looked at.
+pub fn check(text: &[u8], shown: &str, constant: &str) -> Result<(), Error> {
+    let mut files = Files::new(&[]);
+    let first = files.add_text(shown, text);
+    let mut program = Program::new(files);
+    match evaluate(&mut program, first, constant) {
+        Ok(_) => Ok(()),
+        Err(Failure::Problem(problem)) => {
+            let place = Box::new(program.files.place(problem.0.span));
+            let (message, hint) = (problem.0.message, problem.0.hint);
+            Err(match problem.0.unsupported {
+                true => Error::Unsupported { place, message },
+                false => Error::Invalid { place, message, hint },
+            })
+        }
+        Err(Failure::NoConstant { hint }) => {
+            Err(Error::NoConstant { file: shown.into(), constant: constant.to_owned(), hint })
         }
     }
 }
@@ -137,6 +173,19 @@ fn evaluate(program: &mut Program, file: usize, constant: &str) -> Result<Vec<u6
 fn is_package_definition(program: &Program, ty: &Type) -> bool {
     matches!(ty, Type::Struct(id)
         if program.file_id(*id) == PACKAGE_FILE_ID && program.full_name(*id) == "PackageDefinition")
+}
+
+/// Whether the constant is declared as a package definition, so that `capnp` may be asked for it.
+fn declares_package(program: &mut Program, file: usize, constant: &str) -> bool {
+    program.depth = 0;
+    let Ok(root) = program.add_file(file) else { return true };
+    let Some(id) = program.child(root, constant) else { return false };
+    match &program.ast(id).kind {
+        DeclKind::Const { ty, .. } => {
+            program.type_of(ty, root).is_ok_and(|ty| is_package_definition(program, &ty))
+        }
+        _ => false,
+    }
 }
 
 /// The name of a constant that is a package definition.

@@ -1,0 +1,187 @@
+//! What was used: which paths, how, first when, how often, and by which executables
+//! (dev-mode.md §6 and §23 item 5).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use spk_package::view::MANIFEST;
+
+/// Executables remembered for one use of one path; enough to answer "who", and a bound on how
+/// often a busy file's users are looked up.
+const MAX_CALLERS: usize = 8;
+
+/// How a path was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Use {
+    /// Opened to be executed: a program, its interpreter, its loader.
+    Exec,
+    /// Opened for reading.
+    Read,
+    /// A directory that was listed.
+    List,
+    /// A symlink that was followed or read.
+    Link,
+    /// An empty file that was looked at: such files mean something by being there.
+    Empty,
+    /// Anything else that was looked at only. Once per path, however often: later looks are
+    /// answered by the kernel.
+    Stat,
+    /// Looked for and not there. Counted as far as the kernel asked.
+    Miss,
+}
+
+impl Use {
+    /// Whether this use puts a path into the file list.
+    pub fn is_listed(self) -> bool {
+        !matches!(self, Use::Stat | Use::Miss)
+    }
+}
+
+/// One kind of use of one path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Milliseconds since 1970.
+    pub first: u64,
+    /// How often.
+    pub count: u64,
+    /// Executables that did it, as their own root shows them; at most eight, may be empty.
+    pub by: BTreeSet<String>,
+}
+
+/// Everything that was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// By package path.
+    pub paths: BTreeMap<Vec<u8>, BTreeMap<Use, Usage>>,
+    /// Sources that could not be read, and why: the app got this error too.
+    pub unreadable: BTreeMap<PathBuf, String>,
+    /// Things the developer should know about the session itself, such as a source that cannot be
+    /// watched for changes.
+    pub notes: BTreeSet<String>,
+}
+
+impl Record {
+    /// The paths for the file list: what was executed, read, listed or followed, and empty files
+    /// that were looked at; never the root. The manifest is always among them, because the
+    /// original's `pack` takes it only if it is listed.
+    pub fn used(&self) -> BTreeSet<Vec<u8>> {
+        let listed = |uses: &BTreeMap<Use, Usage>| uses.keys().any(|kind| kind.is_listed());
+        let used = self.paths.iter().filter(|(path, uses)| !path.is_empty() && listed(uses));
+        used.map(|(path, _)| path.clone()).chain([MANIFEST.to_vec()]).collect()
+    }
+
+    /// Paths of which nothing but `kind` is known, such as those that were only missed.
+    pub fn only(&self, kind: Use) -> impl Iterator<Item = (&[u8], &Usage)> {
+        self.paths.iter().filter_map(move |(path, uses)| match uses.first_key_value() {
+            Some((found, usage)) if *found == kind && uses.len() == 1 => {
+                Some((path.as_slice(), usage))
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes in another session's record.
+    pub fn merge(&mut self, other: Record) {
+        for (path, uses) in other.paths {
+            let own = self.paths.entry(path).or_default();
+            for (kind, usage) in uses {
+                match own.get_mut(&kind) {
+                    Some(known) => known.merge(usage),
+                    None => {
+                        own.insert(kind, usage);
+                    }
+                }
+            }
+        }
+        self.unreadable.extend(other.unreadable);
+        self.notes.extend(other.notes);
+    }
+
+    /// Notes one use. `caller` is asked only while more executables can be remembered. Says
+    /// whether the path was not yet in the file list and now is.
+    pub(crate) fn note(
+        &mut self,
+        path: &[u8],
+        kind: Use,
+        caller: impl FnOnce() -> Option<String>,
+    ) -> bool {
+        if !self.paths.contains_key(path) {
+            self.paths.insert(path.to_vec(), BTreeMap::new());
+        }
+        let Some(uses) = self.paths.get_mut(path) else { return false };
+        let newly_listed = kind.is_listed() && !uses.keys().any(|kind| kind.is_listed());
+        let usage = uses.entry(kind).or_insert_with(|| Usage {
+            first: now_ms(),
+            count: 0,
+            by: BTreeSet::new(),
+        });
+        usage.count += 1;
+        // asked for the first uses only, not until there are as many different ones
+        if usage.count <= MAX_CALLERS as u64
+            && let Some(caller) = caller()
+        {
+            usage.by.insert(caller);
+        }
+        newly_listed
+    }
+
+    /// Notes a source that could not be read.
+    pub(crate) fn note_unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        if !self.unreadable.contains_key(path) {
+            self.unreadable.insert(path.to_owned(), error.to_string());
+        }
+    }
+}
+
+impl Usage {
+    fn merge(&mut self, other: Usage) {
+        self.first = self.first.min(other.first);
+        self.count = self.count.saturating_add(other.count);
+        self.by.extend(other.by);
+        while self.by.len() > MAX_CALLERS {
+            self.by.pop_last();
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_uses_that_matter_are_listed() {
+        let mut record = Record::default();
+        assert!(record.note(b"a", Use::Read, || Some("/bin/x".into())));
+        assert!(!record.note(b"a", Use::Exec, || None));
+        assert!(!record.note(b"b", Use::Stat, || None));
+        assert!(!record.note(b"c", Use::Miss, || None));
+        assert!(record.note(b"b", Use::List, || None));
+        record.note(b"", Use::List, || None);
+        let used: Vec<_> = record.used().into_iter().collect();
+        assert_eq!(used, [&b"a"[..], b"b", MANIFEST]);
+        let missed: Vec<_> = record.only(Use::Miss).map(|(path, _)| path).collect();
+        assert_eq!(missed, [b"c"]);
+    }
+
+    #[test]
+    fn records_of_sessions_add_up() {
+        let mut one = Record::default();
+        one.note(b"a", Use::Read, || Some("/x".into()));
+        let mut two = Record::default();
+        two.note(b"a", Use::Read, || Some("/y".into()));
+        two.note(b"a", Use::Link, || None);
+        one.merge(two);
+        let uses = &one.paths[&b"a"[..]];
+        assert_eq!(uses[&Use::Read].count, 2);
+        assert_eq!(uses[&Use::Read].by.len(), 2);
+        assert!(uses.contains_key(&Use::Link));
+    }
+}

@@ -1,0 +1,91 @@
+//! What the request handlers, the watcher and the [`Tracer`](crate::Tracer) share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use fuser::Notifier;
+use spk_package::view::{self, View};
+
+use crate::caller;
+use crate::nodes::Nodes;
+use crate::record::{Record, Use};
+use crate::tracer::Options;
+use crate::watch::Watch;
+
+/// See the module's description. Locks are taken one at a time and never while the kernel is
+/// being notified.
+pub struct Shared {
+    pub options: Options,
+    view: RwLock<Arc<View>>,
+    nodes: Mutex<Nodes>,
+    record: Mutex<Record>,
+    /// Grows when a path comes into the file list.
+    listed: AtomicU64,
+    pub notifier: OnceLock<Notifier>,
+    pub watch: Option<Watch>,
+}
+
+impl Shared {
+    pub fn new(view: Arc<View>, options: Options, watch: Option<Watch>) -> Shared {
+        let nodes = Mutex::new(Nodes::new(view.root()));
+        Shared {
+            options,
+            view: RwLock::new(view),
+            nodes,
+            record: Mutex::default(),
+            listed: AtomicU64::new(0),
+            notifier: OnceLock::new(),
+            watch,
+        }
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_view(&self, view: Arc<View>) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+
+    pub fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        lock(&self.nodes)
+    }
+
+    pub fn record(&self) -> MutexGuard<'_, Record> {
+        lock(&self.record)
+    }
+
+    pub fn listed(&self) -> u64 {
+        self.listed.load(Ordering::Relaxed)
+    }
+
+    /// Records a use of `path` by process `pid`.
+    pub fn note(&self, path: &[u8], kind: Use, pid: u32) {
+        let caller = || self.options.callers.then(|| caller::executable(pid)).flatten();
+        if self.record().note(path, kind, caller) {
+            self.listed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Records a source that cannot be looked at, and gives what to answer.
+    pub fn failed(&self, error: &view::Error) -> fuser::Errno {
+        self.record().note_unreadable(error.path(), error.io());
+        errno(error.io())
+    }
+
+    /// Records something for the developer to know.
+    pub fn remark(&self, note: impl Into<String>) {
+        self.record().notes.insert(note.into());
+    }
+}
+
+/// What to answer for a failure at the source: the same.
+pub fn errno(error: &std::io::Error) -> fuser::Errno {
+    error.raw_os_error().map_or(fuser::Errno::EIO, fuser::Errno::from_i32)
+}
+
+/// With `panic = "abort"` no lock is ever poisoned; were it otherwise, a handler would still have
+/// to answer.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,135 @@
+//! The life of the program (http-bridge 2).
+
+pub mod args;
+mod child;
+mod inherited;
+mod serve;
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use tokio::runtime;
+use tokio::task::LocalSet;
+
+use crate::bridge::{Bridge, Log};
+use crate::config::{self, Config};
+use crate::{app_socket, identities, proxy};
+use args::Options;
+use child::{Child, Ended};
+
+pub use serve::{Host, serve_host};
+
+/// The descriptor that leads to the host.
+const HOST_FD: i32 = 3;
+
+/// Why the bridge cannot start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Descriptor 3 cannot be taken over.
+    #[error("descriptor 3 is not a socket to a host: {0}")]
+    Inherit(#[source] io::Error),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The async runtime or its signal handlers cannot be set up.
+    #[error("setting up the event loop failed: {0}")]
+    Runtime(#[source] io::Error),
+    /// The socket for the app's Cap'n Proto connections cannot be bound.
+    #[error("binding the app's socket '{path}' failed: {source}")]
+    ApiSocket {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The port for the app's outgoing HTTP cannot be bound.
+    #[error("listening on 127.0.0.1:{port} for the app's outgoing requests failed: {source}")]
+    ProxyPort {
+        /// The port.
+        port: u16,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The directories for identities cannot be made.
+    #[error("{}", .0.extra)]
+    Identities(capnp::Error),
+    /// The app's command cannot be executed.
+    #[error("executing '{command}' failed: {source}")]
+    Exec {
+        /// The command.
+        command: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The app ended by itself.
+    #[error("the app {0}")]
+    AppEnded(Ended),
+    /// The host closed its connection.
+    #[error("the host closed its connection; the app was ended")]
+    HostGone,
+}
+
+/// Runs the bridge until the app ends, the host goes away, or a signal asks for the end. The
+/// last is success; an app never ends by itself while the grain runs, so its end is a failure
+/// whatever its status (http-bridge 2.4).
+pub fn run(options: &Options, log: Rc<Log>) -> Result<(), Error> {
+    // Nothing may be opened before: descriptor 3 would be it.
+    let host = inherited::take(HOST_FD).map_err(Error::Inherit)?;
+    // All that can fail comes before the app is started.
+    let config = Config::load(&options.config)?;
+    let bridge = Rc::new(Bridge::new(options.port, config, options.var.clone(), log));
+    bridge.prepare().map_err(Error::Identities)?;
+    let api_socket = app_socket::bind(&options.api_socket)
+        .map_err(|source| Error::ApiSocket { path: options.api_socket.clone(), source })?;
+    let proxy = proxy::bind(options.proxy_port)
+        .map_err(|source| Error::ProxyPort { port: options.proxy_port, source })?;
+    let sockets = Sockets { host: UnixStream::from(host), api_socket, proxy };
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    LocalSet::new().block_on(&runtime, life(options, bridge, sockets))
+}
+
+/// What was opened before the app started.
+struct Sockets {
+    host: UnixStream,
+    api_socket: UnixListener,
+    proxy: TcpListener,
+}
+
+async fn life(options: &Options, bridge: Rc<Bridge>, sockets: Sockets) -> Result<(), Error> {
+    let mut signals = child::Signals::listen().map_err(Error::Runtime)?;
+    let host = Host::from_std(sockets.host).map_err(Error::Runtime)?;
+    let proxy_port = sockets.proxy.local_addr().map_err(Error::Runtime)?.port();
+    let mut child = Child::start(options, proxy_port)?;
+    let served = serve_host(bridge.clone(), host);
+    let for_app = async {
+        tokio::try_join!(
+            app_socket::serve(bridge.clone(), sockets.api_socket),
+            proxy::serve(bridge.clone(), sockets.proxy),
+        )
+    };
+    let started = async {
+        if bridge.config.save_identity_caps {
+            identities::empty_trash(&bridge).await;
+        }
+        bridge.watch_for_app().await;
+    };
+    let background = async {
+        let (served, ()) = tokio::join!(for_app, started);
+        served.map_err(Error::Runtime)
+    };
+    tokio::select! {
+        ended = child.wait(&mut signals) => return match ended {
+            child::End::ByItself(ended) => Err(Error::AppEnded(ended)),
+            child::End::OnSignal => Ok(()),
+        },
+        () = served => {}
+        // Both loops are for ever; what ends is why they could not begin.
+        result = background => return result.map(|_: ((), ())| ()),
+    }
+    child.end(&mut signals).await;
+    Err(Error::HostGone)
+}

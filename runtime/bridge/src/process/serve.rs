@@ -1,0 +1,51 @@
+//! The connection to the host: Cap'n Proto RPC on descriptor 3 (http-bridge 1).
+
+use std::io;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::rc::Rc;
+
+use capnp::message::ReaderOptions;
+use capnp_rpc::RpcSystem;
+use capnp_rpc::rpc_twoparty_capnp::Side;
+use capnp_rpc::twoparty::VatNetwork;
+use futures::io::{BufReader, BufWriter};
+use spk_schema::grain_capnp::main_view;
+use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
+use tokio::net::UnixStream;
+use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
+
+use crate::bridge::Bridge;
+use crate::limits;
+use crate::main_view::MainView;
+
+/// The host's end of descriptor 3.
+pub struct Host(UnixStream);
+
+impl Host {
+    /// Takes over a connected stream socket, inside a runtime.
+    pub fn from_std(socket: StdUnixStream) -> io::Result<Host> {
+        socket.set_nonblocking(true)?;
+        Ok(Host(UnixStream::from_std(socket)?))
+    }
+}
+
+/// Serves the host until it closes the connection. To be called inside a `LocalSet`.
+pub async fn serve_host(bridge: Rc<Bridge>, host: Host) {
+    let (input, output) = host.0.into_split();
+    let mut options = ReaderOptions::new();
+    options.traversal_limit_in_words(Some(limits::HOST_TRAVERSAL_WORDS));
+    let mut network = VatNetwork::new(
+        BufReader::with_capacity(limits::RPC_BUFFER, input.compat()),
+        BufWriter::with_capacity(limits::RPC_BUFFER, output.compat_write()),
+        Side::Client,
+        options,
+    );
+    network.set_window_size(limits::STREAM_WINDOW);
+    let view: main_view::Client<bridge_object_id::Owned> =
+        capnp_rpc::new_client(MainView::new(bridge.clone()));
+    let mut system =
+        RpcSystem::new(Box::new(network), Some(capnp::capability::FromClientHook::cast_to(view)));
+    bridge.set_api(system.bootstrap(Side::Server));
+    // However the connection ends, it is over.
+    let _ = system.await;
+}

@@ -1,0 +1,284 @@
+//! The part of the request head that is the same for every request of a session: lines 4 to 17 of
+//! http-bridge 4.4, derived as 4.6 says.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use spk_schema::identity_capnp::{profile::Pronouns, user_info};
+use spk_schema::ip_capnp::ip_address;
+use spk_schema::web_session_capnp::web_session;
+
+use crate::error::Error;
+use crate::http::write::HeadWriter;
+
+/// Bytes of an identity ID as the host gives it.
+const IDENTITY_ID: usize = 32;
+
+/// Bytes of it that make up the user ID apps see.
+const USER_ID: usize = 16;
+
+/// What percent-encoding leaves as it is: letters, digits and `-_.!~*'()`.
+pub const UNESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// Who uses the session, in the form apps get to see.
+#[derive(Clone, Default, Debug)]
+pub struct User {
+    /// Display name, not encoded.
+    pub name: Vec<u8>,
+    /// 32 lower-case hex digits; `None` for guests.
+    pub id: Option<String>,
+    /// Nickname, may be empty.
+    pub handle: Vec<u8>,
+    /// Address of a picture, may be empty.
+    pub picture: Vec<u8>,
+    /// The word for the pronouns; `None` for the neutral ones.
+    pub pronouns: Option<&'static str>,
+}
+
+impl User {
+    /// Takes the user out of what the host gave. Fails if the identity ID is not 32 bytes long.
+    pub fn from_info(info: user_info::Reader<'_>) -> Result<User, capnp::Error> {
+        Ok(User {
+            name: info.get_display_name()?.get_default_text()?.as_bytes().to_vec(),
+            id: match info.has_identity_id() {
+                true => Some(user_id(info.get_identity_id()?)?),
+                false => None,
+            },
+            handle: info.get_preferred_handle()?.as_bytes().to_vec(),
+            picture: info.get_picture_url()?.as_bytes().to_vec(),
+            pronouns: pronouns(info.get_pronouns()),
+        })
+    }
+}
+
+/// The word for `pronouns`, if the app is told.
+pub fn pronouns(pronouns: Result<Pronouns, capnp::NotInSchema>) -> Option<&'static str> {
+    match pronouns {
+        Ok(Pronouns::Male) => Some("male"),
+        Ok(Pronouns::Female) => Some("female"),
+        Ok(Pronouns::Robot) => Some("robot"),
+        Ok(Pronouns::Neutral) | Err(capnp::NotInSchema(_)) => None,
+    }
+}
+
+/// The user ID apps see for an identity ID: the first half, in hex.
+pub fn user_id(identity: &[u8]) -> Result<String, capnp::Error> {
+    if identity.len() != IDENTITY_ID {
+        return Err(capnp::Error::failed(format!(
+            "identity ID is {} bytes long instead of {IDENTITY_ID}",
+            identity.len()
+        )));
+    }
+    Ok(hex(&identity[..USER_ID]))
+}
+
+/// Lower-case hex digits of `bytes`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How the user came to the session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionType {
+    /// By opening the grain, or with an API token.
+    Normal,
+    /// To choose an answer to a powerbox request.
+    Request,
+    /// To hand something over.
+    Offer,
+}
+
+/// A browser's session parameters.
+pub struct Browser<'a>(pub web_session::params::Reader<'a>);
+
+/// An API client's session parameters.
+pub struct ApiClient {
+    /// Prefix of every path.
+    pub root: Vec<u8>,
+    /// Address of the client, if it asked to pass it on.
+    pub address: Option<String>,
+}
+
+/// A powerbox capability's parameters.
+pub struct PowerboxApi {
+    /// Prefix of every path.
+    pub root: Vec<u8>,
+    /// Name of the API.
+    pub name: Vec<u8>,
+}
+
+/// The lines, ready to be copied into each request.
+pub struct Fixed {
+    /// Root path, put before the path of every call.
+    pub root: Vec<u8>,
+    /// The `Accept-Language` line or nothing; not sent with upgrades.
+    pub languages: Vec<u8>,
+    /// Start of absolute URLs of this session, without a slash at the end.
+    pub origin: Vec<u8>,
+    /// Lines 5 to 17, or why every request fails.
+    lines: Result<Vec<u8>, Error>,
+}
+
+impl Fixed {
+    /// For a browser.
+    pub fn browser(browser: Browser<'_>, common: &Common<'_>) -> Result<Fixed, capnp::Error> {
+        let params = browser.0;
+        let base = params.get_base_path()?.as_bytes();
+        let mut languages = Vec::new();
+        for language in params.get_acceptable_languages()? {
+            if !languages.is_empty() {
+                languages.push(b',');
+            }
+            languages.extend_from_slice(language?.as_bytes());
+        }
+        let mut language_line = HeadWriter::lines();
+        let mut problem = None;
+        if !languages.is_empty() {
+            problem = language_line.line("Accept-Language", &languages).err();
+        }
+        let lines = browser_lines(params.get_user_agent()?.as_bytes(), base, common);
+        Ok(Fixed {
+            root: b"/".to_vec(),
+            languages: language_line.into_bytes(),
+            origin: base.strip_suffix(b"/").unwrap_or(base).to_vec(),
+            lines: problem.map_or(lines, Err),
+        })
+    }
+
+    /// For a program with a token.
+    pub fn api(client: ApiClient, common: &Common<'_>) -> Fixed {
+        let lines = (|| {
+            let mut head = HeadWriter::lines();
+            common.write(&mut head)?;
+            sandbox(&mut head, common.session_id)?;
+            if let Some(address) = &client.address {
+                head.line("X-Real-IP", address.as_bytes())?;
+            }
+            Ok(head.into_bytes())
+        })();
+        Fixed { root: client.root, languages: Vec::new(), origin: SANDBOX.to_vec(), lines }
+    }
+
+    /// For the holder of a powerbox capability.
+    pub fn powerbox(api: PowerboxApi, common: &Common<'_>) -> Fixed {
+        let lines = (|| {
+            let mut head = HeadWriter::lines();
+            common.write(&mut head)?;
+            sandbox(&mut head, common.session_id)?;
+            head.line("X-Sandstorm-Api", &api.name)?;
+            Ok(head.into_bytes())
+        })();
+        Fixed { root: api.root, languages: Vec::new(), origin: SANDBOX.to_vec(), lines }
+    }
+
+    /// The lines, or why the session cannot send requests.
+    pub fn lines(&self) -> Result<&[u8], Error> {
+        match &self.lines {
+            Ok(lines) => Ok(lines),
+            Err(Error::BadBasePath) => Err(Error::BadBasePath),
+            Err(Error::ForbiddenCharacter(what)) => Err(Error::ForbiddenCharacter(what)),
+            Err(_) => Err(Error::ForbiddenCharacter("the session's data")),
+        }
+    }
+}
+
+/// The origin of sessions that have none: their Host header is a dummy apps depend on
+/// (http-bridge 12).
+const SANDBOX: &[u8] = b"http://sandbox";
+
+/// What sessions of all kinds have.
+pub struct Common<'a> {
+    /// Who uses it.
+    pub user: &'a User,
+    /// How they came.
+    pub session_type: SessionType,
+    /// Names of the user's permissions, joined with commas.
+    pub permissions: &'a [u8],
+    /// ID of the browser tab.
+    pub tab_id: &'a [u8],
+    /// Number of the session; empty for powerbox capabilities.
+    pub session_id: &'a str,
+}
+
+impl Common<'_> {
+    /// Lines 6 to 13.
+    fn write(&self, head: &mut HeadWriter) -> Result<(), Error> {
+        let user = self.user;
+        head.line("X-Sandstorm-Tab-Id", hex(self.tab_id).as_bytes())?;
+        let name = percent_encode(&user.name, UNESCAPED).to_string();
+        head.line("X-Sandstorm-Username", name.as_bytes())?;
+        if let Some(id) = &user.id {
+            head.line("X-Sandstorm-User-Id", id.as_bytes())?;
+            if !user.handle.is_empty() {
+                head.line("X-Sandstorm-Preferred-Handle", &user.handle)?;
+            }
+            if !user.picture.is_empty() {
+                head.line("X-Sandstorm-User-Picture", &user.picture)?;
+            }
+            if let Some(pronouns) = user.pronouns {
+                head.line("X-Sandstorm-User-Pronouns", pronouns.as_bytes())?;
+            }
+        }
+        let session_type: &[u8] = match self.session_type {
+            SessionType::Normal => b"normal",
+            SessionType::Request => b"request",
+            SessionType::Offer => b"offer",
+        };
+        head.line("X-Sandstorm-Session-Type", session_type)?;
+        head.line("X-Sandstorm-Permissions", self.permissions)
+    }
+}
+
+fn browser_lines(agent: &[u8], base: &[u8], common: &Common<'_>) -> Result<Vec<u8>, Error> {
+    let mut head = HeadWriter::lines();
+    if !agent.is_empty() {
+        head.line("User-Agent", agent)?;
+    }
+    common.write(&mut head)?;
+    if base.is_empty() {
+        sandbox(&mut head, common.session_id)?;
+    } else {
+        let (scheme, host) = split_base_path(base).ok_or(Error::BadBasePath)?;
+        head.line("X-Sandstorm-Base-Path", base)?;
+        head.line("Host", host)?;
+        head.line("X-Forwarded-Proto", scheme)?;
+        head.line("X-Sandstorm-Session-Id", common.session_id.as_bytes())?;
+    }
+    Ok(head.into_bytes())
+}
+
+fn sandbox(head: &mut HeadWriter, session_id: &str) -> Result<(), Error> {
+    head.line("Host", b"sandbox")?;
+    head.line("X-Sandstorm-Session-Id", session_id.as_bytes())
+}
+
+/// Scheme (lower-case letters) and host of a base path.
+fn split_base_path(base: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = base.iter().position(|&byte| byte == b':')?;
+    let (scheme, rest) = base.split_at(colon);
+    let rest = rest.strip_prefix(b"://")?;
+    let host = rest.split(|&byte| byte == b'/').next()?;
+    let letters = !scheme.is_empty() && scheme.iter().all(u8::is_ascii_lowercase);
+    letters.then_some((scheme, host))
+}
+
+/// Text of an address: dotted quad for mapped IPv4, IPv6 otherwise.
+pub fn address_text(address: ip_address::Reader<'_>) -> String {
+    let (upper, lower) = (address.get_upper64(), address.get_lower64());
+    let bits = u128::from(upper) << 64 | u128::from(lower);
+    if upper == 0 && lower >> 32 == 0xffff {
+        // The lower half of the lower half: always fits.
+        Ipv4Addr::from_bits((lower & 0xffff_ffff) as u32).to_string()
+    } else {
+        Ipv6Addr::from_bits(bits).to_string()
+    }
+}

@@ -1,0 +1,460 @@
+//! Making a backup: the grain's tree is walked through directory descriptors, compressed on all
+//! cores, and written in order.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{FileType, SeekFrom, Stat};
+
+use super::error::{Error, shown};
+use super::zip::deflate::{CHUNK, Done, InOrder, Pool, Ticket, Treat, tail};
+use super::zip::record::{DEFLATED, STORED};
+use super::zip::write::{Head, LONGEST_NAME, Writer};
+use crate::store::beneath::{Dir, Time};
+use crate::store::{LOG, SANDBOX};
+
+/// Most bytes of one file's log that are packed: the log is bounded (grain-runtime, A.14), unless
+/// the app extended it sparsely.
+const LOG_LIMIT: u64 = 64 << 20;
+
+/// Something in the grain that is not in the backup, or not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its path below the grain's data, as bytes.
+    pub path: Vec<u8>,
+    /// Why: "socket", "vanished", ….
+    pub reason: String,
+}
+
+/// What went into a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Regular files.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Symbolic links.
+    pub links: u64,
+    /// Bytes in files.
+    pub bytes: u64,
+    /// What was left out.
+    pub skipped: Vec<Skipped>,
+    /// What is in the backup, but needs a flag, or another file system, to be restored.
+    pub warnings: Vec<Skipped>,
+}
+
+/// One thing to be written, in order.
+enum Step {
+    Plain(Head, Vec<u8>),
+    Whole(Head, Ticket),
+    Begin(Head, u64),
+    Chunk(Ticket),
+    Zeros(std::sync::Arc<Zeros>),
+    End,
+}
+
+/// A chunk of zeros after zeros, compressed once for all holes.
+struct Zeros {
+    deflated: Vec<u8>,
+    crc: crc32fast::Hasher,
+}
+
+/// A backup being made.
+pub(crate) struct Exporter {
+    writer: Writer,
+    pool: Pool,
+    steps: InOrder<Step>,
+    store: bool,
+    zeros: Option<std::sync::Arc<Zeros>>,
+    /// Of the member being written.
+    crc: crc32fast::Hasher,
+    size: u64,
+    in_data: bool,
+    contents: Contents,
+    /// Directories that were lent a permission, to be given back their mode.
+    locked: Vec<Locked>,
+}
+
+/// A directory that could not be read, and its real mode.
+struct Locked {
+    path: Vec<u8>,
+    mode: u32,
+}
+
+impl Exporter {
+    pub fn new(writer: Writer, store: bool) -> io::Result<Exporter> {
+        let pool = Pool::new()?;
+        let steps = InOrder::new(pool.capacity());
+        Ok(Exporter {
+            writer,
+            pool,
+            steps,
+            store,
+            zeros: None,
+            crc: crc32fast::Hasher::new(),
+            size: 0,
+            in_data: false,
+            contents: Contents::default(),
+            locked: Vec::new(),
+        })
+    }
+
+    /// Writes the whole archive of the grain in `grain`; gives back the writer to be finished.
+    pub fn run(mut self, grain: &Dir, metadata: Vec<u8>) -> Result<(Writer, Contents), Error> {
+        let now = Time { seconds: crate::store::now() as i64, nanoseconds: 0 };
+        let head = Head { name: b"metadata".to_vec(), mode: 0o100_600, time: now };
+        self.small(head, metadata)?;
+        self.log(grain)?;
+        let sandbox = grain.open_dir(SANDBOX.as_bytes()).map_err(|e| read(SANDBOX, e))?;
+        let walked = self.tree(&sandbox);
+        self.give_back(&sandbox);
+        walked?;
+        while let Some(step) = self.steps.pop() {
+            self.perform(step)?;
+        }
+        Ok((self.writer, self.contents))
+    }
+
+    fn log(&mut self, grain: &Dir) -> Result<(), Error> {
+        let Ok(stat) = grain.stat(LOG.as_bytes()) else { return Ok(()) };
+        match grain.open_file(LOG.as_bytes()) {
+            Ok(file) => {
+                let head =
+                    Head { name: b"log".to_vec(), mode: stat.st_mode, time: Time::of(&stat) };
+                let size = (stat.st_size as u64).min(LOG_LIMIT);
+                self.file(head, &file, size, false)
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// All of the app's data. Directories are opened one at a time, by their path from the top,
+    /// so that neither descriptors nor the stack grow with the depth.
+    fn tree(&mut self, sandbox: &Dir) -> Result<(), Error> {
+        let mut pending: Vec<Vec<u8>> = vec![Vec::new()];
+        while let Some(path) = pending.pop() {
+            let opened = sandbox.open_dir(&path).and_then(|dir| match searchable(&dir)? {
+                true => Ok(dir),
+                false => Err(rustix::io::Errno::ACCESS.into()),
+            });
+            let dir = match opened {
+                Ok(dir) => dir,
+                Err(error) if denied(&error) && !path.is_empty() => {
+                    match self.open_locked_dir(sandbox, &path) {
+                        Ok(dir) => dir,
+                        Err(error) => return Err(read_below(&path, error)),
+                    }
+                }
+                Err(error) if path.is_empty() => return Err(read(SANDBOX, error)),
+                // Gone, or something else by now: the app is at work (--live).
+                Err(error) => {
+                    self.skip(&path, format!("changed meanwhile ({error})"));
+                    continue;
+                }
+            };
+            let stat = dir.stat_self().map_err(|e| read_below(&path, e))?;
+            let mut name = [b"data/", &path[..]].concat();
+            if !path.is_empty() {
+                name.push(b'/');
+            }
+            if name.len() > LONGEST_NAME {
+                self.skip(&path, "path longer than zip files can hold".into());
+                continue;
+            }
+            self.contents.directories += 1;
+            let lent = self.locked.last().filter(|locked| locked.path == path);
+            let mode = lent.map_or(stat.st_mode, |l| stat.st_mode & !0o7777 | l.mode);
+            self.push(Step::Plain(Head { name, mode, time: Time::of(&stat) }, Vec::new()))?;
+            let mut below = Vec::new();
+            for name in dir.names().map_err(|e| read_below(&path, e))? {
+                let full =
+                    if path.is_empty() { name.clone() } else { [&path[..], &name].join(&b'/') };
+                if self.entry(&dir, &name, &full)? {
+                    below.push(full);
+                }
+            }
+            // The last one pushed comes first: keeps the order of names.
+            pending.extend(below.into_iter().rev());
+        }
+        Ok(())
+    }
+
+    /// Packs one entry; whether it is a directory, which the caller does later.
+    fn entry(&mut self, dir: &Dir, name: &[u8], full: &[u8]) -> Result<bool, Error> {
+        let stat = match dir.stat(name) {
+            Ok(stat) => stat,
+            Err(error) => {
+                self.skip(full, format!("changed meanwhile ({error})"));
+                return Ok(false);
+            }
+        };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            return Ok(true);
+        }
+        let head =
+            Head { name: [b"data/", full].concat(), mode: stat.st_mode, time: Time::of(&stat) };
+        if head.name.len() > LONGEST_NAME {
+            self.skip(full, "path longer than zip files can hold".into());
+            return Ok(false);
+        }
+        self.warn_of_name(full);
+        match kind {
+            FileType::RegularFile => match open_file(dir, name, &stat) {
+                Ok((file, stat)) => {
+                    let head = Head { mode: stat.st_mode, time: Time::of(&stat), ..head };
+                    self.contents.files += 1;
+                    self.file(head, &file, stat.st_size as u64, is_sparse(&stat))?;
+                }
+                Err(error) if denied(&error) => return Err(read_below(full, error)),
+                Err(error) => self.skip(full, format!("changed meanwhile ({error})")),
+            },
+            FileType::Symlink => match dir.read_link(name) {
+                Ok(target) => {
+                    self.contents.links += 1;
+                    // The kernel shows links as 0777; so does everybody else.
+                    self.push(Step::Plain(head, target))?;
+                }
+                Err(error) => self.skip(full, format!("changed meanwhile ({error})")),
+            },
+            FileType::Socket => self.skip(full, "socket".into()),
+            FileType::Fifo => self.skip(full, "pipe".into()),
+            _ => self.skip(full, "device".into()),
+        }
+        Ok(false)
+    }
+
+    /// A file up to `size` bytes, as it was when it was opened.
+    fn file(&mut self, head: Head, file: &File, size: u64, sparse: bool) -> Result<(), Error> {
+        let name = head.name.clone();
+        let failed = |error| read_below(&name, error);
+        if size <= CHUNK as u64 {
+            let mut data = Vec::with_capacity(size as usize);
+            file.take(size).read_to_end(&mut data).map_err(failed)?;
+            return self.small(head, data);
+        }
+        self.push(Step::Begin(head, size))?;
+        let mut position = 0;
+        let mut before = Vec::new();
+        let mut zeros_before = false;
+        let mut data_at = 0;
+        loop {
+            let count = (size - position).min(CHUNK as u64) as usize;
+            if sparse && zeros_before && count == CHUNK && position + (count as u64) < size {
+                if data_at < position + count as u64 {
+                    data_at = next_data(file, position, size);
+                }
+                if data_at >= position + count as u64 {
+                    let zeros = self.zeros().map_err(|e| Error::Archive("write", e))?;
+                    self.push(Step::Zeros(zeros))?;
+                    position += count as u64;
+                    continue;
+                }
+            }
+            let mut data = vec![0; count];
+            let got = read_full(file, &mut data, position).map_err(failed)?;
+            data.truncate(got);
+            position += got as u64;
+            // A file that became shorter ends here.
+            let last = got < count || position == size;
+            let next = tail(&data);
+            zeros_before = got == CHUNK && data[..] == ZEROS[..];
+            let treat = match (self.store, last) {
+                (true, _) => Treat::Store,
+                (false, false) => Treat::Deflate,
+                (false, true) => Treat::DeflateLast,
+            };
+            let ticket = self.pool.submit(data, std::mem::replace(&mut before, next), treat);
+            self.push(Step::Chunk(ticket))?;
+            if last {
+                return self.push(Step::End);
+            }
+        }
+    }
+
+    /// A member that fits in one chunk.
+    fn small(&mut self, head: Head, data: Vec<u8>) -> Result<(), Error> {
+        let store = self.store || data.is_empty();
+        let treat = if store { Treat::Store } else { Treat::DeflateLast };
+        let ticket = self.pool.submit(data, Vec::new(), treat);
+        self.push(Step::Whole(head, ticket))
+    }
+
+    fn push(&mut self, step: Step) -> Result<(), Error> {
+        match self.steps.push(step) {
+            Some(oldest) => self.perform(oldest),
+            None => Ok(()),
+        }
+    }
+
+    fn perform(&mut self, step: Step) -> Result<(), Error> {
+        self.try_perform(step).map_err(|error| Error::Archive("write", error))
+    }
+
+    fn try_perform(&mut self, step: Step) -> io::Result<()> {
+        match step {
+            Step::Plain(head, data) => {
+                let crc = crc32fast::hash(&data);
+                self.writer.whole(&head, STORED, crc, data.len() as u64, &data)
+            }
+            Step::Whole(head, ticket) => {
+                let Done { data, deflated, crc } = ticket.wait()?;
+                let (method, packed) = if !deflated.is_empty() && deflated.len() < data.len() {
+                    (DEFLATED, &deflated)
+                } else {
+                    (STORED, &data)
+                };
+                if head.name.starts_with(b"data/") {
+                    self.contents.bytes += data.len() as u64;
+                }
+                self.writer.whole(&head, method, crc.finalize(), data.len() as u64, packed)
+            }
+            Step::Begin(head, size) => {
+                (self.crc, self.size) = (crc32fast::Hasher::new(), 0);
+                self.in_data = head.name.starts_with(b"data/");
+                self.writer.begin(head, self.store, size)
+            }
+            Step::Chunk(ticket) => {
+                let Done { data, deflated, crc } = ticket.wait()?;
+                self.crc.combine(&crc);
+                self.size += data.len() as u64;
+                self.writer.data(if self.store { &data } else { &deflated })
+            }
+            Step::Zeros(zeros) => {
+                self.crc.combine(&zeros.crc);
+                self.size += CHUNK as u64;
+                self.writer.data(if self.store { &ZEROS } else { &zeros.deflated })
+            }
+            Step::End => {
+                if self.in_data {
+                    self.contents.bytes += self.size;
+                }
+                self.writer.finish_member(self.crc.clone().finalize(), self.size)
+            }
+        }
+    }
+
+    fn zeros(&mut self) -> io::Result<std::sync::Arc<Zeros>> {
+        if let Some(zeros) = &self.zeros {
+            return Ok(zeros.clone());
+        }
+        let data = ZEROS.to_vec();
+        let Done { deflated, crc, .. } =
+            self.pool.submit(data, tail(&ZEROS), Treat::Deflate).wait()?;
+        let zeros = std::sync::Arc::new(Zeros { deflated, crc });
+        self.zeros = Some(zeros.clone());
+        Ok(zeros)
+    }
+
+    fn skip(&mut self, path: &[u8], reason: String) {
+        self.contents.skipped.push(Skipped { path: path.to_vec(), reason });
+    }
+
+    /// Says beforehand what [`super::restore`] will ask a flag for.
+    fn warn_of_name(&mut self, path: &[u8]) {
+        let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        if super::names::backslashes_climb(last) {
+            let reason = "restoring it needs --literal-backslashes".to_owned();
+            self.contents.warnings.push(Skipped { path: path.to_vec(), reason });
+        }
+        if path.len() + b"data/".len() > super::limits::NAME_LENGTH {
+            let reason = "restoring it needs --max-name-length".to_owned();
+            self.contents.warnings.push(Skipped { path: path.to_vec(), reason });
+        }
+    }
+
+    /// Opens a directory that its owner may not read, by lending it the permission.
+    fn open_locked_dir(&mut self, sandbox: &Dir, path: &[u8]) -> io::Result<Dir> {
+        let (parent, name) = split(path);
+        let parent = sandbox.open_dir(parent)?;
+        let mode = parent.stat(name)?.st_mode & 0o7777;
+        parent.set_mode(name, mode | 0o700)?;
+        self.locked.push(Locked { path: path.to_vec(), mode });
+        parent.open_dir(name)
+    }
+
+    /// Gives directories that were lent a permission their mode back, inner ones first. Until
+    /// then they are needed: what is below them is opened through them.
+    fn give_back(&mut self, sandbox: &Dir) {
+        for Locked { path, mode } in self.locked.drain(..).rev() {
+            let (parent, name) = split(&path);
+            // Vanished meanwhile: nothing to give back.
+            let _ = sandbox.open_dir(parent).and_then(|parent| parent.set_mode(name, mode));
+        }
+    }
+}
+
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
+
+/// Opens a file; one that its owner may not read is lent the permission for that moment.
+fn open_file(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<(File, Stat)> {
+    match dir.open_file(name) {
+        Ok(file) => {
+            let stat = rustix::fs::fstat(file.as_fd())?;
+            Ok((file, stat))
+        }
+        Err(error) if denied(&error) => {
+            let mode = stat.st_mode & 0o7777;
+            dir.set_mode(name, mode | 0o400)?;
+            let opened = dir.open_file(name);
+            dir.set_mode(name, mode)?;
+            let file = opened?;
+            let stat = rustix::fs::fstat(file.as_fd())?;
+            Ok((file, stat))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Where data begins at or after `position`; there itself when the file system does not say.
+fn next_data(file: &File, position: u64, size: u64) -> u64 {
+    match rustix::fs::seek(file, SeekFrom::Data(position)) {
+        Ok(at) => at,
+        Err(rustix::io::Errno::NXIO) => size,
+        Err(_) => position,
+    }
+}
+
+fn is_sparse(stat: &Stat) -> bool {
+    (stat.st_blocks as u64).saturating_mul(512) < stat.st_size as u64
+}
+
+/// Parent and last name of a path.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// Whether we may look at what is in a directory, besides its names.
+fn searchable(dir: &Dir) -> io::Result<bool> {
+    Ok(rustix::process::geteuid().is_root() || dir.stat_self()?.st_mode & 0o100 != 0)
+}
+
+fn denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+fn read(what: &str, source: io::Error) -> Error {
+    Error::Io { action: "read", path: what.into(), source }
+}
+
+fn read_below(path: &[u8], source: io::Error) -> Error {
+    Error::Io { action: "read", path: shown(path).into(), source }
+}

@@ -1,0 +1,242 @@
+//! Backups of grains: the original's zip layout (grain-runtime, E), written so that nothing is
+//! lost and read as if an enemy had written it.
+
+pub mod automatic;
+mod error;
+mod export;
+mod info;
+mod limits;
+mod names;
+mod restore;
+mod target;
+mod zip;
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
+
+use spk_package::app_id::AppId;
+
+pub use error::Error;
+pub use export::{Contents, Skipped};
+pub use info::METADATA_LIMIT;
+pub use limits::Limits;
+pub use restore::Counts;
+
+use crate::store::beneath::Dir;
+use crate::store::{Grain, GrainId, GrainMeta, Package, Store};
+use export::Exporter;
+use restore::Plan;
+use target::Beside;
+use zip::read::{Archive, DirectoryLimits};
+use zip::write::{Output, Writer};
+
+/// Where a backup goes.
+pub enum Target {
+    /// A file; it appears, or is replaced, when the backup is complete and reads back.
+    File(PathBuf),
+    /// A pipe. What is written there cannot be read back.
+    Pipe(Box<dyn Write + Send>),
+}
+
+/// How a backup is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExportOptions {
+    /// Do not compress.
+    pub store: bool,
+}
+
+/// A backup that was made.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// What is in it.
+    pub contents: Contents,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What was cleaned up beside it.
+    pub notes: Vec<String>,
+}
+
+/// Makes a backup of a grain that does not run; it cannot be started meanwhile.
+///
+/// # Errors
+/// [`crate::store::Error::Busy`] when it runs; when something cannot be read or written. Nothing
+/// is left then.
+pub fn export(
+    store: &Store,
+    id: &GrainId,
+    target: Target,
+    options: &ExportOptions,
+) -> Result<Exported, Error> {
+    let grain = store.open_grain_for(id, "export")?;
+    export_grain(&grain, target, options)
+}
+
+/// Makes a backup of a grain that the caller holds.
+///
+/// # Errors
+/// As [`export`].
+pub fn export_grain(
+    grain: &Grain,
+    target: Target,
+    options: &ExportOptions,
+) -> Result<Exported, Error> {
+    export_dir(grain.dir(), grain.meta(), target, options)
+}
+
+fn export_dir(
+    grain: &Dir,
+    meta: &GrainMeta,
+    target: Target,
+    options: &ExportOptions,
+) -> Result<Exported, Error> {
+    let writing = |error| Error::Archive("write", error);
+    let metadata = info::write(meta);
+    let mut notes = Vec::new();
+    match target {
+        Target::Pipe(pipe) => {
+            let writer = Writer::new(Output::pipe(pipe));
+            let exporter = Exporter::new(writer, options.store).map_err(writing)?;
+            let (writer, contents) = exporter.run(grain, metadata)?;
+            let (_, size, _) = writer.finish().map_err(writing)?;
+            Ok(Exported { contents, size, notes })
+        }
+        Target::File(path) => {
+            let beside = Beside::create(&path, &mut notes)?;
+            let writer = Writer::new(Output::file(beside.file()?));
+            let exporter = Exporter::new(writer, options.store).map_err(writing)?;
+            let (writer, contents) = exporter.run(grain, metadata)?;
+            let (_, size, members) = writer.finish().map_err(writing)?;
+            verify(beside.file()?, members).map_err(|e| Error::Unverified(Box::new(e)))?;
+            beside.publish()?;
+            Ok(Exported { contents, size, notes })
+        }
+    }
+}
+
+/// Reads a finished backup back: its directory, all headers, and every checksum.
+fn verify(file: File, members: u64) -> Result<(), Error> {
+    let limits = DirectoryLimits { members, directory: u64::MAX };
+    let archive = Archive::open(file, limits)?;
+    if archive.len() as u64 != members {
+        return Err(Error::BadDirectory("not as many members as were written"));
+    }
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let check = || {
+        loop {
+            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if index >= archive.len() {
+                return Ok(());
+            }
+            archive.read(index, |_| Ok(()))?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(check)).collect();
+        let mine = check();
+        others.into_iter().fold(mine, |result, other| match other.join() {
+            Ok(theirs) => result.and(theirs),
+            Err(_) => result.and(Err(Error::BadDirectory("checking it failed"))),
+        })
+    })
+}
+
+/// How a backup is restored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RestoreOptions<'a> {
+    /// What is accepted.
+    pub limits: Limits,
+    /// The package to use, instead of the newest of the app in the store.
+    pub package: Option<&'a Package>,
+    /// Accept data that is older than what the package says it upgrades.
+    pub force: bool,
+    /// Restore without a package of the app in the store, for `spk dev` to run.
+    pub without_package: bool,
+    /// Take every backslash for a letter.
+    pub literal_backslashes: bool,
+}
+
+/// A backup that was restored.
+#[derive(Debug)]
+pub struct Restored {
+    /// The new grain, locked.
+    pub grain: Grain,
+    /// What is in it.
+    pub counts: Counts,
+    /// What was not restored, or not as it was.
+    pub notes: Vec<Skipped>,
+}
+
+/// Restores a backup from a file into a new grain.
+///
+/// # Errors
+/// Everything that is wrong with the file, or with the package. Nothing is left then.
+pub fn restore(store: &Store, file: File, options: &RestoreOptions<'_>) -> Result<Restored, Error> {
+    let mut plan = Plan::new(file, options.limits, options.literal_backslashes)?;
+    let info = info::read(&plan.metadata()?)?;
+    let newest = match options.package {
+        None if !options.without_package => store.newest_package(&info.app_id)?,
+        _ => None,
+    };
+    let package = options.package.or(newest.as_ref());
+    match package {
+        Some(package) => check_package(package, &info.app_id, info.app_version, options.force)?,
+        None if options.without_package => {}
+        None => return Err(Error::NoApp { app_id: info.app_id.to_string() }),
+    }
+    let staging = store.layout.stage("restore")?;
+    let counts = plan.extract(&staging.dir)?;
+    let title = match (&*info.title, package) {
+        ("", Some(package)) => &package.manifest.app_title,
+        (title, _) => title,
+    };
+    let app_version = package.map_or(info.app_version, |p| p.manifest.app_version);
+    let meta = GrainMeta {
+        package_id: package.map(|package| package.id),
+        started: true,
+        owner_identity_id: info.owner_identity_id,
+        users: info.users,
+        original_grain_id: info.original_grain_id,
+        ..GrainMeta::new(info.app_id, app_version, title)
+    };
+    let grain = store.adopt(staging, meta)?;
+    Ok(Restored { grain, counts, notes: std::mem::take(&mut plan.notes) })
+}
+
+/// Collects a backup that comes through a pipe, in a file without a name in the store.
+///
+/// # Errors
+/// When it cannot be read or written.
+pub fn spool(store: &Store, mut from: impl Read) -> Result<File, Error> {
+    let spooling = |error| Error::Archive("collect", error);
+    let mut file = tempfile::tempfile_in(store.layout.path(&["tmp"])).map_err(spooling)?;
+    io::copy(&mut from, &mut file).map_err(spooling)?;
+    file.rewind().map_err(spooling)?;
+    Ok(file)
+}
+
+/// The rules of grain-runtime E.6 and E.7.
+fn check_package(
+    package: &Package,
+    app_id: &AppId,
+    version: u32,
+    force: bool,
+) -> Result<(), Error> {
+    let manifest = &package.manifest;
+    if package.app_id != *app_id {
+        let (backup, package) = (app_id.to_string(), package.app_id.to_string());
+        return Err(Error::OtherApp { backup, package });
+    }
+    if manifest.app_version < version {
+        return Err(Error::OlderApp { needed: version, newest: manifest.app_version });
+    }
+    if version < manifest.min_upgradable_app_version && !force {
+        let minimum = manifest.min_upgradable_app_version;
+        return Err(Error::TooOld { found: version, minimum });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,491 @@
+//! Fixed records of the zip format, as values and as bytes (little-endian throughout).
+
+use crate::store::beneath::Time;
+
+pub const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
+pub const DESCRIPTOR_SIGNATURE: u32 = 0x0807_4b50;
+pub const CENTRAL_SIGNATURE: u32 = 0x0201_4b50;
+pub const END64_SIGNATURE: u32 = 0x0606_4b50;
+pub const LOCATOR_SIGNATURE: u32 = 0x0706_4b50;
+pub const END_SIGNATURE: u32 = 0x0605_4b50;
+
+pub const LOCAL_LENGTH: usize = 30;
+pub const CENTRAL_LENGTH: usize = 46;
+pub const END64_LENGTH: usize = 56;
+pub const LOCATOR_LENGTH: usize = 20;
+pub const END_LENGTH: usize = 22;
+
+/// Flag bits (APPNOTE 4.4.4).
+pub const FLAG_ENCRYPTED: u16 = 1 << 0;
+pub const FLAG_DESCRIPTOR: u16 = 1 << 3;
+pub const FLAG_PATCHED: u16 = 1 << 5;
+pub const FLAG_STRONG_ENCRYPTION: u16 = 1 << 6;
+pub const FLAG_UTF8: u16 = 1 << 11;
+pub const FLAG_MASKED: u16 = 1 << 13;
+
+/// Compression methods (APPNOTE 4.4.5).
+pub const STORED: u16 = 0;
+pub const DEFLATED: u16 = 8;
+
+/// A 32-bit field with this value has its number in the zip64 extra field.
+pub const SEE_ZIP64: u32 = u32::MAX;
+
+/// "Made by" hosts whose external attributes hold Unix modes (APPNOTE 4.4.2).
+pub const HOST_UNIX: u8 = 3;
+pub const HOST_MACOS: u8 = 19;
+
+/// Extra fields (APPNOTE 4.5.2; 0x5455 and 0x000a as Info-ZIP's `extrafld.txt` describes them).
+const EXTRA_ZIP64: u16 = 0x0001;
+const EXTRA_NTFS: u16 = 0x000a;
+const EXTRA_TIME: u16 = 0x5455;
+
+/// Seconds from 1601, where NTFS times begin, to 1970.
+const NTFS_EPOCH: i64 = 11_644_473_600;
+
+/// What the central directory says about a member, and the local header mostly repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub flags: u16,
+    pub method: u16,
+    pub crc: u32,
+    pub compressed: u64,
+    pub size: u64,
+    /// Host in "made by".
+    pub host: u8,
+    /// `st_mode` in the upper half, MS-DOS attributes in the lower one.
+    pub attributes: u32,
+    pub offset: u64,
+    pub time: Time,
+}
+
+/// Appends numbers to a buffer.
+pub trait Put {
+    fn put16(&mut self, value: u16);
+    fn put32(&mut self, value: u32);
+    fn put64(&mut self, value: u64);
+}
+
+impl Put for Vec<u8> {
+    fn put16(&mut self, value: u16) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+    fn put32(&mut self, value: u32) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+    fn put64(&mut self, value: u64) {
+        self.extend_from_slice(&value.to_le_bytes());
+    }
+}
+
+/// Takes numbers from the front of a slice; `None` past its end.
+#[derive(Clone, Copy)]
+pub struct Take<'a>(pub &'a [u8]);
+
+impl<'a> Take<'a> {
+    pub fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(head)
+    }
+    pub fn take16(&mut self) -> Option<u16> {
+        Some(u16::from_le_bytes(self.bytes(2)?.try_into().ok()?))
+    }
+    pub fn take32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.bytes(4)?.try_into().ok()?))
+    }
+    pub fn take64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(self.bytes(8)?.try_into().ok()?))
+    }
+}
+
+/// How a local header speaks of sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalSizes {
+    /// In the header; `wide` reserves the zip64 field, to be patched without moving anything.
+    Known { wide: bool },
+    /// In a descriptor behind the data, 8 bytes each when `wide`.
+    Follow { wide: bool },
+}
+
+/// The local header of a member.
+pub fn local_header(name: &[u8], member: &Member, sizes: LocalSizes) -> Vec<u8> {
+    let mut out = Vec::with_capacity(LOCAL_LENGTH + name.len() + 40);
+    let (wide, follow) = match sizes {
+        LocalSizes::Known { wide } => (wide, false),
+        LocalSizes::Follow { wide } => (wide, true),
+    };
+    let flags = if follow { member.flags | FLAG_DESCRIPTOR } else { member.flags };
+    let mut extra = Vec::new();
+    if wide {
+        extra.put16(EXTRA_ZIP64);
+        extra.put16(16);
+        extra.put64(if follow { 0 } else { member.size });
+        extra.put64(if follow { 0 } else { member.compressed });
+    }
+    put_time(&mut extra, member.time, false);
+    out.put32(LOCAL_SIGNATURE);
+    out.put16(if wide { 45 } else { 20 });
+    out.put16(flags);
+    out.put16(member.method);
+    put_dos_time(&mut out, member.time);
+    out.put32(if follow { 0 } else { member.crc });
+    let narrow = |value: u64| match (wide, follow) {
+        (true, _) => SEE_ZIP64,
+        (false, true) => 0,
+        // Callers ask for `wide` when it does not fit.
+        (false, false) => value as u32,
+    };
+    out.put32(narrow(member.compressed));
+    out.put32(narrow(member.size));
+    out.put16(name.len() as u16);
+    out.put16(extra.len() as u16);
+    out.extend_from_slice(name);
+    out.extend_from_slice(&extra);
+    out
+}
+
+/// The descriptor behind the data.
+pub fn descriptor(member: &Member, wide: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(24);
+    out.put32(DESCRIPTOR_SIGNATURE);
+    out.put32(member.crc);
+    if wide {
+        out.put64(member.compressed);
+        out.put64(member.size);
+    } else {
+        out.put32(member.compressed as u32);
+        out.put32(member.size as u32);
+    }
+    out
+}
+
+/// The central directory's record of a member.
+pub fn central_header(name: &[u8], member: &Member) -> Vec<u8> {
+    let mut out = Vec::with_capacity(CENTRAL_LENGTH + name.len() + 80);
+    let mut extra = Vec::new();
+    let mut zip64 = Vec::new();
+    let mut narrow = |value: u64| match u32::try_from(value) {
+        Ok(value) if value != SEE_ZIP64 => value,
+        _ => {
+            zip64.put64(value);
+            SEE_ZIP64
+        }
+    };
+    // The order in the extra field is fixed: size, compressed size, offset.
+    let (size, compressed, offset) =
+        (narrow(member.size), narrow(member.compressed), narrow(member.offset));
+    if !zip64.is_empty() {
+        extra.put16(EXTRA_ZIP64);
+        extra.put16(zip64.len() as u16);
+        extra.extend_from_slice(&zip64);
+    }
+    let wide = !zip64.is_empty();
+    put_time(&mut extra, member.time, true);
+    out.put32(CENTRAL_SIGNATURE);
+    out.put16(u16::from(member.host) << 8 | 30);
+    out.put16(if wide { 45 } else { 20 });
+    out.put16(member.flags);
+    out.put16(member.method);
+    put_dos_time(&mut out, member.time);
+    out.put32(member.crc);
+    out.put32(compressed);
+    out.put32(size);
+    out.put16(name.len() as u16);
+    out.put16(extra.len() as u16);
+    out.put16(0);
+    out.put16(0);
+    out.put16(0);
+    out.put32(member.attributes);
+    out.put32(offset);
+    out.extend_from_slice(name);
+    out.extend_from_slice(&extra);
+    out
+}
+
+/// The end of the archive.
+pub fn end(count: u64, size: u64, offset: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let fits = count < 0xffff && size < u64::from(SEE_ZIP64) && offset < u64::from(SEE_ZIP64);
+    if !fits {
+        out.put32(END64_SIGNATURE);
+        out.put64(END64_LENGTH as u64 - 12);
+        out.put16(u16::from(HOST_UNIX) << 8 | 45);
+        out.put16(45);
+        out.put32(0);
+        out.put32(0);
+        out.put64(count);
+        out.put64(count);
+        out.put64(size);
+        out.put64(offset);
+        out.put32(LOCATOR_SIGNATURE);
+        out.put32(0);
+        out.put64(offset + size);
+        out.put32(1);
+    }
+    out.put32(END_SIGNATURE);
+    out.put16(0);
+    out.put16(0);
+    let count = u16::try_from(count).unwrap_or(u16::MAX);
+    out.put16(count);
+    out.put16(count);
+    out.put32(u32::try_from(size).unwrap_or(SEE_ZIP64));
+    out.put32(u32::try_from(offset).unwrap_or(SEE_ZIP64));
+    out.put16(0);
+    out
+}
+
+/// The modification time, as `UT` (whole seconds, 32 bits) where it fits, and in the central
+/// directory also as NTFS time (100 ns) where seconds are not enough.
+fn put_time(extra: &mut Vec<u8>, time: Time, central: bool) {
+    if let Ok(seconds) = i32::try_from(time.seconds) {
+        extra.put16(EXTRA_TIME);
+        extra.put16(5);
+        extra.push(1);
+        extra.put32(seconds as u32);
+        if time.nanoseconds == 0 {
+            return;
+        }
+    }
+    let ticks = time
+        .seconds
+        .checked_add(NTFS_EPOCH)
+        .and_then(|seconds| seconds.checked_mul(10_000_000))
+        .and_then(|ticks| u64::try_from(ticks).ok());
+    if let (true, Some(ticks)) = (central, ticks) {
+        let ticks = ticks + u64::from(time.nanoseconds / 100);
+        extra.put16(EXTRA_NTFS);
+        extra.put16(32);
+        extra.put32(0);
+        extra.put16(1);
+        extra.put16(24);
+        for _ in 0..3 {
+            extra.put64(ticks);
+        }
+    }
+}
+
+/// Year, month, day from days since 1970 (proleptic Gregorian; Hinnant's `civil_from_days`).
+fn civil(days: i64) -> (i64, u16, u16) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + i64::from(month <= 2), month as u16, (doy - (153 * mp + 2) / 5 + 1) as u16)
+}
+
+/// Days since 1970 of a date; the inverse of [`civil`].
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let yoe = year.rem_euclid(400);
+    let doy = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
+}
+
+/// MS-DOS time and date, in UTC: archives then do not depend on who made them where.
+fn put_dos_time(out: &mut Vec<u8>, time: Time) {
+    let (year, month, day) = civil(time.seconds.div_euclid(86_400));
+    let (year, month, day, second) = match year {
+        ..1980 => (1980, 1, 1, 0),
+        2108.. => (2107, 12, 31, 86_398),
+        _ => (year, month, day, time.seconds.rem_euclid(86_400)),
+    };
+    out.put16((((second / 3600) << 11) | ((second / 60 % 60) << 5) | (second % 60 / 2)) as u16);
+    out.put16(((year - 1980) as u16) << 9 | month << 5 | day);
+}
+
+fn dos_time(time: u16, date: u16) -> Time {
+    let days = days(
+        i64::from(date >> 9) + 1980,
+        i64::from(date >> 5 & 15).clamp(1, 12),
+        i64::from(date & 31).max(1),
+    );
+    let seconds =
+        i64::from(time >> 11) * 3600 + i64::from(time >> 5 & 63) * 60 + i64::from(time & 31) * 2;
+    Time { seconds: days * 86_400 + seconds, nanoseconds: 0 }
+}
+
+/// What is understood of a member's extra fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra<'a> {
+    /// The zip64 field.
+    pub zip64: Option<&'a [u8]>,
+    /// The best time given.
+    pub time: Option<Time>,
+}
+
+/// Reads extra fields; `None` when a field is longer than what is left.
+pub fn extra(mut bytes: &[u8]) -> Option<Extra<'_>> {
+    let mut found = Extra::default();
+    let mut precise = false;
+    // Fewer than 4 bytes at the end are padding that alignment tools leave.
+    while bytes.len() >= 4 {
+        let mut take = Take(bytes);
+        let (id, length) = (take.take16()?, take.take16()?);
+        let field = take.bytes(usize::from(length))?;
+        bytes = take.0;
+        match id {
+            EXTRA_ZIP64 if found.zip64.is_none() => found.zip64 = Some(field),
+            EXTRA_TIME if !precise && field.first().is_some_and(|flags| flags & 1 != 0) => {
+                if let Some(seconds) = Take(&field[1..]).take32() {
+                    let seconds = i64::from(seconds as i32);
+                    found.time = Some(Time { seconds, nanoseconds: 0 });
+                }
+            }
+            EXTRA_NTFS => {
+                if let Some(time) = ntfs_time(field) {
+                    found.time = Some(time);
+                    precise = true;
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(found)
+}
+
+fn ntfs_time(field: &[u8]) -> Option<Time> {
+    let mut take = Take(field);
+    take.take32()?;
+    let (tag, length) = (take.take16()?, take.take16()?);
+    let ticks = (tag == 1 && length >= 8).then(|| take.take64()).flatten()?;
+    Some(Time {
+        seconds: (ticks / 10_000_000) as i64 - NTFS_EPOCH,
+        nanoseconds: (ticks % 10_000_000) as u32 * 100,
+    })
+}
+
+/// A record of the central directory: the member, its name, and how long the record is.
+pub struct Central<'a> {
+    pub member: Member,
+    pub name: &'a [u8],
+    pub disk: u16,
+}
+
+/// Takes one central record; `None` when it is malformed or cut off.
+pub fn take_central<'a>(take: &mut Take<'a>) -> Option<Central<'a>> {
+    if take.take32()? != CENTRAL_SIGNATURE {
+        return None;
+    }
+    let made_by = take.take16()?;
+    take.take16()?;
+    let (flags, method) = (take.take16()?, take.take16()?);
+    let (time, date) = (take.take16()?, take.take16()?);
+    let crc = take.take32()?;
+    let (compressed, size) = (take.take32()?, take.take32()?);
+    let (name, extra_length) = (take.take16()?, take.take16()?);
+    let comment = take.take16()?;
+    let mut disk = u32::from(take.take16()?);
+    take.take16()?;
+    let attributes = take.take32()?;
+    let offset = take.take32()?;
+    let name = take.bytes(usize::from(name))?;
+    let extra = extra(take.bytes(usize::from(extra_length))?)?;
+    take.bytes(usize::from(comment))?;
+    let mut zip64 = Take(extra.zip64.unwrap_or_default());
+    let mut widen = |value: u32| {
+        if value == SEE_ZIP64 && extra.zip64.is_some() {
+            zip64.take64()
+        } else {
+            Some(u64::from(value))
+        }
+    };
+    let size = widen(size)?;
+    let compressed = widen(compressed)?;
+    let offset = widen(offset)?;
+    if disk == 0xffff && extra.zip64.is_some() {
+        disk = zip64.take32()?;
+    }
+    let member = Member {
+        flags,
+        method,
+        crc,
+        compressed,
+        size,
+        host: (made_by >> 8) as u8,
+        attributes,
+        offset,
+        time: extra.time.unwrap_or_else(|| dos_time(time, date)),
+    };
+    Some(Central { member, name, disk: disk.min(0xffff) as u16 })
+}
+
+/// A local header without its name and extra fields.
+pub struct Local {
+    pub flags: u16,
+    pub method: u16,
+    pub crc: u32,
+    pub compressed: u32,
+    pub size: u32,
+    pub name_length: u16,
+    pub extra_length: u16,
+}
+
+/// Takes the fixed part of a local header.
+pub fn take_local(bytes: &[u8]) -> Option<Local> {
+    let mut take = Take(bytes);
+    if take.take32()? != LOCAL_SIGNATURE {
+        return None;
+    }
+    take.take16()?;
+    let (flags, method) = (take.take16()?, take.take16()?);
+    take.take32()?;
+    Some(Local {
+        flags,
+        method,
+        crc: take.take32()?,
+        compressed: take.take32()?,
+        size: take.take32()?,
+        name_length: take.take16()?,
+        extra_length: take.take16()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(time: Time) -> Member {
+        Member {
+            flags: 0,
+            method: DEFLATED,
+            crc: 7,
+            compressed: 5 << 32,
+            size: 6 << 32,
+            host: HOST_UNIX,
+            attributes: 0o100644 << 16,
+            offset: 7 << 32,
+            time,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn central_records_survive(seconds in -11_644_473_600i64..200_000_000_000, ticks in 0u32..10_000_000) {
+            let member = member(Time { seconds, nanoseconds: ticks * 100 });
+            let bytes = central_header(b"data/\xff", &member);
+            let read = take_central(&mut Take(&bytes)).unwrap();
+            proptest::prop_assert_eq!(read.member, member);
+            proptest::prop_assert_eq!(read.name, b"data/\xff");
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            take_central(&mut Take(&bytes));
+            take_local(&bytes);
+            extra(&bytes);
+        }
+
+        #[test]
+        fn dos_times_survive(seconds in 315_532_800i64..4_354_819_198) {
+            let mut out = Vec::new();
+            put_dos_time(&mut out, Time { seconds, nanoseconds: 0 });
+            let mut take = Take(&out);
+            let time = dos_time(take.take16().unwrap(), take.take16().unwrap());
+            proptest::prop_assert_eq!(time.seconds, seconds & !1);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The HTTP front end: loopback only, one origin per session.
+
+mod answer;
+mod body;
+mod call;
+mod context;
+mod headers;
+mod hosts;
+mod io;
+mod listen;
+mod pages;
+mod route;
+mod stream;
+mod values;
+mod websocket;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::error::Error;
+use super::grain::{App, Grain};
+use super::session::{Browser, OpenError, Session};
+use super::user::User;
+use super::{Event, Notes, Settings};
+pub(super) use listen::{Sockets, listen, serve};
+
+/// One front end.
+pub(crate) struct Front {
+    grain: Rc<Grain>,
+    notes: Notes,
+    port: u16,
+    title: String,
+    user: User,
+    permissions: Option<Vec<String>>,
+    explain: bool,
+    bridge_port: Option<u16>,
+    /// What session names and the shell's token are derived from; lives as long as this run.
+    secret: [u8; 32],
+    /// Sessions by ID.
+    sessions: RefCell<HashMap<String, Rc<Session>>>,
+    /// Set when nothing will be answered any more: why.
+    failed: tokio::sync::watch::Sender<Option<String>>,
+    closing: tokio::sync::watch::Sender<bool>,
+    connections: RefCell<tokio::task::JoinSet<()>>,
+}
+
+/// How long requests under way may take to finish when the front end closes.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long the end of the app is waited for after its connection broke, to say how it ended.
+const END_KNOWN: Duration = Duration::from_secs(3);
+
+impl Front {
+    pub fn new(
+        settings: &Settings,
+        sockets: &Sockets,
+        grain: Rc<Grain>,
+        notes: Notes,
+    ) -> Result<Rc<Front>, Error> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|error| Error::Random(error.to_string()))?;
+        let front = Front {
+            grain,
+            notes,
+            port: sockets.port,
+            title: settings.title.clone(),
+            user: User::named(&settings.user),
+            permissions: settings.permissions.clone(),
+            explain: settings.explain,
+            bridge_port: settings.bridge_port,
+            secret,
+            sessions: RefCell::default(),
+            failed: tokio::sync::watch::channel(None).0,
+            closing: tokio::sync::watch::channel(false).0,
+            connections: RefCell::default(),
+        };
+        let front = Rc::new(front);
+        front.session_of(&front.user);
+        Ok(front)
+    }
+
+    /// 32 hex characters that only this front end can make.
+    fn derive(&self, what: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.secret);
+        hash.update(what.as_bytes());
+        hash.finalize()[..hosts::ID_LENGTH / 2].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn shell_origin(&self) -> String {
+        format!("http://{}:{}", hosts::PARENT, self.port)
+    }
+
+    /// What opens the shell: whoever has it is signed in.
+    fn shell_token(&self) -> String {
+        self.derive("shell token")
+    }
+
+    /// The session of a user, with an origin of its own.
+    fn session_of(&self, user: &User) -> Rc<Session> {
+        let id = self.derive(&format!("session {}", user.key()));
+        let mut sessions = self.sessions.borrow_mut();
+        let session = sessions.entry(id.clone()).or_insert_with(|| {
+            let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
+            // The permissions asked for are those of the user asked for.
+            let permissions = if *user == self.user { self.permissions.clone() } else { None };
+            let base = format!("http://{host}");
+            Session::new(self.grain.clone(), user.clone(), permissions, &host, base)
+        });
+        session.clone()
+    }
+
+    /// The event that says where everything is.
+    pub fn ready(&self) -> Event {
+        Event::Ready {
+            url: format!("{}/?token={}", self.shell_origin(), self.shell_token()),
+            session_url: format!("{}/", self.session_of(&self.user).base()),
+            address: format!("127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// Starts the app and waits until it answers a GET of its first page.
+    pub async fn wait_until_ready(&self, limit: Duration) -> Result<(), Error> {
+        let answered = self.first_answer();
+        let result = match tokio::time::timeout(limit, answered).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::NeverAnswered {
+                waited: limit,
+                port: self.bridge_port,
+                tail: self.grain.log.tail(),
+            }),
+        };
+        if let Err(error) = &result {
+            // Whoever waits for an answer learns why there is none.
+            self.failed.send_replace(Some(error.to_string()));
+        }
+        result
+    }
+
+    async fn first_answer(&self) -> Result<(), Error> {
+        let browser = Browser {
+            user_agent: concat!("spk/", env!("CARGO_PKG_VERSION")).into(),
+            languages: values::languages(&http::HeaderMap::new()),
+        };
+        let session = self.session_of(&self.user);
+        let opened = match session.web(&browser).await {
+            Ok(opened) => opened,
+            Err(OpenError::Start(error)) => return Err(Error::shared(error)),
+            Err(OpenError::Permission { name, known }) => {
+                return Err(Error::UnknownPermission { name, known });
+            }
+            Err(OpenError::App(error)) => return Err(self.refused(error).await),
+        };
+        let (stream, incoming) = stream::pair();
+        let mut request = opened.web.get_request();
+        request.get().set_path("");
+        request.get().init_context().set_response_stream(stream);
+        let answer = request.send().promise.await;
+        drop(incoming);
+        match answer {
+            // Also an app that answers nonsense answers; the browser will show what it said.
+            Ok(_) => Ok(()),
+            Err(error) if error.kind != capnp::ErrorKind::Disconnected && opened.app.is_alive() => {
+                self.notes.say(&format!("the app's first answer was an error: {}", plain(&error)));
+                Ok(())
+            }
+            Err(error) => Err(self.refused(error).await),
+        }
+    }
+
+    /// The app ended, or said no.
+    async fn refused(&self, error: capnp::Error) -> Error {
+        if error.kind == capnp::ErrorKind::Disconnected
+            && let Ok(ended) = tokio::time::timeout(END_KNOWN, self.grain.app_ended()).await
+        {
+            return Error::AppEnded { ended, tail: self.grain.last_words().await };
+        }
+        Error::Refused { reason: plain(&error), tail: self.grain.log.tail() }
+    }
+
+    /// Lets requests under way finish, for a moment, and closes every connection.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        let mut connections = std::mem::take(&mut *self.connections.borrow_mut());
+        let drained = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN, drained).await;
+        connections.shutdown().await;
+    }
+}
+
+/// An exception of the app's as one printable line, of bounded length.
+fn plain(error: &capnp::Error) -> String {
+    const LONGEST: usize = 500;
+    let text = error.to_string();
+    let mut line: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    if text.chars().count() > LONGEST {
+        line.push('…');
+    }
+    line
+}
+
+/// Whether an app that just broke a call is really gone: its connection's end may be noticed a
+/// moment after the call's.
+async fn is_gone(app: &App) -> bool {
+    tokio::time::timeout(Duration::from_millis(100), app.gone()).await.is_ok()
+}

@@ -1,0 +1,243 @@
+//! A streamed response: the app writes into a `ByteStream`, the client reads it as a body. What
+//! the client does not take, the app does not get rid of: `write` returns late.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use capnp::Error;
+use hyper::body::{Body, Frame, SizeHint};
+use spk_schema::util_capnp::{byte_stream, handle};
+
+use super::super::grain::Busy;
+
+/// Bytes of one response the host holds before `write` waits for the client.
+const HELD: usize = 256 * 1024;
+
+/// A response that says neither its size nor anything else for this long is sent with its head
+/// alone: server-sent events must not wait for the first event.
+const FIRST_WORD: Duration = Duration::from_millis(100);
+
+#[derive(Default)]
+struct Pipe {
+    queue: VecDeque<Bytes>,
+    held: usize,
+    /// What `expectSize` said, if it came before any byte.
+    expected: Option<u64>,
+    received: u64,
+    end: Option<End>,
+    reader_gone: bool,
+    reader: Option<Waker>,
+    writer: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// `done` was called.
+    Complete,
+    /// The stream was dropped, or broke its word.
+    Broken,
+}
+
+impl Pipe {
+    fn wake_reader(&mut self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
+    }
+
+    fn finish(&mut self, end: End) {
+        if self.end.is_none() {
+            self.end = Some(end);
+        }
+        self.wake_reader();
+    }
+}
+
+/// The app's end.
+struct Stream {
+    pipe: Rc<RefCell<Pipe>>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Dropped without `done`: cut short.
+        self.pipe.borrow_mut().finish(End::Broken);
+    }
+}
+
+impl byte_stream::Server for Stream {
+    async fn write(self: Rc<Self>, params: byte_stream::WriteParams) -> Result<(), Error> {
+        let data = Bytes::copy_from_slice(params.get()?.get_data()?);
+        drop(params);
+        let wait = {
+            let mut pipe = self.pipe.borrow_mut();
+            if pipe.reader_gone {
+                return Err(Error::disconnected("the client is gone".into()));
+            }
+            if pipe.end.is_some() {
+                return Err(Error::failed("write after done".into()));
+            }
+            pipe.received += data.len() as u64;
+            if pipe.expected.is_some_and(|expected| pipe.received > expected) {
+                pipe.finish(End::Broken);
+                return Err(Error::failed("more bytes than expectSize announced".into()));
+            }
+            if !data.is_empty() {
+                pipe.held += data.len();
+                pipe.queue.push_back(data);
+                pipe.wake_reader();
+            }
+            // Streaming calls on one object are delivered one at a time: there is one writer.
+            (pipe.held > HELD).then(|| {
+                let (sender, receiver) = tokio::sync::oneshot::channel();
+                pipe.writer = Some(sender);
+                receiver
+            })
+        };
+        if let Some(room) = wait {
+            let _ = room.await;
+        }
+        Ok(())
+    }
+
+    async fn done(
+        self: Rc<Self>,
+        _: byte_stream::DoneParams,
+        _: byte_stream::DoneResults,
+    ) -> Result<(), Error> {
+        let mut pipe = self.pipe.borrow_mut();
+        if pipe.end.is_some() {
+            return Err(Error::failed("done was called before".into()));
+        }
+        if pipe.expected.is_some_and(|expected| pipe.received < expected) {
+            pipe.finish(End::Broken);
+            return Err(Error::failed("fewer bytes than expectSize announced".into()));
+        }
+        pipe.finish(End::Complete);
+        Ok(())
+    }
+
+    async fn expect_size(
+        self: Rc<Self>,
+        params: byte_stream::ExpectSizeParams,
+        _: byte_stream::ExpectSizeResults,
+    ) -> Result<(), Error> {
+        let size = params.get()?.get_size();
+        let mut pipe = self.pipe.borrow_mut();
+        if pipe.received == 0 && pipe.expected.is_none() {
+            pipe.expected = Some(size);
+            pipe.wake_reader();
+        }
+        Ok(())
+    }
+}
+
+/// The client's end, before it is known whether the response is streamed at all.
+pub(crate) struct Incoming {
+    pipe: Rc<RefCell<Pipe>>,
+}
+
+/// A stream to give to the app with a request, and where it comes out.
+pub(crate) fn pair() -> (byte_stream::Client, Incoming) {
+    let pipe = Rc::new(RefCell::new(Pipe::default()));
+    let client = capnp_rpc::new_client(Stream { pipe: pipe.clone() });
+    (client, Incoming { pipe })
+}
+
+impl Incoming {
+    /// The response is streamed. Resolves when the stream's size or first byte is known, or after
+    /// a moment without either.
+    pub async fn into_body(self, handle: handle::Client, busy: Busy) -> StreamBody {
+        let first = std::future::poll_fn(|context| {
+            let mut pipe = self.pipe.borrow_mut();
+            if pipe.expected.is_some() || pipe.received > 0 || pipe.end.is_some() {
+                return Poll::Ready(());
+            }
+            pipe.reader = Some(context.waker().clone());
+            Poll::Pending
+        });
+        let _ = tokio::time::timeout(FIRST_WORD, first).await;
+        let (expected, complete) = {
+            let pipe = self.pipe.borrow();
+            let empty = pipe.end == Some(End::Complete) && pipe.received == 0;
+            (if empty { pipe.expected.or(Some(0)) } else { pipe.expected }, empty)
+        };
+        StreamBody { incoming: self, _handle: handle, _busy: busy, announced: expected, complete }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let mut pipe = self.pipe.borrow_mut();
+        pipe.reader_gone = true;
+        pipe.queue.clear();
+        // A writer that waits for room must not wait for ever.
+        pipe.writer = None;
+    }
+}
+
+/// A streamed response body. Dropping it tells the app that nobody reads on.
+pub(crate) struct StreamBody {
+    incoming: Incoming,
+    _handle: handle::Client,
+    _busy: Busy,
+    announced: Option<u64>,
+    complete: bool,
+}
+
+impl StreamBody {
+    /// The size the app announced before the head was sent.
+    pub fn announced(&self) -> Option<u64> {
+        self.announced
+    }
+
+    /// Whether the stream ended without any byte: the answer to a HEAD request.
+    pub fn is_empty(&self) -> bool {
+        self.complete
+    }
+}
+
+/// The app did not finish its response.
+#[derive(Debug, thiserror::Error)]
+#[error("the app cut its response short")]
+pub(crate) struct CutShort;
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = CutShort;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+        let mut pipe = self.incoming.pipe.borrow_mut();
+        if let Some(data) = pipe.queue.pop_front() {
+            pipe.held -= data.len();
+            if pipe.held <= HELD {
+                // Dropping the sender resolves the writer's wait.
+                pipe.writer = None;
+            }
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match pipe.end {
+            Some(End::Complete) => Poll::Ready(None),
+            Some(End::Broken) => Poll::Ready(Some(Err(CutShort))),
+            None => {
+                pipe.reader = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.announced {
+            Some(size) => SizeHint::with_exact(size),
+            None => SizeHint::default(),
+        }
+    }
+}

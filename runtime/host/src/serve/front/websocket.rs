@@ -1,0 +1,189 @@
+//! WebSockets: a handshake of our own with the browser, then bytes in both directions, unparsed
+//! (http-bridge specification, 6).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use base64::Engine;
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
+use spk_schema::web_session_capnp::web_session::{self, web_socket_stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+
+use super::body::Outgoing;
+use super::call::{self, Failure};
+use super::context::Described;
+use super::pages;
+use crate::serve::grain::Busy;
+
+/// Bytes read from the browser at a time; each piece is one call.
+const PIECE: usize = 16 * 1024;
+
+/// Pieces from the app that may wait for a slow browser before `sendBytes` waits.
+const WAITING: usize = 16;
+
+/// Once the app has closed its side, the browser gets this long to close its own.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// Whether a request asks for a WebSocket: exactly this test (4.1).
+pub(crate) fn is_asked_for(method: &http::Method, headers: &HeaderMap) -> bool {
+    method == http::Method::GET
+        && headers
+            .get(header::UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The browser's key, once its handshake is found well-formed (K09).
+pub(crate) fn key(headers: &HeaderMap) -> Result<Vec<u8>, Failure> {
+    let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+    match (version, key) {
+        (Some(b"13"), Some(key)) if !key.is_empty() => Ok(key.to_vec()),
+        _ => {
+            let text = "a WebSocket needs Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key";
+            Err(Failure::Answer(Box::new(pages::text(StatusCode::BAD_REQUEST, text))))
+        }
+    }
+}
+
+/// `Sec-WebSocket-Accept` (RFC 6455, 4.2.2).
+fn accept(key: &[u8]) -> String {
+    let mut hash = Sha1::new();
+    hash.update(key);
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    base64::engine::general_purpose::STANDARD.encode(hash.finalize())
+}
+
+/// The app's end of the direction to the browser.
+struct ToBrowser {
+    pieces: mpsc::Sender<Bytes>,
+}
+
+impl web_socket_stream::Server for ToBrowser {
+    async fn send_bytes(
+        self: Rc<Self>,
+        params: web_socket_stream::SendBytesParams,
+    ) -> Result<(), capnp::Error> {
+        let piece = Bytes::copy_from_slice(params.get()?.get_message()?);
+        drop(params);
+        // Streaming calls on one object are delivered one at a time, so the order holds.
+        let gone = |_| capnp::Error::disconnected("the browser is gone".into());
+        self.pieces.send(piece).await.map_err(gone)
+    }
+}
+
+/// Opens the app's side; the answer's head is the browser's 101.
+pub(crate) async fn open(
+    web: &web_session::Client,
+    path: &str,
+    headers: &HeaderMap,
+    described: &Described,
+    key: &[u8],
+    upgrade: OnUpgrade,
+    busy: Busy,
+) -> Result<Response<Outgoing>, Failure> {
+    let (sender, pieces) = mpsc::channel(WAITING);
+    let mut request = web.open_web_socket_request();
+    request.get().set_path(path);
+    described.fill(request.get().init_context(), None);
+    let wanted = call::protocols(headers);
+    let mut list = request.get().init_protocol(wanted.len() as u32);
+    for (index, protocol) in wanted.iter().enumerate() {
+        list.set(index as u32, capnp::text::Reader(protocol));
+    }
+    request.get().set_client_stream(capnp_rpc::new_client(ToBrowser { pieces: sender }));
+    let response = request.send().promise.await?;
+    let results = response.get()?;
+    let to_app = results.get_server_stream()?;
+    let mut chosen: Vec<Vec<u8>> = Vec::new();
+    for protocol in results.get_protocol()? {
+        chosen.push(protocol?.as_bytes().to_vec());
+    }
+    let mut answer = Response::new(Outgoing::full(Bytes::new()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let head = answer.headers_mut();
+    head.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    head.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(value) = HeaderValue::from_str(&accept(key)) {
+        head.insert(header::SEC_WEBSOCKET_ACCEPT, value);
+    }
+    if !chosen.is_empty()
+        && let Ok(value) = HeaderValue::from_bytes(&chosen.join(b", ".as_slice()))
+    {
+        head.insert(header::SEC_WEBSOCKET_PROTOCOL, value);
+    }
+    head.insert(
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("interest-cohort=()"),
+    );
+    tokio::task::spawn_local(async move {
+        if let Ok(upgraded) = upgrade.await {
+            carry(upgraded, to_app, pieces).await;
+        }
+        drop(busy);
+    });
+    Ok(answer)
+}
+
+/// Carries bytes until one side ends (6.3).
+async fn carry(
+    upgraded: Upgraded,
+    to_app: web_socket_stream::Client,
+    pieces: mpsc::Receiver<Bytes>,
+) {
+    let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
+    let mut from_browser = std::pin::pin!(from_browser(reader, to_app));
+    let mut from_app = std::pin::pin!(from_app(pieces, writer));
+    tokio::select! {
+        // The browser closed, or half-closed: the app's connection closes in both directions,
+        // and what the app still sends has nobody to read it.
+        () = &mut from_browser => {}
+        () = &mut from_app => {
+            let _ = tokio::time::timeout(LINGER, from_browser).await;
+        }
+    }
+}
+
+/// Ends when the browser ends; dropping `to_app` tells the app.
+async fn from_browser(mut reader: ReadHalf<TokioIo<Upgraded>>, to_app: web_socket_stream::Client) {
+    let mut buffer = vec![0; PIECE];
+    loop {
+        let count = match reader.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => count,
+        };
+        let mut request = to_app.send_bytes_request();
+        request.get().set_message(&buffer[..count]);
+        if request.send().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends when the app has closed its side and everything was written, or the browser takes no more.
+async fn from_app(mut pieces: mpsc::Receiver<Bytes>, mut writer: WriteHalf<TokioIo<Upgraded>>) {
+    while let Some(piece) = pieces.recv().await {
+        if writer.write_all(&piece).await.is_err() {
+            return;
+        }
+        if pieces.is_empty() && writer.flush().await.is_err() {
+            return;
+        }
+    }
+    let _ = writer.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k01_the_accept_value_of_the_rfc_s_example() {
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

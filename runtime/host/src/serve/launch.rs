@@ -1,0 +1,60 @@
+//! Starting the app's processes. A trait, so that the host's own tests can put an app made of
+//! futures where the sandbox stands; everything else goes through [`SandboxLauncher`].
+
+use std::future::Future;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::error::Error;
+use super::log::Log;
+
+/// How the app's first process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Exit status.
+    Status(i32),
+    /// Killed by this signal.
+    Signal(i32),
+    /// Stopped by us.
+    Stopped,
+    /// Nobody can say how.
+    Unknown,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ended::Status(status) => write!(f, "exited with status {status}"),
+            Ended::Signal(signal) => write!(f, "was killed by signal {signal}"),
+            Ended::Stopped => write!(f, "was stopped"),
+            Ended::Unknown => write!(f, "ended"),
+        }
+    }
+}
+
+/// Starts the app, as often as needed.
+pub trait Launch {
+    /// Starts it; returns when its program runs. `log` receives what it prints.
+    fn start(&mut self, log: &Log) -> Result<Launched, Error>;
+}
+
+/// A started app.
+pub struct Launched {
+    /// The host's end of the app's descriptor 3.
+    pub rpc: UnixStream,
+    /// Its processes.
+    pub process: Box<dyn Process>,
+}
+
+/// The processes of a started app. Dropping it ends them all.
+pub trait Process {
+    /// Waits for the end of the first process, which is the end of all. May be dropped and
+    /// called again.
+    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>>;
+    /// Asks the app to end; after `grace` it is made to. Does not wait.
+    fn terminate(&mut self, grace: Duration) -> io::Result<()>;
+    /// Ends everything at once. Does not wait.
+    fn kill(&mut self) -> io::Result<()>;
+}

@@ -1,0 +1,228 @@
+//! The grain's log: what the app writes to its standard output and error, through a pipe.
+//!
+//! The app never holds the log file itself, so it can neither rewrite history nor fill the disk
+//! (grain-runtime specification, A.14, H.1 item 29).
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// `log` is moved to `log.1` when it would grow beyond this; so at most twice this is kept (the
+/// original's figure, A.14).
+pub const LOG_CAP: u64 = 512 * 1024;
+
+/// How many last lines an error shows.
+const TAIL_LINES: usize = 20;
+/// How much of a single line an error shows: an app may write megabytes without a line break.
+const TAIL_LINE: usize = 1000;
+
+/// A log being written.
+#[derive(Debug)]
+pub struct Log {
+    shared: Arc<Mutex<Shared>>,
+    /// How many pipes are being drained.
+    draining: Arc<tokio::sync::watch::Sender<usize>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    tail: Tail,
+}
+
+impl Log {
+    /// Opens `path` for appending; creates it, readable by its owner only.
+    pub fn open(path: &Path) -> io::Result<Log> {
+        let file = open(path)?;
+        let size = file.metadata()?.len();
+        let shared = Shared { path: path.to_owned(), file, size, tail: Tail::default() };
+        let (draining, _) = tokio::sync::watch::channel(0);
+        Ok(Log { shared: Arc::new(Mutex::new(shared)), draining: Arc::new(draining) })
+    }
+
+    /// Copies what arrives on `output` to the log until its other end is closed everywhere, on a
+    /// thread of its own: an app that writes a lot must not slow its own requests down further.
+    pub fn drain(&self, mut output: io::PipeReader) -> io::Result<JoinHandle<()>> {
+        let shared = self.shared.clone();
+        let draining = Draining::begin(self.draining.clone());
+        std::thread::Builder::new().name("grain-log".into()).spawn(move || {
+            let _draining = draining;
+            let mut buffer = vec![0; 16 * 1024];
+            loop {
+                match output.read(&mut buffer) {
+                    Ok(0) => return,
+                    Ok(count) => locked(&shared).write(&buffer[..count]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => return,
+                }
+            }
+        })
+    }
+
+    /// Waits until every pipe was read to its end: the app is gone and its last words are here.
+    pub async fn drained(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.draining.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// One line of the host's own, marked as such.
+    pub fn note(&self, line: &str) {
+        locked(&self.shared).write(format!("** spk: {line}\n").as_bytes());
+    }
+
+    /// The last lines the app wrote since this log was opened; untrusted bytes, made printable.
+    pub fn tail(&self) -> Vec<String> {
+        locked(&self.shared).tail.lines()
+    }
+
+    /// Forgets the tail: a new start of the app begins.
+    pub fn forget_tail(&self) {
+        locked(&self.shared).tail = Tail::default();
+    }
+}
+
+struct Draining(Arc<tokio::sync::watch::Sender<usize>>);
+
+impl Draining {
+    fn begin(count: Arc<tokio::sync::watch::Sender<usize>>) -> Draining {
+        count.send_modify(|count| *count += 1);
+        Draining(count)
+    }
+}
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// A thread that panicked while it held the lock leaves a log that can still be appended to.
+fn locked(shared: &Mutex<Shared>) -> std::sync::MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(path)
+}
+
+impl Shared {
+    fn write(&mut self, bytes: &[u8]) {
+        self.tail.push(bytes);
+        if self.size + bytes.len() as u64 > LOG_CAP {
+            self.rotate();
+        }
+        // A full disk loses log lines; it must not stop the app.
+        if self.file.write_all(bytes).is_ok() {
+            self.size += bytes.len() as u64;
+        }
+    }
+
+    fn rotate(&mut self) {
+        let mut old = self.path.clone().into_os_string();
+        old.push(".1");
+        if std::fs::rename(&self.path, PathBuf::from(old)).is_ok()
+            && let Ok(file) = open(&self.path)
+        {
+            self.file = file;
+        } else if self.file.set_len(0).is_err() {
+            return;
+        }
+        self.size = 0;
+    }
+}
+
+/// The last complete lines and the unfinished one.
+#[derive(Debug, Default)]
+struct Tail {
+    lines: VecDeque<Vec<u8>>,
+    open: Vec<u8>,
+}
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ended) = match piece.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (piece, false),
+            };
+            let room = TAIL_LINE.saturating_sub(self.open.len());
+            self.open.extend_from_slice(&text[..text.len().min(room)]);
+            if ended {
+                if self.lines.len() == TAIL_LINES {
+                    self.lines.pop_front();
+                }
+                self.lines.push_back(std::mem::take(&mut self.open));
+            }
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let open = (!self.open.is_empty()).then_some(&self.open);
+        self.lines.iter().chain(open).map(|line| printable(line)).collect()
+    }
+}
+
+/// Control characters would reach a terminal with the error that shows these lines.
+fn printable(line: &[u8]) -> String {
+    String::from_utf8_lossy(line)
+        .trim_end()
+        .chars()
+        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_rotated_at_its_cap_and_the_tail_shows_the_last_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = Log::open(&path).unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let thread = log.drain(reader).unwrap();
+        let line = [b'x'; 1023];
+        for _ in 0..1300 {
+            writer.write_all(&line).unwrap();
+            writer.write_all(b"\n").unwrap();
+        }
+        writer.write_all(b"one\n\x1b[31mtwo\r\nthree").unwrap();
+        drop(writer);
+        thread.join().unwrap();
+        let now = std::fs::metadata(&path).unwrap().len();
+        let old = std::fs::metadata(dir.path().join("log.1")).unwrap().len();
+        assert!(now <= LOG_CAP && old <= LOG_CAP, "{now} {old}");
+        let tail = log.tail();
+        assert_eq!(tail.len(), TAIL_LINES + 1);
+        assert_eq!(tail[TAIL_LINES - 2..], ["one", "\u{fffd}[31mtwo", "three"]);
+        assert!(std::fs::read(&path).unwrap().ends_with(b"two\r\nthree"));
+    }
+
+    #[test]
+    fn a_log_that_is_a_link_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("log")).unwrap();
+        assert!(Log::open(&dir.path().join("log")).is_err());
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_grow_the_tail() {
+        let mut tail = Tail::default();
+        for _ in 0..100 {
+            tail.push(&[b'y'; 4096]);
+        }
+        assert_eq!(tail.lines()[0].len(), TAIL_LINE);
+    }
+}

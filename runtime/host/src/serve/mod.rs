@@ -1,0 +1,332 @@
+//! Serves one grain: starts its app in the sandbox, opens sessions on it, and gives each session
+//! an origin of its own on a loopback port.
+//!
+//! Everything here lives on one thread: Cap'n Proto objects cannot leave theirs, and one grain's
+//! front end needs no second one. [`run`] wants a tokio `LocalSet`; [`block_on`] makes one.
+
+mod caps;
+mod error;
+mod front;
+mod grain;
+mod launch;
+mod log;
+mod sandboxed;
+mod session;
+mod user;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::future::Future;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use error::Error;
+pub use launch::{Ended, Launch, Launched, Process};
+pub use log::{LOG_CAP, Log};
+pub use user::{KNOWN, User};
+
+use front::Front;
+use grain::Grain;
+
+/// How long `run` waits for the app's first answer unless told otherwise: a JVM with a database
+/// takes half of it on a slow machine.
+pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// After this long without a request the app is stopped; the next request starts it again. The
+/// original's figure lies between 90 and 180 s (grain-runtime specification, A.13).
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// How long the app may take to end after SIGTERM before it is killed. The original gives none;
+/// this saves the databases of those who listen.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// What is served, to whom, and where.
+pub struct Options {
+    /// The grain.
+    pub grain_id: String,
+    /// The app it belongs to.
+    pub app_id: String,
+    /// Shown on the page a person opens.
+    pub title: String,
+    /// Where the app's root comes from.
+    pub rootfs: Rootfs,
+    /// What is executed.
+    pub program: Program,
+    /// The directory that becomes the app's `/var`.
+    pub var: PathBuf,
+    /// The grain's log.
+    pub log: PathBuf,
+    /// Started by a developer's tool: see `spk_sandbox::Spec::dev`.
+    pub dev: bool,
+    /// Whether the app sees `/proc`.
+    pub proc: bool,
+    /// What the app may use.
+    pub limits: spk_sandbox::Limits,
+    /// Loopback port of the front end; 0: any free one.
+    pub port: u16,
+    /// Who opens the session that is announced: see [`User::named`].
+    pub user: String,
+    /// Names of the permissions this user has; `None`: all.
+    pub permissions: Option<Vec<String>>,
+    /// Where users' identity IDs are kept; `None`: they are derived from the grain's ID.
+    pub identities: Option<IdentityHook>,
+    /// How long to wait for the app's first answer.
+    pub start_timeout: Duration,
+    /// Stop the app after so long without a request; `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// Report dropped headers and denied system calls.
+    pub explain: bool,
+}
+
+impl Options {
+    /// The options of an ordinary run; the rest is set on the fields.
+    pub fn new(
+        grain_id: impl Into<String>,
+        app_id: impl Into<String>,
+        rootfs: Rootfs,
+        program: Program,
+        var: PathBuf,
+        log: PathBuf,
+    ) -> Options {
+        Options {
+            grain_id: grain_id.into(),
+            app_id: app_id.into(),
+            title: "app".into(),
+            rootfs,
+            program,
+            var,
+            log,
+            dev: false,
+            proc: false,
+            limits: spk_sandbox::Limits::default(),
+            port: 0,
+            user: "alice".into(),
+            permissions: None,
+            identities: None,
+            start_timeout: START_TIMEOUT,
+            idle_timeout: None,
+            explain: false,
+        }
+    }
+}
+
+/// A program, as the manifest names it: executed as it stands, no shell, no search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Program and arguments.
+    pub argv: Vec<Vec<u8>>,
+    /// The whole environment.
+    pub environ: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Program {
+    /// The port the app is expected on, when the program is the HTTP bridge.
+    fn port(&self) -> Option<u16> {
+        let mut argv = self.argv.iter().map(|argument| String::from_utf8_lossy(argument));
+        argv.next()?.ends_with("sandstorm-http-bridge").then_some(())?;
+        argv.find(|argument| !argument.starts_with('-'))?.parse().ok()
+    }
+}
+
+/// Serves the app's root over FUSE: called with the descriptor each time a sandbox was made and
+/// before the app starts. It begins to serve, on threads of its own, and returns.
+pub type FuseHook = Box<dyn FnMut(OwnedFd) -> Result<(), Box<dyn std::error::Error + Send + Sync>>>;
+
+/// Gives the identity ID of a signed-in user by name (see `store::Grain::identity`); `None` if
+/// that fails: one derived from the grain's ID is used then.
+pub type IdentityHook = Box<dyn FnMut(&str) -> Option<[u8; 32]>>;
+
+/// Where the app's root comes from.
+pub enum Rootfs {
+    /// An unpacked package.
+    Package(PathBuf),
+    /// A file system somebody serves (`spk dev`).
+    Fuse(FuseHook),
+}
+
+/// What happens while an app is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The app answered its first request. Sent once.
+    Ready {
+        /// What a person opens.
+        url: String,
+        /// The app's own origin for the user of [`Options::user`].
+        session_url: String,
+        /// `address:port` of the front end, for clients that cannot resolve names below
+        /// `localhost`: connect here and send the URL's host as `Host`.
+        address: String,
+    },
+    /// Something the developer should know. Text from the app is made printable.
+    Note(String),
+    /// A header that the protocol between host and app does not carry (`--explain`).
+    DroppedHeader {
+        /// Its name, lower case.
+        name: String,
+    },
+}
+
+/// Where events go.
+#[derive(Clone)]
+struct Notes {
+    inner: Rc<RefCell<NotesInner>>,
+}
+
+struct NotesInner {
+    observer: Box<dyn FnMut(Event)>,
+    said: HashSet<String>,
+}
+
+/// How many different notes are remembered so as not to say them twice; an app that makes up
+/// reasons must not fill memory.
+const REMEMBERED_NOTES: usize = 1000;
+
+impl Notes {
+    fn new(observer: impl FnMut(Event) + 'static) -> Notes {
+        let inner = NotesInner { observer: Box::new(observer), said: HashSet::new() };
+        Notes { inner: Rc::new(RefCell::new(inner)) }
+    }
+
+    fn event(&self, event: Event) {
+        // An observer that calls back into the host would find it borrowed; such an event is lost.
+        if let Ok(mut inner) = self.inner.try_borrow_mut() {
+            (inner.observer)(event);
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.event(Event::Note(text.to_owned()));
+    }
+
+    /// Says it the first time only.
+    fn once(&self, text: &str) {
+        let new = self.inner.try_borrow_mut().is_ok_and(|mut inner| {
+            inner.said.len() < REMEMBERED_NOTES && inner.said.insert(text.to_owned())
+        });
+        if new {
+            self.say(text);
+        }
+    }
+
+    fn dropped_header(&self, name: &str) {
+        let key = format!("\0header {name}");
+        let new = self
+            .inner
+            .try_borrow_mut()
+            .is_ok_and(|mut inner| inner.said.len() < REMEMBERED_NOTES && inner.said.insert(key));
+        if new {
+            self.event(Event::DroppedHeader { name: name.to_owned() });
+        }
+    }
+}
+
+/// Serves until `stop` resolves or the app fails to start; then ends the app, orderly first, and
+/// returns when none of its processes is left. `stop` resolving to `true` skips the orderly part.
+///
+/// Must run inside a [`tokio::task::LocalSet`].
+///
+/// # Errors
+///
+/// Everything that keeps the app from answering its first request: see [`Error`].
+pub async fn run(
+    options: Options,
+    observer: impl FnMut(Event) + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let (settings, launcher) = sandboxed::split(options)?;
+    run_with(settings, launcher, observer, stop).await
+}
+
+/// [`Options`] without how the app is started.
+pub(crate) struct Settings {
+    pub grain_id: String,
+    pub title: String,
+    pub log: PathBuf,
+    pub port: u16,
+    pub user: String,
+    pub permissions: Option<Vec<String>>,
+    pub identities: Option<IdentityHook>,
+    pub start_timeout: Duration,
+    pub idle_timeout: Option<Duration>,
+    pub explain: bool,
+    pub bridge_port: Option<u16>,
+}
+
+pub(crate) async fn run_with(
+    mut settings: Settings,
+    launcher: Box<dyn Launch>,
+    observer: impl FnMut(Event) + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let notes = Notes::new(observer);
+    // The port first: that it is taken must show before an app was started in vain.
+    let sockets = front::listen(settings.port).await?;
+    let log = Log::open(&settings.log)
+        .map_err(|source| Error::Log { path: settings.log.clone(), source })?;
+    let grain = Grain::new(&mut settings, launcher, log, notes.clone());
+    let front = Front::new(&settings, &sockets, grain.clone(), notes.clone())?;
+    let stop = std::pin::pin!(stop);
+    let served = async {
+        let serving = front::serve(front.clone(), sockets);
+        let ready = async {
+            front.wait_until_ready(settings.start_timeout).await?;
+            notes.event(front.ready());
+            grain.stop_when_idle().await
+        };
+        tokio::select! {
+            never = serving => never,
+            result = ready => result,
+        }
+    };
+    let result = tokio::select! {
+        result = served => result,
+        () = stop => Ok(()),
+    };
+    front.close().await;
+    grain.stop(GRACE).await;
+    result
+}
+
+/// [`run`] on a runtime of its own. SIGINT and SIGTERM stop it orderly; a second one of either
+/// ends the app at once.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn block_on(options: Options, observer: impl FnMut(Event) + 'static) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let local = tokio::task::LocalSet::new();
+    let result = local.block_on(&runtime, async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
+        let (stop_now, stop) = tokio::sync::oneshot::channel::<()>();
+        let serving = run(options, observer, async {
+            let _ = stop.await;
+        });
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            result = &mut serving => return result,
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        let _ = stop_now.send(());
+        tokio::select! {
+            result = &mut serving => result,
+            // Dropping what runs kills every process of the app.
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+        }
+    });
+    drop(local);
+    result
+}

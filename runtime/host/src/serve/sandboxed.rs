@@ -1,0 +1,180 @@
+//! The launcher that is used: the app in its sandbox.
+
+use std::ffi::CString;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use spk_sandbox::{Exit, Launcher, Limits, Root, Running, Spec};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::error::Error;
+use super::launch::{Ended, Launch, Launched, Process};
+use super::log::Log;
+use super::{Options, Program, Rootfs, Settings};
+
+/// Starts the app of one grain in a sandbox.
+struct SandboxLauncher {
+    rootfs: Rootfs,
+    argv: Vec<CString>,
+    environ: Vec<CString>,
+    var: PathBuf,
+    dev: bool,
+    proc: bool,
+    limits: Limits,
+    explain: bool,
+}
+
+/// Takes apart what is served and how it is started.
+pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Error> {
+    let bridge_port = options.program.port();
+    let (argv, environ) = command(&options.program)?;
+    let launcher = SandboxLauncher {
+        rootfs: options.rootfs,
+        argv,
+        environ,
+        var: options.var,
+        dev: options.dev,
+        proc: options.proc,
+        limits: options.limits,
+        explain: options.explain,
+    };
+    let settings = Settings {
+        grain_id: options.grain_id,
+        title: options.title,
+        log: options.log,
+        port: options.port,
+        user: options.user,
+        permissions: options.permissions,
+        identities: options.identities,
+        start_timeout: options.start_timeout,
+        idle_timeout: options.idle_timeout,
+        explain: options.explain,
+        bridge_port,
+    };
+    Ok((settings, Box::new(launcher)))
+}
+
+/// Exactly the manifest's arguments and environment (grain-runtime specification, A.11).
+fn command(program: &Program) -> Result<(Vec<CString>, Vec<CString>), Error> {
+    let c_string = |bytes: Vec<u8>| {
+        CString::new(bytes).map_err(|error| {
+            let part = String::from_utf8_lossy(&error.into_vec()).into_owned();
+            Error::Command { part }
+        })
+    };
+    let argv = program.argv.iter().cloned().map(c_string).collect::<Result<_, _>>()?;
+    let environ = program
+        .environ
+        .iter()
+        .map(|(name, value)| c_string([name.as_slice(), b"=", value].concat()))
+        .collect::<Result<_, _>>()?;
+    Ok((argv, environ))
+}
+
+impl Launch for SandboxLauncher {
+    fn start(&mut self, log: &Log) -> Result<Launched, Error> {
+        let start = |action| move |source| Error::Start { action, source };
+        let (ours, theirs) = UnixStream::pair().map_err(start("make a socket pair"))?;
+        let (output, input) = io::pipe().map_err(start("make a pipe"))?;
+        let root = match &self.rootfs {
+            Rootfs::Package(dir) => Root::Directory(dir.clone()),
+            Rootfs::Fuse(_) => Root::Fuse,
+        };
+        let spec = Spec {
+            root,
+            var: self.var.clone(),
+            argv: self.argv.clone(),
+            environ: self.environ.clone(),
+            rpc: OwnedFd::from(theirs),
+            output: OwnedFd::from(input),
+            dev: self.dev,
+            proc: self.proc,
+            explain: self.explain,
+            limits: self.limits.clone(),
+        };
+        let mut prepared = Launcher::new().prepare(spec)?;
+        log.drain(output).map_err(start("start the thread of the log"))?;
+        if let (Rootfs::Fuse(hook), Some(fuse)) = (&mut self.rootfs, prepared.take_fuse()) {
+            hook(fuse).map_err(Error::FileSystem)?;
+        }
+        let running = prepared.start()?;
+        // The sandbox's own descriptor cannot be lent to the event loop while it is also used to
+        // ask for news: the loop gets a duplicate.
+        let news = running.as_fd().try_clone_to_owned().map_err(start("watch the app"))?;
+        // An `OwnedFd` always gives the same descriptor and closes it after its `AsyncFd` is gone:
+        // all that the unsafe replacement asks for.
+        #[expect(deprecated)]
+        let news =
+            AsyncFd::with_interest(news, Interest::READABLE).map_err(start("watch the app"))?;
+        Ok(Launched { rpc: ours, process: Box::new(Sandboxed { running, news }) })
+    }
+}
+
+struct Sandboxed {
+    running: Running,
+    news: AsyncFd<OwnedFd>,
+}
+
+impl Process for Sandboxed {
+    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>> {
+        Box::pin(async move {
+            loop {
+                match self.running.try_wait() {
+                    Ok(Some(Exit::Code(status))) => return Ended::Status(status),
+                    Ok(Some(Exit::Signal(signal))) => return Ended::Signal(signal),
+                    Ok(Some(Exit::Killed)) => return Ended::Stopped,
+                    Ok(Some(Exit::Lost)) | Err(_) => return Ended::Unknown,
+                    Ok(None) => {}
+                }
+                match self.news.readable().await {
+                    Ok(mut ready) => ready.clear_ready(),
+                    Err(_) => return Ended::Unknown,
+                }
+            }
+        })
+    }
+
+    fn terminate(&mut self, grace: Duration) -> io::Result<()> {
+        self.running.terminate(grace).map_err(io::Error::other)
+    }
+
+    fn kill(&mut self) -> io::Result<()> {
+        self.running.kill().map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_reaches_the_app_byte_for_byte() {
+        let program = Program {
+            argv: vec![b"/bin/a b".to_vec(), b"".to_vec(), b"\xff'\"".to_vec()],
+            environ: vec![(b"A".to_vec(), b"=x".to_vec())],
+        };
+        let (argv, environ) = command(&program).unwrap();
+        assert_eq!(argv, [c"/bin/a b".to_owned(), c"".to_owned(), c"\xff'\"".to_owned()]);
+        assert_eq!(environ, [c"A==x".to_owned()]);
+        let bad = Program { argv: vec![b"a\0b".to_vec()], environ: Vec::new() };
+        assert!(matches!(command(&bad), Err(Error::Command { .. })));
+    }
+
+    #[test]
+    fn the_bridge_s_port_is_found_in_its_command() {
+        let program = |argv: &[&str]| Program {
+            argv: argv.iter().map(|argument| argument.as_bytes().to_vec()).collect(),
+            environ: Vec::new(),
+        };
+        assert_eq!(program(&["/sandstorm-http-bridge", "8000", "--", "/x"]).port(), Some(8000));
+        assert_eq!(program(&["/sandstorm-http-bridge", "--verbose", "80", "/x"]).port(), Some(80));
+        assert_eq!(program(&["/x", "8000"]).port(), None);
+        assert_eq!(program(&[]).port(), None);
+    }
+}

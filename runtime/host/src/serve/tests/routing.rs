@@ -1,0 +1,108 @@
+//! 10.9: who is let in.
+
+use super::app::echo;
+use super::client::Client;
+use super::*;
+
+#[test]
+fn g01_the_name_of_the_session_is_the_key() {
+    with_host(echo(), |host| async move {
+        let (_, rest) = host.host.split_once('.').unwrap();
+        for name in [
+            format!("ui-{}.{rest}", "0".repeat(32)),
+            format!("ui-.{rest}"),
+            host.host.replace("ui-", "ui-ui-"),
+            host.host.replace("spk.localhost", "evil.example"),
+            host.address.clone(),
+        ] {
+            let before = host.calls().len();
+            let answer = Client::connect(&host.address, &name).await.get("/").await;
+            assert_eq!(answer.status, 404, "{name}");
+            assert_eq!(host.calls().len(), before);
+        }
+        let upper = host.host.to_uppercase();
+        assert_eq!(Client::connect(&host.address, &upper).await.get("/").await.status, 200);
+    });
+}
+
+#[test]
+fn g02_to_g05_the_original_s_way_in() {
+    with_host(echo(), |host| async move {
+        let mut client = host.connect().await;
+        let answer = client.get("/_sandstorm-init?sessionid=s&path=/x").await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/x")));
+        assert_eq!(answer.header("set-cookie"), Some("sandstorm-sid=s; HttpOnly"));
+        let answer = client.get("/_sandstorm-init?path=foo%3Fbar&sessionid=s").await;
+        assert_eq!(answer.header("location"), Some("/foo?bar"));
+        for path in ["//evil/x", "/%2fevil", "/%5Cevil", "%0d%0aX: y"] {
+            let answer = client.get(&format!("/_sandstorm-init?sessionid=s&path={path}")).await;
+            assert!(answer.status == 400 || answer.status == 404, "{path}: {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn g06_g07_g08_other_sites_pages_cannot_ask() {
+    with_host(echo(), |host| async move {
+        let mut client = host.connect().await;
+        for (origin, status) in [
+            ("http://evil.example".to_owned(), 403),
+            (format!("https://{}", host.host), 403),
+            ("null".to_owned(), 200),
+            (format!("http://{}", host.host), 200),
+        ] {
+            for line in ["GET /x", "POST /x"] {
+                let headers = format!("Origin: {origin}\r\nContent-Length: 0\r\n");
+                assert_eq!(client.exchange(line, &headers, "").await.status, status, "{origin}");
+            }
+        }
+    });
+}
+
+#[test]
+fn g11_g12_g13_names() {
+    with_host(echo(), |host| async move {
+        let (_, port) = host.address.rsplit_once(':').unwrap();
+        let test = format!("selftest-x.spk.localhost:{port}");
+        let mut client = Client::connect(&host.address, &test).await;
+        let answer = client.get("/").await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "Self-test OK."));
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(client.get("/x").await.status, 400);
+        let mut client = Client::connect(&host.address, "unknown.example").await;
+        let answer = client.get("/").await;
+        assert_eq!(answer.status, 404);
+        assert!(answer.header("content-type").unwrap().starts_with("text/html"));
+    });
+}
+
+#[test]
+fn the_shell_needs_its_token() {
+    with_host(echo(), |host| async move {
+        let (origin, token) = host.url.split_once("/?token=").unwrap();
+        let name = origin.strip_prefix("http://").unwrap();
+        assert_eq!(token.len(), 32);
+        let mut client = Client::connect(&host.address, name).await;
+        let wrong = "0".repeat(32);
+        for path in ["/", "/as/bob", "/?token=", &format!("/?token={wrong}")] {
+            let answer = client.get(path).await;
+            assert_eq!(answer.status, 403, "{path}");
+            assert!(!answer.text().contains("ui-"));
+        }
+        let answer = client.get(&format!("/?token={token}")).await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/")));
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let cookie = format!("Cookie: {cookie}\r\n");
+        let page = client.exchange("GET /", &cookie, "").await;
+        assert!(page.text().contains(&format!("src=\"http://{}/\"", host.host)), "{page:?}");
+        assert!(page.header("content-security-policy").unwrap().contains("frame-ancestors 'none'"));
+        // Bob has an origin of his own.
+        let page = client.exchange("GET /as/bob", &cookie, "").await.text();
+        let bob = page.split("src=\"http://").nth(1).unwrap().split("/\"").next().unwrap();
+        assert_ne!(bob, host.host);
+        assert_eq!(Client::connect(&host.address, bob).await.get("/").await.status, 200);
+        assert!(host.launches.sessions.borrow().last().unwrap().starts_with("user=Bob Dev User"));
+        assert_eq!(client.exchange("GET /as/mallory", &cookie, "").await.status, 404);
+        assert_eq!(client.exchange("POST /", &cookie, "").await.status, 405);
+    });
+}

@@ -1,0 +1,101 @@
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+
+fn scratch() -> (tempfile::TempDir, Dir) {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = Dir::open_trusted(temp.path()).unwrap();
+    (temp, dir)
+}
+
+/// Both ways of opening must answer alike.
+fn both(dir: &Dir, path: &[u8]) -> [io::Result<Dir>; 2] {
+    [dir.open_dir_by(path, false), dir.open_dir_by(path, true)]
+}
+
+#[test]
+fn neither_links_nor_dots_lead_out() {
+    let (temp, dir) = scratch();
+    std::fs::create_dir_all(temp.path().join("a/b")).unwrap();
+    symlink("/", temp.path().join("root")).unwrap();
+    symlink("a", temp.path().join("l")).unwrap();
+    symlink("..", temp.path().join("a/up")).unwrap();
+    for good in [&b"a"[..], b"a/b", b""] {
+        assert!(both(&dir, good).iter().all(Result::is_ok));
+    }
+    for bad in
+        [&b"root"[..], b"root/etc", b"l", b"l/b", b"a/up", b"..", b"a/../..", b"/etc", b"none"]
+    {
+        for (way, opened) in both(&dir, bad).into_iter().enumerate() {
+            let walked_absolute = way == 1 && bad == b"/etc";
+            assert!(opened.is_err() || walked_absolute, "{way} {:?}", String::from_utf8_lossy(bad));
+        }
+    }
+}
+
+#[test]
+fn an_absolute_path_is_relative_or_refused_never_the_hosts() {
+    let (temp, dir) = scratch();
+    std::fs::create_dir(temp.path().join("etc")).unwrap();
+    for opened in both(&dir, b"/etc").into_iter().flatten() {
+        assert_eq!(opened.names().unwrap(), Vec::<Vec<u8>>::new());
+    }
+}
+
+#[test]
+fn special_files_are_not_opened_and_do_not_block() {
+    let (temp, dir) = scratch();
+    rustix::fs::mkfifoat(&dir, "fifo", Mode::from_raw_mode(0o600)).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(temp.path().join("socket")).unwrap();
+    symlink("/etc/passwd", temp.path().join("link")).unwrap();
+    for name in [&b"fifo"[..], b"socket", b"link", b"..", b".", b"", b"a/b"] {
+        assert!(dir.open_file(name).is_err());
+    }
+}
+
+#[test]
+fn deep_and_locked_trees_are_opened_and_removed() {
+    let (temp, dir) = scratch();
+    let outside = temp.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("kept"), "x").unwrap();
+    dir.create_dir(b"tree", 0o700).unwrap();
+    let mut at = dir.open_dir(b"tree").unwrap();
+    let mut path = b"tree".to_vec();
+    // 60 × 201 bytes: three times PATH_MAX.
+    for depth in 0..60u8 {
+        let name = vec![b'a' + depth % 26; 200];
+        at.create_dir(&name, 0o700).unwrap();
+        at.create_file(b"f", 0o000).unwrap();
+        at.create_link(b"l", outside.as_os_str().as_encoded_bytes()).unwrap();
+        path.push(b'/');
+        path.extend_from_slice(&name);
+        let next = at.open_dir(&name).unwrap();
+        at.set_mode_and_time(0o500, None).unwrap();
+        at = next;
+    }
+    for opened in both(&dir, &path) {
+        assert_eq!(opened.unwrap().stat_self().unwrap().st_ino, at.stat_self().unwrap().st_ino);
+    }
+    at.create_dir(b"wide", 0o700).unwrap();
+    let wide = at.open_dir(b"wide").unwrap();
+    for number in 0..300 {
+        wide.create_dir(format!("{number:x}").as_bytes(), 0o700).unwrap();
+        wide.open_dir(format!("{number:x}").as_bytes()).unwrap().create_dir(b"x", 0o000).unwrap();
+    }
+    wide.set_mode_and_time(0o000, None).unwrap();
+    dir.remove_tree(b"tree").unwrap();
+    dir.remove_tree(b"tree").unwrap();
+    assert_eq!(dir.names().unwrap(), vec![b"outside".to_vec()]);
+    assert_eq!(std::fs::read(outside.join("kept")).unwrap(), b"x");
+}
+
+#[test]
+fn set_mode_does_not_reach_through_a_link() {
+    let (temp, dir) = scratch();
+    std::fs::write(temp.path().join("file"), "").unwrap();
+    std::fs::set_permissions(temp.path().join("file"), PermissionsExt::from_mode(0o640)).unwrap();
+    symlink("file", temp.path().join("link")).unwrap();
+    assert!(dir.set_mode(b"link", 0o777).is_err());
+    assert_eq!(dir.stat(b"file").unwrap().st_mode & 0o7777, 0o640);
+}

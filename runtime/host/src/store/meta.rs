@@ -1,0 +1,206 @@
+//! What the store knows about a grain, in `grain.json` beside its data: small, readable, and
+//! replaced as a whole so that a crash leaves the old one or the new one.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use spk_package::app_id::AppId;
+use spk_package::package_id::PackageId;
+
+use super::beneath::Dir;
+
+/// File name in the grain's directory.
+pub(crate) const META: &str = "grain.json";
+
+/// Its name until it is complete.
+const META_NEW: &str = ".grain.json.new";
+
+/// Version of the file's format.
+pub(crate) const FORMAT: u32 = 1;
+
+/// Largest file read. It holds a title and the users of one grain; a restored backup's metadata
+/// is limited to 1 MiB (grain-runtime, E.7) and grows at most sixfold by JSON escapes.
+pub(crate) const META_LIMIT: u64 = 8 << 20;
+
+/// Everything known about a grain apart from its data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrainMeta {
+    /// Version of this file's format.
+    pub format: u32,
+    /// The app whose packages may run the grain.
+    #[serde(with = "text")]
+    pub app_id: AppId,
+    /// The package it runs with; none while only `spk dev` has run it.
+    #[serde(default, with = "optional_text", skip_serializing_if = "Option::is_none")]
+    pub package_id: Option<PackageId>,
+    /// That package's `appVersion`.
+    pub app_version: u32,
+    /// What its owner calls it. Untrusted text when it comes from a backup.
+    pub title: String,
+    /// When it was made or restored, Unix time in seconds.
+    pub created: u64,
+    /// When it last ran, Unix time in seconds.
+    pub last_used: u64,
+    /// Whether it has ever been started: the first start uses the app's "new" command.
+    #[serde(default)]
+    pub started: bool,
+    /// The owner's identity in this grain, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_identity_id: Option<String>,
+    /// The local user who is the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Everybody known in this grain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<User>,
+    /// The grain this one is a copy of, if its backup said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_grain_id: Option<String>,
+}
+
+/// Somebody who has used the grain (`GrainInfo.User`, grain-runtime C.7 and E.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// Identity within this grain, in hex.
+    pub identity_id: String,
+    /// Credentials that may claim the identity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credential_ids: Vec<String>,
+    /// Name for people.
+    #[serde(default)]
+    pub display_name: String,
+    /// Name for machines.
+    #[serde(default)]
+    pub preferred_handle: String,
+    /// `Profile.Pronouns`: 0 neutral, 1 male, 2 female, 3 robot.
+    #[serde(default)]
+    pub pronouns: u16,
+}
+
+impl GrainMeta {
+    /// Those of a grain made now, which no package runs yet.
+    pub(crate) fn new(app_id: AppId, app_version: u32, title: &str) -> GrainMeta {
+        let now = now();
+        GrainMeta {
+            format: FORMAT,
+            app_id,
+            package_id: None,
+            app_version,
+            title: super::shorten(title),
+            created: now,
+            last_used: now,
+            started: false,
+            owner_identity_id: None,
+            owner: None,
+            users: Vec::new(),
+            original_grain_id: None,
+        }
+    }
+}
+
+/// Reads the metadata of the grain in `dir`.
+pub(crate) fn read(dir: &Dir) -> Result<GrainMeta, ReadError> {
+    let mut text = Vec::new();
+    dir.open_file(META.as_bytes())?.take(META_LIMIT).read_to_end(&mut text)?;
+    /// Read first, so that a newer format is called that, and not damaged.
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = serde_json::from_slice(&text)?;
+    if format > FORMAT {
+        return Err(ReadError::Newer(format));
+    }
+    Ok(serde_json::from_slice(&text)?)
+}
+
+/// Why it could not be read; the caller adds the path.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Io(io::Error),
+    Json(serde_json::Error),
+    Newer(u32),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        ReadError::Io(error)
+    }
+}
+
+impl From<serde_json::Error> for ReadError {
+    fn from(error: serde_json::Error) -> Self {
+        ReadError::Json(error)
+    }
+}
+
+/// Replaces the metadata of the grain in `dir`: written aside, synced, renamed, directory synced.
+pub(crate) fn write(dir: &Dir, meta: &GrainMeta) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(meta)?;
+    text.push(b'\n');
+    match dir.remove_file(META_NEW.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = dir.create_file(META_NEW.as_bytes(), 0o600)?;
+    let written = file.write_all(&text).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| dir.rename(META_NEW.as_bytes(), dir, META.as_bytes()));
+    if let Err(error) = renamed {
+        let _ = dir.remove_file(META_NEW.as_bytes());
+        return Err(error);
+    }
+    dir.sync()
+}
+
+/// IDs as the text people see.
+mod text {
+    use super::*;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The same for what may be missing.
+mod optional_text {
+    use super::*;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.collect_str(value),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
+/// Unix time in seconds, now.
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

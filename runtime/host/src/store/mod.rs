@@ -1,0 +1,295 @@
+//! The store: packages and grains of one user on this machine, safe against crashes, full disks
+//! and several processes at once. See [`layout`] for what lies where.
+
+pub mod beneath;
+pub mod control;
+mod error;
+mod grain;
+mod id;
+mod identity;
+mod layout;
+mod lock;
+mod meta;
+mod packages;
+
+use std::io;
+use std::path::Path;
+
+pub use error::Error;
+pub use grain::Grain;
+pub use id::{GrainId, ID_LENGTH};
+pub use lock::Holder;
+pub use meta::{GrainMeta, User};
+pub use packages::Package;
+
+pub(crate) use meta::now;
+
+pub(crate) use error::IoContext;
+pub(crate) use grain::{LOG, LOG_BEFORE, SANDBOX, change_meta, read_meta};
+pub(crate) use id::random_name;
+pub(crate) use layout::{Layout, Staging};
+pub(crate) use lock::Attempt;
+
+use beneath::Dir;
+use spk_package::app_id::AppId;
+
+/// Longest title kept, in characters: more does not fit on any screen.
+pub const TITLE_LIMIT: usize = 1000;
+
+/// Grains and packages below one state directory.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) layout: Layout,
+    recovered: Vec<String>,
+}
+
+/// What a new grain begins with.
+#[derive(Clone, Debug, Default)]
+pub struct NewGrain {
+    /// Its title; empty: the app's own title.
+    pub title: String,
+}
+
+/// A grain as a list shows it. Nothing is locked.
+#[derive(Debug)]
+pub struct GrainInfo {
+    /// Its ID.
+    pub id: GrainId,
+    /// What is known about it, or why that cannot be read.
+    pub meta: Result<GrainMeta, Error>,
+    /// Whether a process holds it now, and which.
+    pub busy: Option<Option<Holder>>,
+}
+
+impl Store {
+    /// Opens the store below `dir`, making it if needed, and removes what killed processes have
+    /// left unfinished; [`Store::recovered`] tells what that was.
+    ///
+    /// # Errors
+    /// When its directories cannot be made or opened, or left-overs cannot be removed.
+    pub fn open(dir: &Path) -> Result<Store, Error> {
+        let layout = Layout::open(dir)?;
+        let recovered = layout.clean()?;
+        Ok(Store { layout, recovered })
+    }
+
+    /// One line about each thing that opening the store has cleaned up.
+    pub fn recovered(&self) -> &[String] {
+        &self.recovered
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.layout.root
+    }
+
+    /// Makes a grain that runs `package`; it is locked.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing is left then.
+    pub fn create_grain(&self, package: &Package, new: NewGrain) -> Result<Grain, Error> {
+        let title =
+            if new.title.is_empty() { package.manifest.app_title.clone() } else { new.title };
+        let meta = GrainMeta::new(package.app_id, package.manifest.app_version, &title);
+        self.create(GrainMeta { package_id: Some(package.id), ..meta })
+    }
+
+    /// Makes a grain for an app that is being developed, which has no package yet; it is locked.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing is left then.
+    pub fn create_dev_grain(
+        &self,
+        app_id: &AppId,
+        app_version: u32,
+        title: &str,
+    ) -> Result<Grain, Error> {
+        self.create(GrainMeta::new(*app_id, app_version, title))
+    }
+
+    fn create(&self, meta: GrainMeta) -> Result<Grain, Error> {
+        let staging = self.layout.stage("creation")?;
+        let sandbox = staging.path.join(SANDBOX);
+        staging.dir.create_dir(SANDBOX.as_bytes(), 0o700).at("create", &sandbox)?;
+        // Exactly 0770, whatever the umask (grain-runtime, D).
+        staging.dir.set_mode(SANDBOX.as_bytes(), 0o770).at("create", &sandbox)?;
+        self.adopt(staging, meta)
+    }
+
+    /// Turns a staged directory with a `sandbox` into a grain. The rest of it, with the metadata
+    /// last, is made here; then it appears among the grains, locked, by one rename.
+    pub(crate) fn adopt(&self, staging: Staging, meta: GrainMeta) -> Result<Grain, Error> {
+        let id = GrainId::random()?;
+        let log = staging.path.join(LOG);
+        match staging.dir.create_file(LOG.as_bytes(), 0o600) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => drop(made.at("create", log)?),
+        }
+        meta::write(&staging.dir, &meta).at("write", staging.path.join(meta::META))?;
+        let lock = match lock::try_lock(&staging.dir, "new").at("lock", &staging.path)? {
+            Attempt::Locked(lock) => lock,
+            Attempt::Held(holder) => return Err(Error::Busy { id, holder }),
+        };
+        let path = self.layout.path(&["grains", id.as_str()]);
+        let dir = staging.publish(&self.layout.grains, id.as_str(), path.clone())?;
+        // The staging lock went with the directory; it must not outlive the staging.
+        let dir = self.reopen(dir, &path)?;
+        Grain::new(id, path, dir, lock)
+    }
+
+    /// Opens and locks a grain for `what` ("run", "export", …; others are told).
+    ///
+    /// # Errors
+    /// [`Error::NoGrain`], [`Error::Busy`], or unreadable metadata.
+    pub fn open_grain_for(&self, id: &GrainId, what: &str) -> Result<Grain, Error> {
+        let (dir, path) = self.grain_dir(id)?;
+        let lock = match lock::try_lock(&dir, what).at("lock", &path)? {
+            Attempt::Locked(lock) => lock,
+            Attempt::Held(holder) => return Err(Error::Busy { id: id.clone(), holder }),
+        };
+        // A deletion may have moved the directory away before we had the lock.
+        let there = self.grain_dir(id)?.0;
+        if !lock.is_in(&there) {
+            return Err(Error::NoGrain(id.to_string()));
+        }
+        Grain::new(id.clone(), path, dir, lock)
+    }
+
+    /// Opens and locks a grain in order to run it.
+    ///
+    /// # Errors
+    /// As [`Store::open_grain_for`].
+    pub fn open_grain(&self, id: &GrainId) -> Result<Grain, Error> {
+        self.open_grain_for(id, "run")
+    }
+
+    /// All grains, in the order of their IDs.
+    ///
+    /// # Errors
+    /// When the store cannot be read. What is wrong with one grain is in its own entry.
+    pub fn grains(&self) -> Result<Vec<GrainInfo>, Error> {
+        self.ids()?
+            .into_iter()
+            .filter_map(|id| match self.grain_info(&id) {
+                // Deleted while we were looking.
+                Err(Error::NoGrain(_)) => None,
+                info => Some(info),
+            })
+            .collect()
+    }
+
+    /// One grain, without locking it.
+    ///
+    /// # Errors
+    /// [`Error::NoGrain`], or the store cannot be read.
+    pub fn grain_info(&self, id: &GrainId) -> Result<GrainInfo, Error> {
+        let (dir, path) = self.grain_dir(id)?;
+        let busy = lock::holder(&dir).at("read", path.join("lock"))?;
+        Ok(GrainInfo { id: id.clone(), meta: read_meta(&dir, &path), busy })
+    }
+
+    /// The grain whose ID is `text`, or the only one whose ID begins with it.
+    ///
+    /// # Errors
+    /// [`Error::NoGrain`] or [`Error::Ambiguous`].
+    pub fn resolve(&self, text: &str) -> Result<GrainId, Error> {
+        if let Ok(id) = text.parse::<GrainId>() {
+            return self.grain_dir(&id).map(|_| id);
+        }
+        let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !plain || text.len() > ID_LENGTH {
+            return Err(Error::NotAnId(text.chars().take(80).collect()));
+        }
+        let mut found: Vec<GrainId> =
+            self.ids()?.into_iter().filter(|id| id.as_str().starts_with(text)).collect();
+        match (found.pop(), found.len()) {
+            (Some(id), 0) => Ok(id),
+            (Some(_), others) => Err(Error::Ambiguous { text: text.to_owned(), count: others + 1 }),
+            (None, _) => Err(Error::NoGrain(text.to_owned())),
+        }
+    }
+
+    /// Changes a grain's title, also while another process runs it.
+    ///
+    /// # Errors
+    /// When there is no such grain, or its metadata cannot be replaced.
+    pub fn rename_grain(&self, id: &GrainId, title: &str) -> Result<(), Error> {
+        let (dir, path) = self.grain_dir(id)?;
+        change_meta(&dir, &path, |meta| meta.title = shorten(title)).map(drop)
+    }
+
+    /// Connects to the process that runs a grain.
+    ///
+    /// # Errors
+    /// When there is no such grain; the inner error when nobody answers.
+    pub fn control(
+        &self,
+        id: &GrainId,
+    ) -> Result<Result<control::Client, control::ControlError>, Error> {
+        let (dir, _) = self.grain_dir(id)?;
+        Ok(control::Client::connect(&dir))
+    }
+
+    /// The parts of a grain's log that there are, oldest first, opened for reading. Their content
+    /// is the app's: any bytes, any length.
+    ///
+    /// # Errors
+    /// When there is no such grain, or a part cannot be opened.
+    pub fn logs(&self, id: &GrainId) -> Result<Vec<std::fs::File>, Error> {
+        let (dir, path) = self.grain_dir(id)?;
+        let mut parts = Vec::new();
+        for name in [LOG_BEFORE, LOG] {
+            match dir.open_file(name.as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => parts.push(opened.at("read", path.join(name))?),
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Removes a grain and all its data. It disappears at once, by a rename; when the process is
+    /// killed while the data is being removed, the next [`Store::open`] goes on.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn delete(&self, grain: Grain) -> Result<(), Error> {
+        let id = grain.id().clone();
+        let path = grain.path().to_owned();
+        let staging = self.layout.stage("deleting")?;
+        let lock = grain.into_lock();
+        let grains = &self.layout.grains;
+        grains.rename(id.as_str().as_bytes(), &staging.dir, b"grain").at("remove", &path)?;
+        grains.sync().at("sync", &path)?;
+        staging.discard()?;
+        drop(lock);
+        Ok(())
+    }
+
+    pub(crate) fn grain_dir(&self, id: &GrainId) -> Result<(Dir, std::path::PathBuf), Error> {
+        let path = self.layout.path(&["grains", id.as_str()]);
+        match self.layout.grains.open_dir(id.as_str().as_bytes()) {
+            Ok(dir) => Ok((dir, path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Error::NoGrain(id.to_string()))
+            }
+            Err(source) => Err(Error::Io { action: "open", path, source }),
+        }
+    }
+
+    fn ids(&self) -> Result<Vec<GrainId>, Error> {
+        let names = self.layout.grains.names().at("list", self.layout.path(&["grains"]))?;
+        Ok(names.iter().filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok()).collect())
+    }
+
+    fn reopen(&self, dir: Dir, path: &Path) -> Result<Dir, Error> {
+        dir.open_dir(b"").at("open", path)
+    }
+}
+
+/// A title of bounded length.
+pub(crate) fn shorten(title: &str) -> String {
+    title.chars().take(TITLE_LIMIT).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,130 @@
+//! PID 2 between its fork and its program: the last steps, in an order that matters.
+//!
+//! Landlock before seccomp, whose filter denies the Landlock calls; seccomp last of all.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+
+use crate::error::{Failure, Step};
+use crate::privileges;
+use crate::seccomp::{Arch, Denial, app_filter};
+use crate::spec::Limits;
+use crate::sys;
+use crate::wall;
+use crate::wire::{Channel, InitReport};
+
+/// What the app's process needs, made before the fork.
+pub(crate) struct App<'a> {
+    pub argv: &'a [CString],
+    pub environ: &'a [CString],
+    pub limits: &'a Limits,
+    pub proc: bool,
+    pub explain: bool,
+    /// Whether a cgroup limits memory.
+    pub cgroup: bool,
+    pub null: &'a OwnedFd,
+    pub output: &'a OwnedFd,
+    pub rpc: &'a OwnedFd,
+    /// To the helper.
+    pub helper: &'a Channel,
+    /// To init: closed by a successful `execve`, or carries its error number.
+    pub outcome: &'a OwnedFd,
+}
+
+/// Becomes the app's program. What goes wrong is said over the channels; then the process ends.
+pub(crate) fn become_program(app: &App<'_>) -> ! {
+    if let Err(failure) = prepare(app) {
+        // Init sees the end of this process in any case.
+        let _unheard = app.helper.send(&InitReport::Failed(failure), &[]);
+        sys::exit_now(126);
+    }
+    let errno = match app.argv.first() {
+        Some(program) => sys::execve(program, app.argv, app.environ),
+        None => nix::errno::Errno::ENOENT,
+    };
+    let _unheard = nix::unistd::write(app.outcome, &(errno as i32).to_le_bytes());
+    sys::exit_now(127);
+}
+
+fn prepare(app: &App<'_>) -> Result<(), Failure> {
+    let failed = |step| move |errno| Failure::new(step, "", errno);
+    // A session of its own: no terminal can be had through the launcher's.
+    nix::unistd::setsid().map_err(failed(Step::Descriptors))?;
+    sys::reset_signals();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .map_err(failed(Step::Descriptors))?;
+    app.helper.send(&InitReport::App, &[]).map_err(failed(Step::Descriptors))?;
+    privileges::descriptors(app.null.as_fd(), app.output.as_fd(), app.rpc.as_fd())?;
+    wall::apply(app.proc)?;
+    privileges::limit(app.limits, app.cgroup)?;
+    if app.explain {
+        let filter = app_filter(Arch::NATIVE, Denial::Notify);
+        let listener =
+            sys::seccomp::install_with_listener(&filter).map_err(failed(Step::Seccomp))?;
+        app.helper
+            .send(&InitReport::Listener, &[listener.as_raw_fd()])
+            .map_err(failed(Step::Seccomp))
+    } else {
+        let filter = app_filter(Arch::NATIVE, Denial::Answer);
+        sys::seccomp::install(&filter).map_err(failed(Step::Seccomp))
+    }
+}
+
+/// What is wrong with `program`, which `execve` refused with `errno`: looked up in the root that
+/// the app would have had.
+pub(crate) fn diagnose(program: &CString, errno: nix::errno::Errno) -> crate::ExecProblem {
+    use crate::ExecProblem;
+    use nix::errno::Errno;
+    let path = std::path::Path::new("/").join(std::ffi::OsStr::new(&*program.to_string_lossy()));
+    match errno {
+        Errno::ENOENT if path.exists() => interpreter(&path)
+            .map_or(ExecProblem::Other(errno as i32), ExecProblem::InterpreterMissing),
+        Errno::ENOENT | Errno::ENOTDIR => ExecProblem::Missing,
+        Errno::EACCES | Errno::EPERM => ExecProblem::NotExecutable,
+        Errno::ENOEXEC => ExecProblem::Format,
+        _ => ExecProblem::Other(errno as i32),
+    }
+}
+
+/// The interpreter that a script or a dynamic program names.
+fn interpreter(path: &std::path::Path) -> Option<String> {
+    use std::os::unix::fs::FileExt as _;
+    /// Longest first line the kernel looks at, and more than any loader's path.
+    const LINE: usize = 256;
+    let file = std::fs::File::open(path).ok()?;
+    let mut head = [0u8; 4096];
+    let length = file.read_at(&mut head, 0).ok()?;
+    let head = &head[..length];
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = line.split(|byte| *byte == b'\n').next()?.trim_ascii();
+        let name = line.split(|byte| byte.is_ascii_whitespace()).next()?;
+        return Some(String::from_utf8_lossy(&name[..name.len().min(LINE)]).into_owned());
+    }
+    elf_interpreter(&file, head, LINE)
+}
+
+/// `PT_INTERP` of a 64-bit little-endian ELF file.
+fn elf_interpreter(file: &std::fs::File, head: &[u8], longest: usize) -> Option<String> {
+    use std::os::unix::fs::FileExt as _;
+    const PT_INTERP: u32 = 3;
+    let word = |at: usize| Some(u32::from_le_bytes(*head.get(at..)?.first_chunk()?));
+    let long = |at: usize| Some(u64::from_le_bytes(*head.get(at..)?.first_chunk()?));
+    let half = |at: usize| Some(u16::from_le_bytes(*head.get(at..)?.first_chunk()?));
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let table = usize::try_from(long(32)?).ok()?;
+    for index in 0..usize::from(half(56)?) {
+        let entry = table.checked_add(index.checked_mul(usize::from(half(54)?))?)?;
+        if word(entry)? == PT_INTERP {
+            let size = usize::try_from(long(entry.checked_add(32)?)?).ok()?.min(longest);
+            let mut name = vec![0; size];
+            file.read_exact_at(&mut name, long(entry.checked_add(8)?)?).ok()?;
+            name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(size));
+            return Some(String::from_utf8_lossy(&name).into_owned());
+        }
+    }
+    None
+}

@@ -1,0 +1,95 @@
+//! Which denied calls an app made, summed up for the developer.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::seccomp::{self, Arch};
+use crate::sys;
+
+/// How many different (call, program) pairs are kept: a hostile app could otherwise fill memory.
+const MAX_KINDS: usize = 1024;
+
+/// A call that the filter denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied {
+    /// The call's name, or `#` and its number if it has none.
+    pub call: String,
+    /// The first argument that decided, as `name=value`, where only some are denied.
+    pub detail: Option<String>,
+    /// What the app got: `EPERM`, `ENOSYS`, …
+    pub answer: String,
+    /// The program that called, as its path inside, or empty if it was gone before we looked.
+    pub program: String,
+    /// How often since it was last reported.
+    pub count: u64,
+}
+
+/// Answers and counts the calls that arrive at a filter's listener.
+pub(crate) struct Explainer {
+    listener: OwnedFd,
+    filter: Vec<libc::sock_filter>,
+    counts: BTreeMap<(u32, Option<String>, i32, String), u64>,
+}
+
+impl AsFd for Explainer {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+impl Explainer {
+    pub fn new(listener: OwnedFd) -> Explainer {
+        let filter = seccomp::app_filter(Arch::NATIVE, seccomp::Denial::Answer);
+        Explainer { listener, filter, counts: BTreeMap::new() }
+    }
+
+    /// Takes one waiting call. `false` once no process is left under the filter.
+    pub fn serve_one(&mut self) -> bool {
+        let listener = self.listener.as_fd();
+        let notice = match sys::seccomp::receive(listener) {
+            Ok(notice) => notice,
+            // The caller was killed meanwhile, or a signal came.
+            Err(Errno::ENOENT | Errno::EINTR | Errno::EAGAIN) => return true,
+            Err(_) => return false,
+        };
+        let data = seccomp::Data { nr: notice.nr, arch: notice.arch, args: notice.args };
+        let errno = match seccomp::interpret(&self.filter, &data) {
+            seccomp::Verdict::Errno(errno) => errno,
+            // Never lets a call through that was sent here.
+            _ => libc::ENOSYS,
+        };
+        let program = std::fs::read_link(format!("/proc/{}/exe", notice.pid))
+            .map(|path| path.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let program =
+            if sys::seccomp::still_waiting(listener, notice.id) { program } else { String::new() };
+        let _gone = sys::seccomp::answer(listener, notice.id, errno);
+        let detail = seccomp::telling_argument(Arch::NATIVE, &data);
+        let key = (notice.nr, detail, errno, program);
+        if self.counts.len() < MAX_KINDS || self.counts.contains_key(&key) {
+            *self.counts.entry(key).or_default() += 1;
+        }
+        true
+    }
+
+    /// What was counted since the last time.
+    pub fn take(&mut self) -> Vec<Denied> {
+        std::mem::take(&mut self.counts)
+            .into_iter()
+            .map(|((nr, detail, errno, program), count)| Denied {
+                call: seccomp::name(Arch::NATIVE, nr)
+                    .map_or_else(|| format!("#{nr}"), str::to_owned),
+                detail,
+                answer: match errno {
+                    0 => "nothing done".to_owned(),
+                    errno => format!("{:?}", Errno::from_raw(errno)),
+                },
+                program,
+                count,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,189 @@
+//! The helper process: one thread, nothing inherited, made by executing this program again.
+//!
+//! It stays outside of the namespaces it makes. The launcher's death closes the channel, upon which
+//! it kills PID 1; its own death kills PID 1 too (the parent-death signal). So nothing survives.
+
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use crate::error::{Failure, Step};
+use crate::ids::{self, Ids};
+use crate::init::{self, Init};
+use crate::root;
+use crate::sys::{self, Forked};
+use crate::watch::Watch;
+use crate::wire::{Channel, InitOrder, InitReport, Order, Report, SpecData};
+
+/// `argv[0]` that marks a helper: no path of a program looks like this.
+pub(crate) const MARKER: &str = "spk: sandbox helper";
+
+const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS;
+
+/// Becomes the sandbox helper, and never returns, if this process was started as one.
+///
+/// Must be the first thing in `main` of every program that launches: before any thread, any
+/// runtime, any option parsing.
+pub fn run_helper_if_asked() {
+    if std::env::args_os().next().is_none_or(|name| name.as_bytes() != MARKER.as_bytes()) {
+        return;
+    }
+    let Some(launcher) = sys::take_stdin().and_then(Channel::from_fd) else {
+        // Someone gave us that name by hand; there is nobody to talk to.
+        sys::exit_now(1)
+    };
+    sys::exit_now(i32::from(run(launcher).is_err()))
+}
+
+/// The launcher's channel is gone or broken: there is nobody left to tell.
+struct Abandoned;
+
+fn run(launcher: Channel) -> Result<(), Abandoned> {
+    // Away from the terminal: Ctrl-C there is for the launcher, which tells us in order.
+    let _leader = nix::unistd::setsid();
+    // The caller's keys are none of the app's business. Kernels without keyrings say ENOSYS.
+    let _no_keyrings = sys::fresh_keyring();
+    // Descriptors that the launcher did not mark close-on-exec, standard ones included.
+    sys::close_from(1).map_err(|_| Abandoned)?;
+    // Numbers 0 to 9 stay free, so that nothing of ours is in the way of the app's 0 to 3.
+    let launcher = above(launcher.into_fd()).and_then(Channel::from_fd).ok_or(Abandoned)?;
+
+    let packet = launcher.receive::<Order>().map_err(|_| Abandoned)?.ok_or(Abandoned)?;
+    let Order::Prepare = packet.message else { return Err(Abandoned) };
+    let mut fds = packet.fds.into_iter().filter_map(above);
+    let (Some(file), Some(rpc), Some(output)) = (fds.next(), fds.next(), fds.next()) else {
+        return Err(Abandoned);
+    };
+    let spec = read_spec(file).ok_or(Abandoned)?;
+    match prepare(&spec_summary(&spec), spec, rpc, output) {
+        Ok(watch) => watch.run(launcher).map_err(|_| Abandoned),
+        Err(failure) => launcher.send(&Report::Failed(failure), &[]).map_err(|_| Abandoned),
+    }
+}
+
+/// The parts of the spec that the helper itself looks at, since init takes it along.
+struct Summary {
+    root: Option<Vec<u8>>,
+    var: Vec<u8>,
+    dev: bool,
+}
+
+fn spec_summary(spec: &SpecData) -> Summary {
+    Summary { root: spec.root.clone(), var: spec.var.clone(), dev: spec.dev }
+}
+
+fn above(fd: OwnedFd) -> Option<OwnedFd> {
+    sys::dup_above(fd.as_fd(), 10).ok()
+}
+
+fn read_spec(file: OwnedFd) -> Option<SpecData> {
+    let mut text = Vec::new();
+    std::fs::File::from(file).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Makes the namespaces, with init waiting in them for its maps.
+fn prepare(
+    summary: &Summary,
+    spec: SpecData,
+    rpc: OwnedFd,
+    output: OwnedFd,
+) -> Result<Watch, Failure> {
+    let (ids, mounts) = identity(summary)?;
+    let (ours, theirs) = Channel::pair().map_err(|errno| Failure::new(Step::Fork, "", errno))?;
+    ours.name_senders().map_err(|errno| Failure::new(Step::Fork, "", errno))?;
+    let theirs = above(theirs.into_fd())
+        .and_then(Channel::from_fd)
+        .ok_or_else(|| Failure::new(Step::Fork, "", Errno::EMFILE))?;
+    let flags = NAMESPACES;
+    let forked =
+        sys::clone_into(flags).map_err(|errno| Failure::new(Step::Namespaces, "", errno))?;
+    let (pid, pidfd) = match forked {
+        Forked::Child => {
+            drop((ours, mounts));
+            init::run(Init { helper: theirs, spec, ids, rpc, output, cgroup: false })
+        }
+        Forked::Parent(pid, pidfd) => (pid, pidfd),
+    };
+    // The app's ends and init's end are theirs alone.
+    drop((theirs, rpc, output));
+    let go_on = || {
+        // The machine's memory killer should rather take the grain than the user's other work.
+        let _kept = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
+        ids.write_maps(pid)?;
+        let fds: Vec<_> = mounts.iter().map(|fd| fd.as_raw_fd()).collect();
+        ours.send(&InitOrder::Mapped { outside: !fds.is_empty() }, &fds)
+            .map_err(|errno| Failure::new(Step::IdMap, "", errno))?;
+        match ours.receive::<InitReport>() {
+            Ok(Some(packet)) => match packet.message {
+                InitReport::Prepared => Ok(packet.fds.into_iter().next()),
+                InitReport::Failed(failure) => Err(failure),
+                _ => Err(Failure::new(Step::Namespaces, "", Errno::EPROTO)),
+            },
+            Ok(None) => Err(Failure::new(Step::Namespaces, "", Errno::ECHILD)),
+            Err(errno) => Err(Failure::new(Step::Namespaces, "", errno)),
+        }
+    };
+    match go_on() {
+        Ok(device) => Ok(Watch::new(ours, Pid::from_raw(pid), pidfd, device)),
+        Err(failure) => {
+            let _gone = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+            let _reaped = waitpid(Pid::from_raw(pid), None);
+            Err(failure)
+        }
+    }
+}
+
+/// How much more likely than others the app is chosen when memory runs out (-1000 to 1000).
+const OOM_SCORE: &str = "300";
+
+/// Who the app is outside, and the mounts that had to be made out here for that: of the root (if it
+/// is a directory) and of `/var`.
+///
+/// Root of the machine gives the app ids that own nothing, and shows it its files as its own by
+/// mounts with translated ids. Where that cannot be had, and for everyone else, the app has the
+/// launcher's own ids outside.
+fn identity(summary: &Summary) -> Result<(Ids, Vec<OwnedFd>), Failure> {
+    let own = Ids::own(summary.dev);
+    if own.outside_uid != 0 {
+        return Ok((own, Vec::new()));
+    }
+    // The launcher's groups would stay with the app. Inside a user namespace this may be refused.
+    let _kept = nix::unistd::setgroups(&[]);
+    let var = Path::new(std::ffi::OsStr::from_bytes(&summary.var));
+    let foreign = Ids::foreign(summary.dev, var);
+    match translate(summary, &foreign) {
+        Ok(mounts) => Ok((foreign, mounts)),
+        Err(_) => Ok((own, Vec::new())),
+    }
+}
+
+fn translate(summary: &Summary, ids: &Ids) -> Result<Vec<OwnedFd>, Failure> {
+    let mut mounts = Vec::new();
+    let translated = |path: &[u8]| {
+        let failed = |errno| {
+            Failure::new(Step::IdMapMount, String::from_utf8_lossy(path).into_owned(), errno)
+        };
+        let path = std::ffi::CString::new(path).map_err(|_| failed(Errno::EINVAL))?;
+        ids::translated(&path, ids).map_err(failed)
+    };
+    if let Some(path) = &summary.root {
+        let root = translated(path)?;
+        root::harden_root(&root)?;
+        mounts.push(root);
+    }
+    let var = translated(&summary.var)?;
+    root::harden_var(&var)?;
+    mounts.push(var);
+    Ok(mounts)
+}

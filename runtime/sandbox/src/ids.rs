@@ -1,0 +1,114 @@
+//! Who the app is: the ids it sees, and the ids it has outside.
+
+use std::ffi::CStr;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::unistd::{getegid, geteuid};
+
+use crate::error::{Failure, Step};
+use crate::sys::{self, Forked, mount};
+
+/// What an app sees itself as, user and group, as Sandstorm has it.
+pub(crate) const INSIDE: u32 = 1000;
+/// First of the ids that a root launcher gives to apps outside: the range above is used by no
+/// distribution's allocation (systemd's list of ids calls it unused).
+const FOREIGN_FIRST: u32 = 0x7000_0000;
+/// How many there are; each grain gets one by the hash of its storage's path.
+const FOREIGN_COUNT: u32 = 0x0f00_0000;
+
+/// One app's user and group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ids {
+    /// User inside.
+    pub uid: u32,
+    /// Group inside.
+    pub gid: u32,
+    /// User as the launcher's user namespace knows it.
+    pub outside_uid: u32,
+    /// Group as the launcher's user namespace knows it.
+    pub outside_gid: u32,
+}
+
+impl Ids {
+    /// The launcher's own ids, seen as 1000 inside, or as something else in a developer session
+    /// (grain-runtime A.17: so that apps do not come to rely on 1000).
+    pub fn own(dev: bool) -> Ids {
+        let (uid, gid) = if dev { random_ids() } else { (INSIDE, INSIDE) };
+        Ids { uid, gid, outside_uid: geteuid().as_raw(), outside_gid: getegid().as_raw() }
+    }
+
+    /// An id that owns nothing on this machine, for a launcher that is root.
+    pub fn foreign(dev: bool, var: &Path) -> Ids {
+        let own = Ids::own(dev);
+        let mut hash: u32 = 0x811c_9dc5;
+        for byte in var.as_os_str().as_encoded_bytes() {
+            hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+        let id = FOREIGN_FIRST + hash % FOREIGN_COUNT;
+        Ids { outside_uid: id, outside_gid: id, ..own }
+    }
+
+    /// Writes the maps of `child`'s user namespace: one id each, and no way to change groups.
+    pub fn write_maps(&self, child: i32) -> Result<(), Failure> {
+        write(child, "setgroups", "deny")?;
+        write(child, "uid_map", &format!("{} {} 1", self.uid, self.outside_uid))?;
+        write(child, "gid_map", &format!("{} {} 1", self.gid, self.outside_gid))
+    }
+}
+
+fn write(child: i32, file: &str, text: &str) -> Result<(), Failure> {
+    let path = format!("/proc/{child}/{file}");
+    fs::write(&path, text).map_err(|error| {
+        Failure::new(Step::IdMap, path, Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+    })
+}
+
+/// 1 to 2000, as the original draws them; anything but predictable is fine.
+fn random_ids() -> (u32, u32) {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let draw = |factor: u64| u32::try_from(now.wrapping_mul(factor) % 2000).unwrap_or(0) + 1;
+    (draw(4721), draw(2791))
+}
+
+/// A detached mount of `path`, on which what the owner of `path` has belongs to `ids`' outside ids.
+///
+/// Needs to be root of the machine, and a file system that can be idmapped (ext4, xfs, btrfs,
+/// tmpfs since 6.3, …).
+pub(crate) fn translated(path: &CStr, ids: &Ids) -> Result<OwnedFd, Errno> {
+    let owner = fs::metadata(Path::new(std::ffi::OsStr::from_bytes(path.to_bytes())))
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
+    let tree = mount::clone_tree(path)?;
+    let map = map_namespace(
+        &format!("{} {} 1", owner.uid(), ids.outside_uid),
+        &format!("{} {} 1", owner.gid(), ids.outside_gid),
+    )?;
+    mount::restrict(tree.as_fd(), mount::Attributes::IDMAP, Some(map.as_fd()))?;
+    Ok(tree)
+}
+
+/// A user namespace that exists only for its maps.
+fn map_namespace(uids: &str, gids: &str) -> Result<OwnedFd, Errno> {
+    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    match sys::clone_into(libc::CLONE_NEWUSER)? {
+        Forked::Child => loop {
+            nix::unistd::pause();
+        },
+        Forked::Parent(pid, pidfd) => {
+            let made = (|| {
+                fs::write(format!("/proc/{pid}/uid_map"), uids).map_err(errno)?;
+                fs::write(format!("/proc/{pid}/gid_map"), gids).map_err(errno)?;
+                fs::File::open(format!("/proc/{pid}/ns/user")).map_err(errno)
+            })();
+            sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL)?;
+            nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), None)?;
+            made.map(OwnedFd::from)
+        }
+    }
+}

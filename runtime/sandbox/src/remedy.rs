@@ -1,0 +1,146 @@
+//! The usual causes of a refused set-up, and what to do about each.
+
+use nix::errno::Errno;
+
+use crate::error::{Failure, Step};
+
+/// What to do about `failure`, judged by it and by the machine's settings.
+pub(crate) fn of(failure: &Failure) -> Option<String> {
+    let settings = Settings::read();
+    with(failure, &settings)
+}
+
+/// The knobs that decide whether an ordinary user gets a user namespace.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `user.max_user_namespaces`.
+    pub max_user_namespaces: Option<u64>,
+    /// Debian's `kernel.unprivileged_userns_clone`.
+    pub unprivileged_userns_clone: Option<u64>,
+    /// Ubuntu's `kernel.apparmor_restrict_unprivileged_userns`.
+    pub apparmor_restrict: Option<u64>,
+}
+
+impl Settings {
+    /// This machine's.
+    pub fn read() -> Settings {
+        let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse().ok();
+        Settings {
+            max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
+            unprivileged_userns_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
+            apparmor_restrict: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+        }
+    }
+}
+
+fn with(failure: &Failure, settings: &Settings) -> Option<String> {
+    let errno = Errno::from_raw(failure.errno);
+    let refused = matches!(errno, Errno::EPERM | Errno::EACCES);
+    match failure.step {
+        Step::FuseDevice => return fuse_device(errno),
+        Step::FuseMount if errno == Errno::ENODEV => {
+            return Some("load the kernel's FUSE module: sudo modprobe fuse".into());
+        }
+        Step::Bind if errno == Errno::EINVAL => {
+            return Some(
+                "something is mounted below that directory: unmount it, or use a plain directory"
+                    .into(),
+            );
+        }
+        Step::Proc if refused => {
+            return Some(
+                "parts of /proc are masked here, as containers do; leave out --proc".into(),
+            );
+        }
+        _ => {}
+    }
+    if failure.step == Step::Namespaces || refused { namespaces(errno, settings) } else { None }
+}
+
+fn fuse_device(errno: Errno) -> Option<String> {
+    match errno {
+        Errno::ENOENT | Errno::ENXIO | Errno::ENODEV => Some(
+            "the kernel's FUSE module is not loaded: sudo modprobe fuse (in a container, pass the \
+             device in: --device /dev/fuse)"
+                .into(),
+        ),
+        Errno::EACCES | Errno::EPERM => {
+            Some("let ordinary users open it: sudo chmod 666 /dev/fuse".into())
+        }
+        _ => None,
+    }
+}
+
+fn namespaces(errno: Errno, settings: &Settings) -> Option<String> {
+    if settings.max_user_namespaces == Some(0) {
+        return Some(
+            "user namespaces are switched off: sudo sysctl user.max_user_namespaces=10000".into(),
+        );
+    }
+    if settings.unprivileged_userns_clone == Some(0) {
+        return Some(
+            "user namespaces are switched off for ordinary users: sudo sysctl \
+             kernel.unprivileged_userns_clone=1"
+                .into(),
+        );
+    }
+    if settings.apparmor_restrict.is_some_and(|value| value != 0) {
+        return Some(
+            "AppArmor restricts user namespaces to programs with a profile: give this program one \
+             (see the installation notes), or, for all programs: sudo sysctl \
+             kernel.apparmor_restrict_unprivileged_userns=0"
+                .into(),
+        );
+    }
+    match errno {
+        Errno::ENOSPC | Errno::EUSERS => Some(
+            "too many user namespaces, or nested too deeply: raise user.max_user_namespaces".into(),
+        ),
+        Errno::EPERM | Errno::EACCES => Some(
+            "user namespaces are refused here, as by the default seccomp profile of containers: \
+             allow them (docker: --security-opt seccomp=unconfined), or run outside"
+                .into(),
+        ),
+        Errno::EINVAL | Errno::ENOSYS => {
+            Some("the kernel is built without user namespaces (CONFIG_USER_NS)".into())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remedy(step: Step, errno: Errno, settings: &Settings) -> String {
+        with(&Failure::new(step, "", errno), settings).unwrap_or_default()
+    }
+
+    #[test]
+    fn each_knob_is_named() {
+        let open = Settings { max_user_namespaces: Some(5), ..Settings::default() };
+        let off = Settings { max_user_namespaces: Some(0), ..Settings::default() };
+        let debian = Settings { unprivileged_userns_clone: Some(0), ..open.clone() };
+        let ubuntu = Settings { apparmor_restrict: Some(1), ..open.clone() };
+        for (step, errno, settings, words) in [
+            (Step::Namespaces, Errno::ENOSPC, &off, "user.max_user_namespaces=10000"),
+            (Step::Namespaces, Errno::EPERM, &debian, "kernel.unprivileged_userns_clone=1"),
+            (Step::Namespaces, Errno::EACCES, &ubuntu, "apparmor_restrict_unprivileged_userns=0"),
+            (Step::Propagation, Errno::EACCES, &ubuntu, "apparmor_restrict_unprivileged_userns=0"),
+            (Step::Namespaces, Errno::EPERM, &open, "seccomp=unconfined"),
+            (Step::Namespaces, Errno::EINVAL, &open, "CONFIG_USER_NS"),
+            (Step::FuseDevice, Errno::EACCES, &open, "chmod 666 /dev/fuse"),
+            (Step::FuseDevice, Errno::ENOENT, &open, "modprobe fuse"),
+            (Step::Proc, Errno::EPERM, &open, "leave out --proc"),
+            (Step::Bind, Errno::EINVAL, &open, "unmount it"),
+        ] {
+            let said = remedy(step, errno, settings);
+            assert!(said.contains(words), "{step:?} {errno:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_cause_gets_no_remedy() {
+        assert_eq!(with(&Failure::new(Step::Pivot, "", Errno::EINVAL), &Settings::default()), None);
+    }
+}

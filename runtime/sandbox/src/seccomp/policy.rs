@@ -1,0 +1,268 @@
+//! What each call gets. Everything that is not named here gets ENOSYS: the answer of a kernel
+//! without the call, for which run-time libraries have tested fall-backs.
+//!
+//! The rules, and why each call is where it is: `docs/security.md`.
+
+use libc::{
+    EAFNOSUPPORT, EINVAL, ENOPROTOOPT, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, EPROTONOSUPPORT,
+    ESOCKTNOSUPPORT,
+};
+
+/// The end of it: allowed, or answered with an error number (0: success without doing anything).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ruling {
+    /// The kernel does it.
+    Allow,
+    /// The kernel does nothing and returns this error.
+    Errno(i32),
+}
+
+/// A condition on one argument. `int` arguments are compared on their low 32 bits, as the kernel
+/// truncates them (a 64-bit comparison would be a bypass: CVE-2019-10063).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Low half, masked, is one of these.
+    In(u8, u32, &'static [u32]),
+    /// Low half, masked, is none of these.
+    NotIn(u8, u32, &'static [u32]),
+    /// Low half has any bit of this mask.
+    AnyBit(u8, u32),
+    /// High half is not zero: for words that are 64 bits wide in the ABI.
+    HighHalf(u8),
+}
+
+/// Rules in order, the first whose conditions all hold decides; then the last ruling.
+#[derive(Debug, Clone, Copy)]
+pub struct Treatment {
+    /// Conditions, all of which must hold, and what follows then.
+    pub rules: &'static [(&'static [Condition], Ruling)],
+    /// If no rule held.
+    pub otherwise: Ruling,
+}
+
+const fn plain(otherwise: Ruling) -> Treatment {
+    Treatment { rules: &[], otherwise }
+}
+
+const ALL: u32 = u32::MAX;
+const DENY: fn(i32) -> Ruling = Ruling::Errno;
+
+use Condition::{AnyBit, HighHalf, In, NotIn};
+use Ruling::{Allow, Errno};
+
+/// Calls that are allowed whatever their arguments.
+#[rustfmt::skip]
+const ALLOWED: &[&str] = &[
+    // memory
+    "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "msync", "mincore", "mlock",
+    "munlock", "mlock2", "mlockall", "munlockall", "membarrier", "memfd_create", "pkey_alloc",
+    "pkey_free", "pkey_mprotect", "map_shadow_stack", "mseal",
+    // processes and threads
+    "fork", "vfork", "execve", "execveat", "exit", "exit_group", "wait4", "waitid",
+    "set_tid_address", "set_robust_list", "get_robust_list", "rseq", "futex", "futex_waitv",
+    "futex_wake", "futex_wait", "futex_requeue", "arch_prctl", "gettid", "getpid", "getppid",
+    "getpgid", "setpgid", "getpgrp", "getsid", "setsid", "kill", "tkill", "tgkill", "pidfd_open",
+    "pidfd_send_signal",
+    // scheduling, limits, information
+    "sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getparam",
+    "sched_getscheduler", "sched_get_priority_max", "sched_get_priority_min",
+    "sched_rr_get_interval", "getpriority", "setpriority", "ioprio_get", "ioprio_set", "getcpu",
+    "getrusage", "times", "prlimit64", "getrlimit", "setrlimit", "uname", "sysinfo", "umask",
+    "capget", "capset",
+    // identity: the kernel refuses any id that is not mapped
+    "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "setuid",
+    "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid",
+    // files
+    "open", "openat", "creat", "close", "close_range", "read", "write", "readv", "writev",
+    "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek", "stat", "lstat",
+    "fstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "chdir", "fchdir",
+    "getcwd", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "link", "linkat",
+    "symlink", "symlinkat", "unlink", "unlinkat", "readlink", "readlinkat", "chmod", "fchmod",
+    "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "truncate", "ftruncate",
+    "fallocate", "fsync", "fdatasync", "sync_file_range", "fadvise64", "readahead",
+    "copy_file_range", "sendfile", "statfs", "fstatfs", "getdents", "getdents64", "flock", "fcntl",
+    "dup", "dup2", "dup3", "pipe", "pipe2", "utime", "utimes", "utimensat", "futimesat",
+    "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
+    // waiting and time; restart_syscall is how frozen and stopped sleeps go on
+    "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl",
+    "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd", "eventfd2", "signalfd", "signalfd4",
+    "timerfd_create", "timerfd_settime", "timerfd_gettime", "timer_create", "timer_delete",
+    "timer_getoverrun", "timer_gettime", "timer_settime", "alarm", "getitimer", "setitimer",
+    "nanosleep", "clock_nanosleep", "clock_gettime", "clock_getres", "gettimeofday", "time",
+    "restart_syscall",
+    // signals
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigsuspend",
+    "rt_sigtimedwait", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "sigaltstack", "pause",
+    // sockets
+    "bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername", "getsockopt",
+    "shutdown", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg",
+    // SysV shared memory and semaphores: PostgreSQL does not start without
+    "shmget", "shmat", "shmdt", "shmctl", "semget", "semop", "semctl", "semtimedop",
+    // random numbers
+    "getrandom",
+];
+
+/// Calls that programs expect to be refused to an ordinary user.
+#[rustfmt::skip]
+const NOT_PERMITTED: &[&str] = &[
+    "unshare", "setns",
+    "mount", "umount2", "pivot_root", "chroot",
+    "bpf", "perf_event_open",
+    "ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd",
+    "reboot", "swapon", "swapoff", "acct", "syslog", "sethostname", "setdomainname",
+    "settimeofday", "clock_settime", "adjtimex", "clock_adjtime",
+    "open_by_handle_at", "setgroups", "sched_setattr", "sched_setparam",
+];
+
+/// Calls that a file system may lack: attributes are not part of a backup, so storing them would
+/// lose data; handles leak identity.
+#[rustfmt::skip]
+const NOT_SUPPORTED: &[&str] = &[
+    "name_to_handle_at",
+    "getxattr", "setxattr", "listxattr", "removexattr",
+    "lgetxattr", "lsetxattr", "llistxattr", "lremovexattr",
+    "fgetxattr", "fsetxattr", "flistxattr", "fremovexattr",
+];
+
+/// EINVAL makes their callers fall back to read and write; ENOSYS breaks Go's proxying.
+const INVALID: &[&str] = &["splice", "tee", "vmsplice"];
+
+/// `CLONE_NEW…` of every kind that `clone` can ask for, `CLONE_PTRACE` and `CLONE_UNTRACED`.
+/// `CLONE_DETACHED` (musl) and `CLONE_PIDFD` (Go, Rust) stay allowed.
+const CLONE_REFUSED: u32 = 0x7e02_0000 | 0x2000 | 0x0080_0000;
+
+const UNIX: u32 = libc::AF_UNIX as u32;
+const INET: u32 = libc::AF_INET as u32;
+const INET6: u32 = libc::AF_INET6 as u32;
+const NETLINK: u32 = libc::AF_NETLINK as u32;
+/// `SOCK_TYPE_MASK`: the rest of the argument are flags.
+const TYPE: u32 = 0xf;
+
+const CLONE: Treatment = Treatment {
+    rules: &[(&[HighHalf(0)], Errno(EPERM)), (&[AnyBit(0, CLONE_REFUSED)], Errno(EPERM))],
+    otherwise: Allow,
+};
+
+const SOCKET: Treatment = Treatment {
+    rules: &[
+        (&[NotIn(0, ALL, &[UNIX, INET, INET6, NETLINK])], Errno(EAFNOSUPPORT)),
+        // stream, datagram, sequenced packets
+        (&[In(0, ALL, &[UNIX]), NotIn(1, TYPE, &[1, 2, 5])], Errno(ESOCKTNOSUPPORT)),
+        (&[In(0, ALL, &[UNIX])], Allow),
+        // NETLINK_ROUTE, for interface queries; harmless without capabilities in an empty namespace
+        (&[In(0, ALL, &[NETLINK]), NotIn(2, ALL, &[0])], Errno(EPROTONOSUPPORT)),
+        (&[In(0, ALL, &[NETLINK])], Allow),
+        (&[NotIn(1, TYPE, &[1, 2])], Errno(ESOCKTNOSUPPORT)),
+        // TCP and UDP: no ICMP, SCTP, MPTCP, UDP-Lite
+        (&[NotIn(2, ALL, &[0, 6, 17])], Errno(EPROTONOSUPPORT)),
+    ],
+    otherwise: Allow,
+};
+
+const SOCKETPAIR: Treatment = Treatment {
+    rules: &[
+        (&[NotIn(0, ALL, &[UNIX])], Errno(EAFNOSUPPORT)),
+        (&[NotIn(1, TYPE, &[1, 2, 5])], Errno(ESOCKTNOSUPPORT)),
+    ],
+    otherwise: Allow,
+};
+
+const SETSOCKOPT: Treatment = Treatment {
+    rules: &[
+        // SO_ATTACH_FILTER, _BPF, _REUSEPORT_CBPF, _EBPF
+        (&[In(1, ALL, &[1]), In(2, ALL, &[26, 50, 51, 52])], Errno(EPERM)),
+        // TCP_REPAIR
+        (&[In(1, ALL, &[6]), In(2, ALL, &[19])], Errno(EPERM)),
+        // TCP_ULP (kernel TLS)
+        (&[In(1, ALL, &[6]), In(2, ALL, &[31])], Errno(ENOPROTOOPT)),
+        // UDP_ENCAP
+        (&[In(1, ALL, &[17]), In(2, ALL, &[100])], Errno(ENOPROTOOPT)),
+    ],
+    otherwise: Allow,
+};
+
+#[rustfmt::skip]
+const IOCTL: Treatment = Treatment {
+    rules: &[
+        (&[In(1, ALL, &[
+            // FIOCLEX FIONCLEX FIONBIO FIOASYNC FIONREAD FIOQSIZE
+            0x5451, 0x5450, 0x5421, 0x5452, 0x541b, 0x5460,
+            // SIOCGIFNAME …CONF …FLAGS …ADDR …BRDADDR …NETMASK …MTU …HWADDR …INDEX
+            0x8910, 0x8912, 0x8913, 0x8915, 0x8919, 0x891b, 0x8921, 0x8927, 0x8933,
+        ])], Allow),
+        // TIOCSTI TIOCLINUX FIFREEZE FITHAW
+        (&[In(1, ALL, &[0x5412, 0x541c, 0xc004_5877, 0xc004_5878])], Errno(EPERM)),
+        // FICLONE FICLONERANGE FIDEDUPERANGE FIEMAP
+        (&[In(1, ALL, &[0x4004_9409, 0x4020_940d, 0xc018_9436, 0xc020_660b])], Errno(EOPNOTSUPP)),
+    ],
+    otherwise: Errno(ENOTTY),
+};
+
+#[rustfmt::skip]
+const PRCTL: Treatment = Treatment {
+    rules: &[(&[In(0, ALL, &[
+        // death signal, dumpable
+        1, 2, 3, 4,
+        // keep-caps, timing, name, bounding-set read, securebits read, timer slack
+        7, 8, 15, 16, 23, 27, 29, 30,
+        // child subreaper, no_new_privs, tid address is CRIU's (not here)
+        36, 37, 38, 39,
+        // transparent huge pages, speculation control, memory-deny-write-execute
+        41, 42, 52, 53, 65, 66,
+        // names of mappings
+        0x5356_4d41,
+    ])], Allow)],
+    otherwise: Errno(EINVAL),
+};
+
+const PERSONALITY: Treatment =
+    Treatment { rules: &[(&[In(0, ALL, &[0, 0xffff_ffff])], Allow)], otherwise: Errno(EPERM) };
+
+/// No type, regular, FIFO, socket. Not character devices: 0/0 is overlayfs's whiteout.
+const FILE_KINDS: &[u32] = &[0, libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK];
+const MKNOD: Treatment =
+    Treatment { rules: &[(&[In(1, libc::S_IFMT, FILE_KINDS)], Allow)], otherwise: Errno(EPERM) };
+const MKNODAT: Treatment =
+    Treatment { rules: &[(&[In(2, libc::S_IFMT, FILE_KINDS)], Allow)], otherwise: Errno(EPERM) };
+
+/// SCHED_OTHER, SCHED_BATCH, SCHED_IDLE.
+const SCHED_SETSCHEDULER: Treatment =
+    Treatment { rules: &[(&[In(1, ALL, &[0, 3, 5])], Allow)], otherwise: Errno(EPERM) };
+
+/// What the call named `name` gets.
+pub fn ruling(name: &str) -> Treatment {
+    match name {
+        "clone" => CLONE,
+        "socket" => SOCKET,
+        "socketpair" => SOCKETPAIR,
+        "setsockopt" => SETSOCKOPT,
+        "ioctl" => IOCTL,
+        "prctl" => PRCTL,
+        "personality" => PERSONALITY,
+        "mknod" => MKNOD,
+        "mknodat" => MKNODAT,
+        "sched_setscheduler" => SCHED_SETSCHEDULER,
+        // It would flush the whole host, and has no error to return.
+        "sync" => plain(Errno(0)),
+        _ if ALLOWED.contains(&name) => plain(Allow),
+        _ if NOT_PERMITTED.contains(&name) => plain(DENY(EPERM)),
+        _ if NOT_SUPPORTED.contains(&name) => plain(DENY(EOPNOTSUPP)),
+        _ if INVALID.contains(&name) => plain(DENY(EINVAL)),
+        _ => plain(DENY(ENOSYS)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::table::CALLS;
+
+    #[test]
+    fn every_named_call_exists_and_is_named_once() {
+        let mut seen = std::collections::BTreeSet::new();
+        for name in [ALLOWED, NOT_PERMITTED, NOT_SUPPORTED, INVALID].concat() {
+            assert!(CALLS.iter().any(|call| call.name == name), "{name} is no call");
+            assert!(seen.insert(name), "{name} is named twice");
+        }
+    }
+}

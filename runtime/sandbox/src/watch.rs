@@ -1,0 +1,227 @@
+//! The helper's second half: it waits for orders, for init, and for denied calls.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use crate::explain::Explainer;
+use crate::sys;
+use crate::wire::{Channel, Ending, InitOrder, InitReport, Order, Report};
+
+/// How often denied calls are reported at most: the launcher is not woken for each of them.
+const DENIED_EVERY: Duration = Duration::from_millis(500);
+
+/// The helper once the namespaces stand.
+pub(crate) struct Watch {
+    init: Channel,
+    pid: Pid,
+    pidfd: OwnedFd,
+    device: Option<OwnedFd>,
+    explainer: Option<Explainer>,
+    app: i32,
+    status: Option<i32>,
+    reported: bool,
+    kill_at: Option<Instant>,
+    killed: bool,
+    denied_at: Option<Instant>,
+}
+
+impl Watch {
+    pub fn new(init: Channel, pid: Pid, pidfd: OwnedFd, device: Option<OwnedFd>) -> Watch {
+        Watch {
+            init,
+            pid,
+            pidfd,
+            device,
+            explainer: None,
+            app: 0,
+            status: None,
+            reported: false,
+            kill_at: None,
+            killed: false,
+            denied_at: None,
+        }
+    }
+
+    /// Runs until every process inside is gone. An error: the launcher is gone too.
+    pub fn run(mut self, launcher: Channel) -> Result<(), Errno> {
+        let fds: Vec<_> = self.device.iter().map(|device| device.as_raw_fd()).collect();
+        launcher.send(&Report::Prepared, &fds)?;
+        // The file system must die with its server, so no copy of the device may stay here.
+        self.device = None;
+        let result = self.turns(&launcher);
+        if result.is_err() {
+            self.kill();
+        }
+        // Returns when PID 1 is reaped, which the kernel lets happen after all others are gone.
+        let _reaped = waitpid(self.pid, None);
+        self.drain(&launcher)?;
+        self.flush_denied(&launcher)?;
+        if !self.reported {
+            let ending = match self.status {
+                _ if self.killed => Ending::Killed,
+                Some(status) => Ending::Status(status),
+                None => Ending::Lost,
+            };
+            launcher.send(&Report::Ended(ending), &[])?;
+        }
+        result
+    }
+
+    fn turns(&mut self, launcher: &Channel) -> Result<(), Errno> {
+        loop {
+            let ready = self.wait(launcher)?;
+            if ready.init {
+                self.drain(launcher)?;
+            }
+            if ready.denied {
+                self.serve_denied(launcher)?;
+            }
+            if ready.launcher {
+                match launcher.try_receive::<Order>() {
+                    Ok(Some(packet)) => self.obey(&packet.message)?,
+                    Ok(None) => return Err(Errno::EPIPE),
+                    Err(Errno::EAGAIN) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+                self.kill();
+            }
+            if self.denied_at.is_some_and(|at| at <= Instant::now()) {
+                self.flush_denied(launcher)?;
+            }
+            if ready.ended {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&mut self, launcher: &Channel) -> Result<Ready, Errno> {
+        let deadline = [self.kill_at, self.denied_at].into_iter().flatten().min();
+        let timeout = deadline.map_or(PollTimeout::NONE, |at| {
+            // Rounded up, so that the deadline has passed when we wake.
+            let left = at.saturating_duration_since(Instant::now()).as_millis() + 1;
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        let entry = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut polled =
+            vec![entry(launcher.as_fd()), entry(self.init.as_fd()), entry(self.pidfd.as_fd())];
+        if let Some(explainer) = &self.explainer {
+            polled.push(entry(explainer.as_fd()));
+        }
+        match poll(&mut polled, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let ready = |index: usize| {
+            polled.get(index).and_then(PollFd::revents).is_some_and(|events| !events.is_empty())
+        };
+        let ended = ready(2);
+        Ok(Ready {
+            launcher: ready(0),
+            // A closed channel stays ready; the pidfd then says the rest.
+            init: ready(1),
+            ended,
+            denied: ready(3),
+        })
+    }
+
+    /// Takes everything init has said.
+    fn drain(&mut self, launcher: &Channel) -> Result<(), Errno> {
+        while let Ok(Some(packet)) = self.init.try_receive::<InitReport>() {
+            match packet.message {
+                InitReport::App => self.app = packet.sender.unwrap_or_default(),
+                InitReport::Listener => {
+                    self.explainer = packet.fds.into_iter().next().map(Explainer::new);
+                }
+                InitReport::Started { walls } => {
+                    launcher.send(&Report::Started { pid: self.app, walls }, &[])?;
+                }
+                InitReport::Failed(failure) => {
+                    if !self.reported {
+                        self.reported = true;
+                        launcher.send(&Report::Failed(failure), &[])?;
+                    }
+                    self.kill();
+                }
+                InitReport::ExecFailed(problem) => {
+                    self.reported = true;
+                    launcher.send(&Report::ExecFailed(problem), &[])?;
+                }
+                InitReport::SignalledAll(errno) => launcher.send(&Report::Frozen(errno), &[])?,
+                InitReport::Status(status) => self.status = Some(status),
+                InitReport::Prepared => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, order: &Order) -> Result<(), Errno> {
+        let to_init = match order {
+            Order::Start => InitOrder::Start,
+            Order::Terminate { grace } => {
+                self.kill_at = Some(Instant::now() + Duration::from_millis(*grace));
+                // A stopped process would sleep through its grace.
+                let _gone = self.init.send(&InitOrder::Signal(libc::SIGTERM), &[]);
+                InitOrder::Signal(libc::SIGCONT)
+            }
+            Order::Kill => {
+                self.kill();
+                return Ok(());
+            }
+            Order::Freeze => InitOrder::SignalAll(libc::SIGSTOP),
+            Order::Thaw => InitOrder::SignalAll(libc::SIGCONT),
+            Order::Prepare => return Ok(()),
+        };
+        // If init is gone, its pidfd is ready, and the next turn is the last.
+        let _gone = self.init.send(&to_init, &[]);
+        Ok(())
+    }
+
+    fn kill(&mut self) {
+        self.kill_at = None;
+        if self.status.is_none() {
+            self.killed = true;
+        }
+        let _gone = sys::pidfd_send_signal(self.pidfd(), libc::SIGKILL);
+    }
+
+    fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    fn serve_denied(&mut self, launcher: &Channel) -> Result<(), Errno> {
+        let Some(explainer) = &mut self.explainer else { return Ok(()) };
+        if explainer.serve_one() {
+            self.denied_at.get_or_insert_with(|| Instant::now() + DENIED_EVERY);
+        } else {
+            self.flush_denied(launcher)?;
+            self.explainer = None;
+        }
+        Ok(())
+    }
+
+    fn flush_denied(&mut self, launcher: &Channel) -> Result<(), Errno> {
+        self.denied_at = None;
+        let Some(explainer) = &mut self.explainer else { return Ok(()) };
+        /// So many fit a packet with the longest of names.
+        const AT_ONCE: usize = 24;
+        for part in explainer.take().chunks(AT_ONCE) {
+            launcher.send(&Report::Denied(part.to_vec()), &[])?;
+        }
+        Ok(())
+    }
+}
+
+/// What has news.
+struct Ready {
+    launcher: bool,
+    init: bool,
+    ended: bool,
+    denied: bool,
+}

@@ -1,0 +1,170 @@
+//! What the app uses during a development session, and the file list that comes of it.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fuse_tracer::{Cache, Options, Record, Tracer, with_implied};
+use spk_host::serve::FuseHook;
+use spk_package::file_list::{self, Update};
+use spk_package::view::View;
+
+use crate::error::Result;
+use crate::ui::Ui;
+
+/// How often the list is written while the session goes on, so that little is lost with it.
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// How many paths of one kind are named in the summary; the list has them all.
+const NAMED: usize = 10;
+
+/// A development session's record.
+pub struct Recording {
+    shared: Arc<Shared>,
+    writer: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+struct Shared {
+    view: Arc<View>,
+    cache: Cache,
+    list: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// One for each time the app was started; the last is the one that serves.
+    tracers: Vec<Tracer>,
+    /// How much there was when the list was last written.
+    written: u64,
+    added: BTreeSet<Vec<u8>>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is complete at every point where a thread could have panicked.
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Writes the list if something new was used. Errors wait for the end of the session, where
+    /// the same thing is tried again and can be told.
+    fn write_in_between(&self) {
+        let Some(list) = &self.list else { return };
+        let mut state = self.state();
+        let now = state.tracers.iter().map(Tracer::listed).sum();
+        if now == state.written {
+            return;
+        }
+        let used = state.tracers.iter().flat_map(|tracer| tracer.record().used()).collect();
+        let used = with_implied(&self.view, used);
+        if let Ok(update) = file_list::update(list, &used, &self.view, false) {
+            state.written = now;
+            state.added.extend(update.added);
+        }
+    }
+}
+
+impl Recording {
+    /// Begins one; `list` is where it goes in the end.
+    pub fn new(view: Arc<View>, cache: Cache, list: Option<PathBuf>) -> Recording {
+        let state = Mutex::new(State::default());
+        let shared = Arc::new(Shared { view, cache, list, state });
+        let (stop, stopped) = mpsc::channel();
+        let writing = shared.clone();
+        let thread = std::thread::Builder::new().name("file-list".into()).spawn(move || {
+            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                writing.write_in_between();
+            }
+        });
+        // Without it the list is written at the end only.
+        let writer = thread.ok().map(|thread| (stop, thread));
+        Recording { shared, writer }
+    }
+
+    /// What serves the app's root each time a sandbox was made.
+    pub fn hook(&self) -> FuseHook {
+        let shared = self.shared.clone();
+        Box::new(move |fuse: OwnedFd| {
+            let options = Options { cache: shared.cache, ..Options::default() };
+            let tracer = Tracer::serve(fuse, shared.view.clone(), options)?;
+            shared.state().tracers.push(tracer);
+            Ok(())
+        })
+    }
+
+    /// Ends it: writes the list, or prints what was used where the definition names no list, and
+    /// says what the developer should know. `everything`: the definition includes all files, so
+    /// that nobody needs to be told which.
+    pub fn finish(mut self, everything: bool, ui: &Ui) -> Result<()> {
+        if let Some((stop, thread)) = self.writer.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+        let (tracers, mut added) = {
+            let mut state = self.shared.state();
+            (std::mem::take(&mut state.tracers), std::mem::take(&mut state.added))
+        };
+        if tracers.is_empty() {
+            return Ok(());
+        }
+        let mut record = Record::default();
+        for tracer in tracers {
+            record.merge(tracer.finish());
+        }
+        for note in &record.notes {
+            ui.note(note);
+        }
+        for (path, reason) in &record.unreadable {
+            ui.warn(format!("{} cannot be read: {reason}", path.display()));
+        }
+        let used = with_implied(&self.shared.view, record.used());
+        let Some(list) = &self.shared.list else {
+            if !everything {
+                ui.note("the definition has no fileList; these files were used:");
+                for path in &used {
+                    ui.data([path.as_slice(), b"\n"].concat());
+                }
+            }
+            return Ok(());
+        };
+        let update = file_list::update(list, &used, &self.shared.view, false)?;
+        added.extend(update.added.iter().cloned());
+        ui.note(format!(
+            "{}: {} paths were used, {} of them new",
+            list.display(),
+            used.len(),
+            added.len()
+        ));
+        report(&update, ui);
+        Ok(())
+    }
+}
+
+fn report(update: &Update, ui: &Ui) {
+    let dropped: Vec<Vec<u8>> = update.dropped.iter().map(|(path, _)| path.clone()).collect();
+    group("no longer there, and dropped from the list", &dropped, ui);
+    let rewritten: Vec<Vec<u8>> = update.rewritten.iter().map(|item| item.listed.clone()).collect();
+    group("listed through a link, and now listed as link and target", &rewritten, ui);
+    group(
+        "used, but the list cannot hold such names; name their directory in alwaysInclude",
+        &update.unlistable,
+        ui,
+    );
+}
+
+fn group(what: &str, paths: &[Vec<u8>], ui: &Ui) {
+    if paths.is_empty() {
+        return;
+    }
+    ui.warn(format!("{what} ({}):", paths.len()));
+    for path in paths.iter().take(NAMED) {
+        ui.warn(format!("  {}", String::from_utf8_lossy(path)));
+    }
+    if paths.len() > NAMED {
+        ui.warn(format!("  and {} more", paths.len() - NAMED));
+    }
+}

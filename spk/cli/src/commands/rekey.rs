@@ -1,0 +1,66 @@
+//! `spk rekey`.
+
+use std::path::PathBuf;
+
+use spk_package::keyring::{self, Key};
+use spk_package::pkgdef::{self, Rekey};
+
+use crate::definition::locate;
+use crate::error::{Result, ResultExt};
+use crate::global::Global;
+use crate::ui::Ui;
+
+/// Give the app a new key, and print its new app ID
+///
+/// A new key is added to the keyring, and its app ID is written into the package definition in
+/// place of the old one; nothing else in that file changes. Packages made from then on are another
+/// app: grains of the old one are not updated by them. The old key stays in the keyring.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Keyring to add the key to instead of ~/.sandstorm-keyring
+    #[arg(short = 'k', long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+    /// Package definition, as FILE:CONSTANT
+    #[arg(short = 'p', long, value_name = "FILE:NAME")]
+    pkg_def: Option<String>,
+    /// Further directory to search for imported schema files (may be repeated)
+    #[arg(short = 'I', long, value_name = "DIR")]
+    import_path: Vec<PathBuf>,
+    /// Only say what would be changed
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Runs the subcommand.
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    let located = locate(args.pkg_def.as_deref(), global)?;
+    let (file, shown) = (&located.file, located.file.display());
+    let rekey = Rekey::prepare(file, &located.constant)?;
+    // A definition that is wrong elsewhere is better mended first.
+    let import_path = [&global.import_path[..], &args.import_path[..]].concat();
+    pkgdef::load(file, &located.constant, &import_path)?;
+
+    let (keyring, _) = global.keyring_path(args.keyring.as_ref())?;
+    let old = rekey.old_id.as_deref().filter(|id| !id.is_empty()).unwrap_or("no app ID");
+    if args.dry_run {
+        ui.note(format!(
+            "would replace {old} in {shown} by the ID of a new key in {}",
+            keyring.display()
+        ));
+        return Ok(());
+    }
+    // The key first: a definition whose key is nowhere could not be packed.
+    let key = Key::generate()?;
+    let id = key.app_id().to_string();
+    keyring::append(&keyring, &key)?;
+    rekey
+        .write(&id)
+        .context(format!("cannot write {shown}; the new key {id} is in {}", keyring.display()))?;
+    ui.note(format!(
+        "replaced {old} in {shown}; the key is in {}\nkeep a copy of that file: without it nobody \
+         can release new versions of the app, and whoever has it can",
+        keyring.display()
+    ));
+    ui.line(id);
+    Ok(())
+}

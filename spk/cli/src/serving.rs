@@ -1,0 +1,168 @@
+//! What `spk run` and `spk dev` share: where the app is served, to whom, and how that is said.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use spk_host::serve::{self, Event, Options, Program, Rootfs};
+use spk_host::store::Grain;
+use spk_package::manifest::Manifest;
+
+use crate::error::{CliError, Result};
+use crate::ui::Ui;
+
+/// Options of the front end and of the session that is announced.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Port on 127.0.0.1 and ::1; 0: any free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
+    /// Who opens the app: alice, bob, carol, dave, eve, anonymous, or any other name
+    #[arg(long, value_name = "NAME", default_value = "alice")]
+    pub user: String,
+    /// The user's permissions by name, separated by commas; all, if not given
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub permissions: Option<Vec<String>>,
+    /// How long to wait until the app answers its first request
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub start_timeout: Duration,
+    /// Tell on stdout, in one line of JSON, when the app answers and where
+    #[arg(long)]
+    pub json: bool,
+    /// Name what the app does not get: headers that are dropped on their way to it
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// A positive number of seconds, fractions allowed.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(number) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("must be more than 0 and not absurdly large".to_owned()),
+    }
+}
+
+/// What is served of a grain: see [`serve_grain`].
+pub struct Served {
+    /// App ID, as text.
+    pub app_id: String,
+    /// Where the app's root comes from.
+    pub rootfs: Rootfs,
+    /// What is executed: see [`program`].
+    pub program: Program,
+    /// Whether a developer's session has begun: see [`Options::dev`].
+    pub dev: bool,
+    /// Whether the app sees `/proc`.
+    pub proc: bool,
+    /// When the app is stopped for want of requests.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// Serves a grain, which stays locked meanwhile, as [`serve`] does.
+pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) -> Result<()> {
+    grain.touch()?;
+    let mut options = Options::new(
+        grain.id().as_str(),
+        served.app_id,
+        served.rootfs,
+        served.program,
+        grain.var_path(),
+        grain.log_path(),
+    );
+    options.title = grain.meta().title.clone();
+    options.dev = served.dev;
+    options.proc = served.proc;
+    options.idle_timeout = served.idle_timeout;
+    let grain = Rc::new(RefCell::new(grain));
+    options.identities = Some(Box::new({
+        let (grain, ui) = (grain.clone(), ui.clone());
+        move |user| match grain.borrow_mut().identity(user) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                ui.warn(format!("cannot keep the identity of {user}: {error}"));
+                None
+            }
+        }
+    }));
+    let result = serve(options, args, ui);
+    drop(grain);
+    result
+}
+
+/// What the manifest wants executed: the action for a grain's first start, the other command ever
+/// after (package-format specification: `actions`, `continueCommand`).
+pub fn program(manifest: &Manifest, started: bool) -> Result<Program> {
+    let (command, field) = if started {
+        (Some(&manifest.continue_command), "continueCommand")
+    } else {
+        (manifest.new_command(), "actions")
+    };
+    match command {
+        Some(command) if !command.argv.is_empty() => {
+            Ok(Program { argv: command.argv.clone(), environ: command.environ.clone() })
+        }
+        _ => Err(CliError::new(format!("the app's manifest names no program: manifest.{field}"))
+            .hint("it needs a command with an argv, such as argv = [\"/opt/app/start\"]")),
+    }
+}
+
+/// Serves until SIGINT or SIGTERM (a second one ends the app at once) or until the app fails.
+fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
+    options.port = args.port;
+    options.user = args.user.clone();
+    options.permissions = args.permissions.as_ref().map(|names| {
+        // `--permissions ""` means none at all.
+        names.iter().filter(|name| !name.is_empty()).cloned().collect()
+    });
+    options.start_timeout = args.start_timeout;
+    options.explain = args.explain;
+    let (grain, app) = (options.grain_id.clone(), options.app_id.clone());
+    let observer = {
+        let (ui, json) = (ui.clone(), args.json);
+        move |event| match event {
+            Event::Ready { url, session_url, address } if json => {
+                let ready = serde_json::json!({
+                    "event": "ready", "grainId": grain, "appId": app, "url": url,
+                    "sessionUrl": session_url, "address": address,
+                });
+                ui.line(ready.to_string());
+            }
+            Event::Ready { url, session_url, .. } => {
+                ui.note(format!("grain {grain} runs; Ctrl-C stops it"));
+                ui.note(format!("the app alone, for HTTP clients: {session_url}"));
+                ui.note("open this in a browser:");
+                ui.line(url);
+            }
+            Event::Note(text) => ui.note(text),
+            Event::DroppedHeader { name } => {
+                ui.note(format!("dropped request header: {name} (no app gets it)"));
+            }
+            _ => {}
+        }
+    };
+    serve::block_on(options, observer).map_err(failure)
+}
+
+fn failure(error: serve::Error) -> CliError {
+    let remedy = error.remedy();
+    let error = CliError::from(error);
+    match remedy {
+        Some(remedy) => error.hint(remedy),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(seconds("60"), Ok(Duration::from_secs(60)));
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for bad in ["0", "-1", "x", "", "inf", "NaN", "1e300"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

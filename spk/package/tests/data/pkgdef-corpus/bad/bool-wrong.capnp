@@ -1,0 +1,3 @@
+@0x994204a9202bc200;
+using Spk = import "/sandstorm/package.capnp";
+const pkgdef :Spk.PackageDefinition = ( bridgeConfig = (saveIdentityCaps = 1) );

@@ -1,0 +1,4 @@
+@0x994204a9202bc200;
+using Spk = import "/sandstorm/package.capnp";
+const pkgdef :Spk.PackageDefinition = ( manifest = (continueCommand = .myComand) );
+const myCommand :Spk.Manifest.Command = ();

@@ -1,0 +1,2 @@
+using Spk = import "/sandstorm/package.capnp";
+const pkgdef :Spk.PackageDefinition = ();

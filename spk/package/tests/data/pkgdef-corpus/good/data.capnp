@@ -1,0 +1,4 @@
+@0x994204a9202bc200;
+using Spk = import "/sandstorm/package.capnp";
+const pkgdef :Spk.PackageDefinition = (manifest = (metadata = (pgpKeyring = 0x"de ad BE ef
+   00", author = (pgpSignature = ""), screenshots = [(png = "text\xffas data"), (jpeg = 0x"0a")])));

@@ -1,0 +1,10 @@
+@0x994204a9202bc200;
+using import "/sandstorm/package.capnp".PackageDefinition;
+using Manifest = import "/sandstorm/package.capnp".Manifest;
+using M2 = Manifest;
+using Manifest.Command;
+using Texts = List(Text);
+const args :Texts = ["/a", "b"];
+const cmd :Command = (argv = .args);
+const cmd2 :M2.Command = .cmd;
+const pkgdef :PackageDefinition = (manifest = (continueCommand = .cmd2, actions = [(command = .cmd)]));
