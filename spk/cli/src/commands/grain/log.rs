@@ -44,7 +44,11 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         let end = copy(&mut part, start, length, &mut out, ui).context(failed())?;
         position = Some((part.metadata().context(failed())?.ino(), end));
     }
-    while args.follow {
+    if !args.follow {
+        out.finish(ui);
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(LOOK);
         let Some(mut log) = store.logs(&id)?.pop() else { continue };
         let stat = log.metadata().context(failed())?;
@@ -56,8 +60,6 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         let end = copy(&mut log, start, stat.len(), &mut out, ui).context(failed())?;
         position = Some((stat.ino(), end));
     }
-    out.finish(ui);
-    Ok(())
 }
 
 /// Prints a log from `start` to `end`, or what there is of it; where that ended.
