@@ -5,13 +5,19 @@
 //! requests, [`http`] is HTTP/1 over bytes.
 #![forbid(unsafe_code)]
 
+pub mod app_socket;
 pub mod bridge;
 pub mod config;
 pub mod error;
 pub mod http;
+mod identities;
 pub mod limits;
+mod mail;
 pub mod main_view;
+pub mod membrane;
+mod powerbox;
 pub mod process;
+pub mod proxy;
 pub mod session;
 pub mod sessions;
 mod turns;

@@ -63,3 +63,16 @@ pub const KILL_GRACE: Duration = Duration::from_secs(5);
 
 /// Bytes of an error page that are sent in both forms, for hosts that do not know the typed form.
 pub const TWO_FORM_ERROR_BODY: usize = 8 * 1024;
+
+/// Pause after a connection could not be accepted: something has to be released first.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Bytes of a request's body from which the proxy sends it in pieces, as hosts do
+/// (http-bridge 4.9).
+pub const PROXY_STREAMS_FROM: u64 = 64 * 1024;
+
+/// Bytes of a body that the proxy holds in memory, for methods that cannot stream.
+pub const PROXY_BODY: usize = 32 * 1024 * 1024;
+
+/// Bytes of a claim: a token, a label, and names of permissions.
+pub const CLAIM_BODY: usize = 64 * 1024;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use spk_bridge::process::args::{self, Request};
 use spk_bridge::process::run;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    match run(&options, &log) {
+    match run(&options, Rc::new(log)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log(&error.to_string());

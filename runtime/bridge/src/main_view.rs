@@ -2,21 +2,28 @@
 
 use std::rc::Rc;
 
-use capnp::Error;
 use capnp::capability::FromClientHook;
+use capnp::{Error, ErrorKind, any_pointer};
 use spk_schema::api_session_capnp::api_session;
 use spk_schema::grain_capnp::{main_view, session_context, ui_session, ui_view};
-use spk_schema::sandstorm_http_bridge_internal_capnp::{bridge_object_id, session_info};
+use spk_schema::identity_capnp::user_info;
+use spk_schema::package_capnp::bridge_config;
+use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use spk_schema::web_session_capnp::web_session;
 
 use crate::bridge::Bridge;
+use crate::mail::Mailbox;
+use crate::powerbox::{Chooser, HttpApi, open_http_api};
 use crate::session::{ApiClient, Browser, Common, Fixed, Session, SessionType, User, address_text};
-use crate::sessions::{Entry, Info};
+use crate::sessions::{Entry, Kind};
+use crate::{identities, powerbox};
 
 /// `sessionType` of sessions for browsers.
 pub const WEB_SESSION: u64 = 0xa507_11a1_4d35_a8ce;
 /// `sessionType` of sessions for programs, and the powerbox tag of HTTP APIs.
 pub const API_SESSION: u64 = 0xc879_e379_c625_cdc7;
+/// `sessionType` of sessions that take incoming mail.
+pub const EMAIL_SESSION: u64 = 0xc3b5_ced7_344b_04a6;
 
 /// The bootstrap capability for the host.
 pub struct MainView {
@@ -29,14 +36,35 @@ struct Opening<'a> {
     permissions: Vec<u8>,
     context: session_context::Client,
     tab_id: &'a [u8],
-    session_type: SessionType,
-    info: Info,
+    kind: Kind,
 }
 
 impl MainView {
     /// The view of this bridge's app.
     pub fn new(bridge: Rc<Bridge>) -> MainView {
         MainView { bridge }
+    }
+
+    fn opening<'a>(
+        &self,
+        info: user_info::Reader<'_>,
+        context: session_context::Client,
+        tab_id: &'a [u8],
+        kind: Kind,
+    ) -> Result<Opening<'a>, Error> {
+        let user = User::from_info(info)?;
+        let permissions = self.bridge.config.permission_names(info.get_permissions()?);
+        Ok(Opening { user, permissions, context, tab_id, kind })
+    }
+
+    /// Looks after the identity of the user, if the package wants that.
+    fn remember(&self, user: &User, info: user_info::Reader<'_>) -> Result<(), Error> {
+        if let (true, true, Some(id)) =
+            (self.bridge.config.save_identity_caps, info.has_identity(), &user.id)
+        {
+            identities::remember(&self.bridge, id, info.get_identity()?);
+        }
+        Ok(())
     }
 
     /// A session that begins to work when the app listens: calls made earlier wait.
@@ -50,12 +78,16 @@ impl MainView {
         let session_id = bridge.sessions.reserve();
         let fixed = fixed(&Common {
             user: &opening.user,
-            session_type: opening.session_type,
+            session_type: match opening.kind {
+                Kind::Normal => SessionType::Normal,
+                Kind::Request(_) => SessionType::Request,
+                Kind::Offer { .. } => SessionType::Offer,
+            },
             permissions: &opening.permissions,
             tab_id: opening.tab_id,
             session_id: &session_id,
         })?;
-        let entry = Entry { context: opening.context, info: Some(opening.info) };
+        let entry = Entry { context: opening.context, kind: opening.kind };
         let registration = bridge.sessions.register(session_id, entry);
         let session = Session::new(bridge.port, fixed, Some(registration));
         if bridge.app_listens() {
@@ -70,8 +102,9 @@ impl MainView {
     fn open_web(
         &self,
         opening: Opening<'_>,
-        params: web_session::params::Reader<'_>,
+        params: any_pointer::Reader<'_>,
     ) -> Result<ui_session::Client, Error> {
+        let params: web_session::params::Reader<'_> = params.get_as()?;
         self.open(
             opening,
             |common| Fixed::browser(Browser(params), common),
@@ -82,8 +115,9 @@ impl MainView {
     fn open_api(
         &self,
         opening: Opening<'_>,
-        params: api_session::params::Reader<'_>,
+        params: any_pointer::Reader<'_>,
     ) -> Result<ui_session::Client, Error> {
+        let params: api_session::params::Reader<'_> = params.get_as()?;
         let root = self.bridge.config.api_path.clone();
         if root.is_empty() {
             return Err(unsupported("the app has no apiPath"));
@@ -98,16 +132,25 @@ impl MainView {
             capnp_rpc::new_client::<api_session::Client, Session>,
         )
     }
+
+    /// The configured view, whose powerbox requests are those for the HTTP APIs if there are any.
+    fn configured_view(&self, mut results: ui_view::GetViewInfoResults) -> Result<(), Error> {
+        let config: bridge_config::Reader<'_> = self.bridge.config.reader()?;
+        results.set(config.get_view_info()?)?;
+        let apis = config.get_powerbox_apis()?;
+        if !apis.is_empty() {
+            let mut requests = results.get().init_match_requests(apis.len());
+            for (index, api) in apis.iter().enumerate() {
+                // Both lists have the same length, which fits 29 bits.
+                powerbox::describe(requests.reborrow().get(index as u32), api)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn unsupported(why: &str) -> Error {
     Error::failed(format!("unsupported session type: {why}"))
-}
-
-fn normal_info() -> Info {
-    let mut message = capnp::message::TypedBuilder::<session_info::Owned>::new_default();
-    message.init_root().set_normal(());
-    Rc::new(message)
 }
 
 impl ui_view::Server for MainView {
@@ -116,7 +159,14 @@ impl ui_view::Server for MainView {
         _: ui_view::GetViewInfoParams,
         mut results: ui_view::GetViewInfoResults,
     ) -> Result<(), Error> {
-        results.set(self.bridge.config.reader()?.get_view_info()?)
+        let Some(hooks) = self.bridge.hooks().await else {
+            return self.configured_view(results);
+        };
+        match hooks.get_view_info_request().send().promise.await {
+            Ok(response) => results.set(response.get()?),
+            Err(error) if error.kind == ErrorKind::Unimplemented => self.configured_view(results),
+            Err(error) => Err(error),
+        }
     }
 
     async fn new_session(
@@ -125,24 +175,124 @@ impl ui_view::Server for MainView {
         mut results: ui_view::NewSessionResults,
     ) -> Result<(), Error> {
         let params = params.get()?;
-        let info = params.get_user_info()?;
-        let opening = Opening {
-            user: User::from_info(info)?,
-            permissions: self.bridge.config.permission_names(info.get_permissions()?),
-            context: params.get_context()?,
-            tab_id: params.get_tab_id()?,
-            session_type: SessionType::Normal,
-            info: normal_info(),
-        };
         let session_params = params.get_session_params();
-        let session = match params.get_session_type() {
-            WEB_SESSION => self.open_web(opening, session_params.get_as()?)?,
-            API_SESSION => self.open_api(opening, session_params.get_as()?)?,
+        let info = params.get_user_info()?;
+        let session_type = params.get_session_type();
+        if session_type == EMAIL_SESSION {
+            let mailbox = Mailbox::new(&self.bridge.var);
+            results.get().set_session(
+                capnp_rpc::new_client::<
+                    spk_schema::hack_session_capnp::hack_email_session::Client,
+                    _,
+                >(mailbox)
+                .cast_to(),
+            );
+            return Ok(());
+        }
+        let opening =
+            self.opening(info, params.get_context()?, params.get_tab_id()?, Kind::Normal)?;
+        self.remember(&opening.user, info)?;
+        let session = match session_type {
+            WEB_SESSION => self.open_web(opening, session_params)?,
+            API_SESSION => self.open_api(opening, session_params)?,
             other => return Err(unsupported(&format!("{other:#018x}"))),
         };
         results.get().set_session(session);
         Ok(())
     }
+
+    async fn new_request_session(
+        self: Rc<Self>,
+        params: ui_view::NewRequestSessionParams,
+        mut results: ui_view::NewRequestSessionResults,
+    ) -> Result<(), Error> {
+        let params = params.get()?;
+        if params.get_session_type() != WEB_SESSION {
+            return Err(unsupported("powerbox requests need a browser"));
+        }
+        let (info, descriptors) = (params.get_user_info()?, params.get_request_info()?);
+        let (context, tab_id) = (params.get_context()?, params.get_tab_id()?);
+        let session = if powerbox::only_http_apis(descriptors)? {
+            self.remember(&User::from_info(info)?, info)?;
+            capnp_rpc::new_client::<web_session::Client, _>(Chooser::new(
+                self.bridge.clone(),
+                info,
+                context,
+            )?)
+            .cast_to()
+        } else {
+            let kind = Kind::request(descriptors)?;
+            let opening = self.opening(info, context, tab_id, kind)?;
+            self.remember(&opening.user, info)?;
+            self.open_web(opening, params.get_session_params())?
+        };
+        results.get().set_session(session);
+        Ok(())
+    }
+
+    /// Any session type is taken for a browser's, and identities are not saved (http-bridge 7.12).
+    async fn new_offer_session(
+        self: Rc<Self>,
+        params: ui_view::NewOfferSessionParams,
+        mut results: ui_view::NewOfferSessionResults,
+    ) -> Result<(), Error> {
+        let params = params.get()?;
+        let offer: capnp::capability::Client = params.get_offer().get_as_capability()?;
+        let kind = Kind::offer(offer, params.get_descriptor()?)?;
+        let (context, tab_id) = (params.get_context()?, params.get_tab_id()?);
+        let opening = self.opening(params.get_user_info()?, context, tab_id, kind)?;
+        results.get().set_session(self.open_web(opening, params.get_session_params())?);
+        Ok(())
+    }
 }
 
-impl main_view::Server<bridge_object_id::Owned> for MainView {}
+impl main_view::Server<bridge_object_id::Owned> for MainView {
+    async fn restore(
+        self: Rc<Self>,
+        params: main_view::RestoreParams<bridge_object_id::Owned>,
+        mut results: main_view::RestoreResults<bridge_object_id::Owned>,
+    ) -> Result<(), Error> {
+        match params.get()?.get_object_id()?.which()? {
+            bridge_object_id::Application(object_id) => {
+                let hooks = self.app_objects().await?;
+                let mut request = hooks.restore_request();
+                request.get().init_object_id().set_as(object_id)?;
+                let response = request.send().promise.await?;
+                let restored: capnp::capability::Client =
+                    response.get()?.get_cap().get_as_capability()?;
+                results.get().init_cap().set_as_capability(restored.hook);
+            }
+            bridge_object_id::HttpApi(api) => {
+                let api = HttpApi::from_reader(api?)?;
+                let session = open_http_api(self.bridge.clone(), api);
+                results.get().init_cap().set_as_capability(session.into_client_hook());
+            }
+        }
+        Ok(())
+    }
+
+    async fn drop(
+        self: Rc<Self>,
+        params: main_view::DropParams<bridge_object_id::Owned>,
+        _: main_view::DropResults<bridge_object_id::Owned>,
+    ) -> Result<(), Error> {
+        match params.get()?.get_object_id()?.which()? {
+            bridge_object_id::Application(object_id) => {
+                let hooks = self.app_objects().await?;
+                let mut request = hooks.drop_request();
+                request.get().init_object_id().set_as(object_id)?;
+                request.send().promise.await?;
+            }
+            // Nothing is kept for them.
+            bridge_object_id::HttpApi(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl MainView {
+    async fn app_objects(&self) -> Result<crate::bridge::Hooks, Error> {
+        let hooks = self.bridge.hooks().await;
+        hooks.ok_or_else(|| Error::failed("the app has no objects of its own: no hooks".into()))
+    }
+}

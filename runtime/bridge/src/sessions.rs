@@ -4,19 +4,56 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use spk_schema::grain_capnp::session_context;
-use spk_schema::sandstorm_http_bridge_internal_capnp::session_info;
+use capnp::capability::Client;
+use capnp::message::TypedBuilder;
+use capnp::struct_list;
+use spk_schema::grain_capnp::{session_context, ui_view};
+use spk_schema::powerbox_capnp::powerbox_descriptor;
 
 /// What apps can ask about a session.
 pub struct Entry {
     /// The host's object for the session.
     pub context: session_context::Client,
-    /// What kind of session it is; a message with `SessionInfo` as its root.
-    pub info: Option<Info>,
+    /// How the user came to it.
+    pub kind: Kind,
 }
 
-/// A `SessionInfo` that can be copied into results.
-pub type Info = Rc<capnp::message::TypedBuilder<session_info::Owned>>;
+/// How the user came to a session.
+pub enum Kind {
+    /// By opening the grain, or with an API token.
+    Normal,
+    /// To choose an answer to a powerbox request; the parameters hold its descriptors.
+    Request(TypedBuilder<ui_view::new_request_session_params::Owned>),
+    /// To hand something over.
+    Offer {
+        /// What is handed over.
+        offer: Client,
+        /// What it is.
+        descriptor: TypedBuilder<powerbox_descriptor::Owned>,
+    },
+}
+
+impl Kind {
+    /// Keeps the descriptors of a request.
+    pub fn request(
+        descriptors: struct_list::Reader<'_, powerbox_descriptor::Owned>,
+    ) -> Result<Kind, capnp::Error> {
+        let mut message = TypedBuilder::new_default();
+        let mut root: ui_view::new_request_session_params::Builder<'_> = message.init_root();
+        root.set_request_info(descriptors)?;
+        Ok(Kind::Request(message))
+    }
+
+    /// Keeps an offer.
+    pub fn offer(
+        offer: Client,
+        descriptor: powerbox_descriptor::Reader<'_>,
+    ) -> Result<Kind, capnp::Error> {
+        let mut message = TypedBuilder::new_default();
+        message.set_root(descriptor)?;
+        Ok(Kind::Offer { offer, descriptor: message })
+    }
+}
 
 /// The table of sessions.
 #[derive(Default)]
@@ -41,8 +78,11 @@ impl Sessions {
     }
 
     /// A session that is alive.
-    pub fn find(&self, id: &str) -> Option<Rc<Entry>> {
-        self.entries.borrow().get(id).cloned()
+    pub fn find(&self, id: &[u8]) -> Result<Rc<Entry>, capnp::Error> {
+        let found = str::from_utf8(id).ok().and_then(|id| self.entries.borrow().get(id).cloned());
+        found.ok_or_else(|| {
+            capnp::Error::failed(format!("no session has the ID '{}'", id.escape_ascii()))
+        })
     }
 }
 

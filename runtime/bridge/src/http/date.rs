@@ -53,10 +53,8 @@ fn full_year(number: i64, digits: usize) -> Option<i64> {
 }
 
 fn month_number(token: &str) -> Option<i64> {
-    const NAMES: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let start = token.get(..3)?;
-    let index = NAMES.iter().position(|name| start.eq_ignore_ascii_case(name))?;
+    let index = MONTHS.iter().position(|name| start.eq_ignore_ascii_case(name))?;
     i64::try_from(index + 1).ok()
 }
 
@@ -68,6 +66,29 @@ fn days_in_month(year: i64, month: i64) -> i64 {
         _ => 31,
     }
 }
+
+/// `Thu, 01 Jan 1970 00:00:00 +0000` (RFC 5322 3.3).
+pub fn rfc5322(seconds: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Civil date from days, counted from 0000-03-01 in eras of 400 years.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = (shifted_month + 2) % 12;
+    let year = year_of_era + era * 400 + i64::from(month < 2);
+    let weekday = DAYS[days.rem_euclid(7) as usize];
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let name = MONTHS[month as usize];
+    format!("{weekday}, {day:02} {name} {year:04} {hour:02}:{minute:02}:{second:02} +0000")
+}
+
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar: years begin in March, so that the
 /// leap day is their last.
@@ -103,6 +124,20 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(parse(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn prints_what_it_reads() {
+        assert_eq!(rfc5322(0), "Thu, 01 Jan 1970 00:00:00 +0000");
+        assert_eq!(rfc5322(816_416_724), "Wed, 15 Nov 1995 06:25:24 +0000");
+        assert_eq!(rfc5322(951_868_799), "Tue, 29 Feb 2000 23:59:59 +0000");
+        assert_eq!(rfc5322(-1), "Wed, 31 Dec 1969 23:59:59 +0000");
+        for days in (-200_000..800_000).step_by(97) {
+            let seconds = days * 86_400 + 3723;
+            if days > -134_000 && days < 2_932_896 {
+                assert_eq!(parse(rfc5322(seconds).as_bytes()), Some(seconds), "{days}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config;
+use crate::{app_socket, bridge, config, proxy};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -14,6 +14,10 @@ descriptor 3.
 
 options:
   --config FILE   read the configuration from FILE (default: /sandstorm-http-bridge-config)
+  --api-socket FILE
+                  serve the app's Cap'n Proto connections on FILE (default: /tmp/sandstorm-api)
+  --proxy-port N  listen for the app's outgoing HTTP on 127.0.0.1:N (default: 15239)
+  --var DIR       keep identities and mail below DIR (default: /var)
   -v, --verbose   accepted and ignored
   --version       print the version and exit
   --help          print this help and exit
@@ -39,6 +43,12 @@ pub struct Options {
     pub command: Vec<OsString>,
     /// The configuration file.
     pub config: PathBuf,
+    /// The socket for the app's Cap'n Proto connections.
+    pub api_socket: PathBuf,
+    /// The port of the proxy for the app's outgoing HTTP; 0 for any.
+    pub proxy_port: u16,
+    /// The grain's data.
+    pub var: PathBuf,
 }
 
 /// What is wrong with the command line.
@@ -67,6 +77,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Error>
     let mut args = args.into_iter();
     let mut port = None;
     let mut config = PathBuf::from(config::PATH);
+    let mut api_socket = PathBuf::from(app_socket::PATH);
+    let mut proxy_port = proxy::PORT;
+    let mut var = PathBuf::from(bridge::VAR);
     let mut command = Vec::new();
     while let Some(arg) = args.next() {
         let text = arg.to_string_lossy();
@@ -76,7 +89,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Error>
             "--help" => return Ok(Request::Help),
             "--version" => return Ok(Request::Version),
             "-v" | "--verbose" => {}
-            "--config" => config = args.next().ok_or(Error::MissingValue("--config"))?.into(),
+            "--config" => config = value(&mut args, "--config")?.into(),
+            "--api-socket" => api_socket = value(&mut args, "--api-socket")?.into(),
+            "--var" => var = value(&mut args, "--var")?.into(),
+            "--proxy-port" => {
+                let text = value(&mut args, "--proxy-port")?;
+                let text = text.to_string_lossy();
+                proxy_port = text.parse().map_err(|_| Error::BadPort(text.into_owned()))?;
+            }
             option if option.starts_with('-') && option.len() > 1 => {
                 return Err(Error::UnknownOption(option.to_owned()));
             }
@@ -92,7 +112,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Error>
     if command.is_empty() {
         return Err(Error::MissingCommand);
     }
-    Ok(Request::Run(Options { port, command, config }))
+    Ok(Request::Run(Options { port, command, config, api_socket, proxy_port, var }))
+}
+
+fn value(
+    args: &mut impl Iterator<Item = OsString>,
+    option: &'static str,
+) -> Result<OsString, Error> {
+    args.next().ok_or(Error::MissingValue(option))
 }
 
 fn parse_port(text: &str) -> Result<u16, Error> {
@@ -113,6 +140,9 @@ mod tests {
             port: 8000,
             command: command.split_whitespace().map(OsString::from).collect(),
             config: config::PATH.into(),
+            api_socket: app_socket::PATH.into(),
+            proxy_port: proxy::PORT,
+            var: bridge::VAR.into(),
         }))
     }
 

@@ -14,13 +14,8 @@ use super::Error;
 use super::args::Options;
 use crate::limits;
 
-/// Variables that make HTTP clients in the app use the bridge's proxy, except for loopback
-/// (http-bridge 2.2). Everything else is inherited.
-const ENVIRONMENT: [(&str, &str); 3] = [
-    ("http_proxy", "http://127.0.0.1:15239/"),
-    ("HTTP_PROXY", "http://127.0.0.1:15239/"),
-    ("no_proxy", "localhost,127.0.0.1"),
-];
+/// What HTTP clients in the app shall reach without the proxy.
+const NO_PROXY: &str = "localhost,127.0.0.1";
 
 /// How the app ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,16 +89,20 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts the command. The standard library gives it default signal handling and an empty mask;
+    /// Starts the command, with variables that make HTTP clients use the proxy, except for loopback
+    /// (http-bridge 2.2). Everything else is inherited. The standard library gives it default signal handling and an empty mask;
     /// the host's socket is close-on-exec.
-    pub fn start(options: &Options) -> Result<Child, Error> {
+    pub fn start(options: &Options, proxy_port: u16) -> Result<Child, Error> {
         let [program, arguments @ ..] = &options.command[..] else {
             return Err(exec_error("", io::ErrorKind::InvalidInput.into()));
         };
         let command = program.to_string_lossy();
+        let proxy = format!("http://127.0.0.1:{proxy_port}/");
         let child = Command::new(program)
             .args(arguments)
-            .envs(ENVIRONMENT)
+            .env("http_proxy", &proxy)
+            .env("HTTP_PROXY", &proxy)
+            .env("no_proxy", NO_PROXY)
             .spawn()
             .map_err(|source| exec_error(&command, source))?;
         // Reaped by `reap`, together with whatever else may end up as our child.

@@ -6,7 +6,9 @@ mod inherited;
 mod serve;
 
 use std::io;
-use std::os::unix::net::UnixStream;
+use std::net::TcpListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use tokio::runtime;
@@ -14,6 +16,7 @@ use tokio::task::LocalSet;
 
 use crate::bridge::{Bridge, Log};
 use crate::config::{self, Config};
+use crate::{app_socket, identities, proxy};
 use args::Options;
 use child::{Child, Ended};
 
@@ -34,6 +37,25 @@ pub enum Error {
     /// The async runtime or its signal handlers cannot be set up.
     #[error("setting up the event loop failed: {0}")]
     Runtime(#[source] io::Error),
+    /// The socket for the app's Cap'n Proto connections cannot be bound.
+    #[error("binding the app's socket '{path}' failed: {source}")]
+    ApiSocket {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The port for the app's outgoing HTTP cannot be bound.
+    #[error("listening on 127.0.0.1:{port} for the app's outgoing requests failed: {source}")]
+    ProxyPort {
+        /// The port.
+        port: u16,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The directories for identities cannot be made.
+    #[error("{}", .0.extra)]
+    Identities(capnp::Error),
     /// The app's command cannot be executed.
     #[error("executing '{command}' failed: {source}")]
     Exec {
@@ -53,35 +75,61 @@ pub enum Error {
 /// Runs the bridge until the app ends, the host goes away, or a signal asks for the end. The
 /// last is success; an app never ends by itself while the grain runs, so its end is a failure
 /// whatever its status (http-bridge 2.4).
-pub fn run(options: &Options, log: &Log) -> Result<(), Error> {
+pub fn run(options: &Options, log: Rc<Log>) -> Result<(), Error> {
     // Nothing may be opened before: descriptor 3 would be it.
     let host = inherited::take(HOST_FD).map_err(Error::Inherit)?;
     // All that can fail comes before the app is started.
     let config = Config::load(&options.config)?;
+    let bridge = Rc::new(Bridge::new(options.port, config, options.var.clone(), log));
+    bridge.prepare().map_err(Error::Identities)?;
+    let api_socket = app_socket::bind(&options.api_socket)
+        .map_err(|source| Error::ApiSocket { path: options.api_socket.clone(), source })?;
+    let proxy = proxy::bind(options.proxy_port)
+        .map_err(|source| Error::ProxyPort { port: options.proxy_port, source })?;
+    let sockets = Sockets { host: UnixStream::from(host), api_socket, proxy };
     let runtime =
         runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    LocalSet::new().block_on(&runtime, life(options, config, UnixStream::from(host), log))
+    LocalSet::new().block_on(&runtime, life(options, bridge, sockets))
 }
 
-async fn life(options: &Options, config: Config, host: UnixStream, log: &Log) -> Result<(), Error> {
+/// What was opened before the app started.
+struct Sockets {
+    host: UnixStream,
+    api_socket: UnixListener,
+    proxy: TcpListener,
+}
+
+async fn life(options: &Options, bridge: Rc<Bridge>, sockets: Sockets) -> Result<(), Error> {
     let mut signals = child::Signals::listen().map_err(Error::Runtime)?;
-    let host = Host::from_std(host).map_err(Error::Runtime)?;
-    let bridge = Rc::new(Bridge::new(options.port, config));
-    let mut child = Child::start(options)?;
+    let host = Host::from_std(sockets.host).map_err(Error::Runtime)?;
+    let proxy_port = sockets.proxy.local_addr().map_err(Error::Runtime)?.port();
+    let mut child = Child::start(options, proxy_port)?;
     let served = serve_host(bridge.clone(), host);
-    let watched = async {
-        bridge.watch_for_app(log).await;
-        std::future::pending::<()>().await;
+    let for_app = async {
+        tokio::try_join!(
+            app_socket::serve(bridge.clone(), sockets.api_socket),
+            proxy::serve(bridge.clone(), sockets.proxy),
+        )
+    };
+    let started = async {
+        if bridge.config.save_identity_caps {
+            identities::empty_trash(&bridge).await;
+        }
+        bridge.watch_for_app().await;
+    };
+    let background = async {
+        let (served, ()) = tokio::join!(for_app, started);
+        served.map_err(Error::Runtime)
     };
     tokio::select! {
-        ended = child.wait(&mut signals) => match ended {
+        ended = child.wait(&mut signals) => return match ended {
             child::End::ByItself(ended) => Err(Error::AppEnded(ended)),
             child::End::OnSignal => Ok(()),
         },
-        () = served => {
-            child.end(&mut signals).await;
-            Err(Error::HostGone)
-        }
-        () = watched => Ok(()),
+        () = served => {}
+        // Both loops are for ever; what ends is why they could not begin.
+        result = background => return result.map(|_: ((), ())| ()),
     }
+    child.end(&mut signals).await;
+    Err(Error::HostGone)
 }

@@ -17,8 +17,8 @@ const IDENTITY_ID: usize = 32;
 /// Bytes of it that make up the user ID apps see.
 const USER_ID: usize = 16;
 
-/// What stays as it is in `X-Sandstorm-Username`: letters, digits and `-_.!~*'()`.
-const USER_NAME: &AsciiSet = &NON_ALPHANUMERIC
+/// What percent-encoding leaves as it is: letters, digits and `-_.!~*'()`.
+pub const UNESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
@@ -214,7 +214,7 @@ impl Common<'_> {
     fn write(&self, head: &mut HeadWriter) -> Result<(), Error> {
         let user = self.user;
         head.line("X-Sandstorm-Tab-Id", hex(self.tab_id).as_bytes())?;
-        let name = percent_encode(&user.name, USER_NAME).to_string();
+        let name = percent_encode(&user.name, UNESCAPED).to_string();
         head.line("X-Sandstorm-Username", name.as_bytes())?;
         if let Some(id) = &user.id {
             head.line("X-Sandstorm-User-Id", id.as_bytes())?;

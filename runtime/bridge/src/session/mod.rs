@@ -9,14 +9,17 @@ mod upload;
 mod websocket;
 
 pub use lines::{
-    ApiClient, Browser, Common, Fixed, PowerboxApi, SessionType, User, address_text, hex, pronouns,
-    user_id,
+    ApiClient, Browser, Common, Fixed, PowerboxApi, SessionType, UNESCAPED, User, address_text,
+    hex, pronouns, user_id,
 };
 
 use std::rc::Rc;
 
 use capnp::capability::Results;
 use capnp::text;
+use percent_encoding::percent_decode;
+use spk_schema::grain_capnp::app_persistent;
+use spk_schema::sandstorm_http_bridge_internal_capnp::{bridge_http_session, bridge_object_id};
 use spk_schema::util_capnp::byte_stream;
 use spk_schema::web_session_capnp::web_session::{context, response};
 
@@ -24,15 +27,36 @@ use crate::error::Error;
 use crate::http::connection::Connection;
 use crate::http::exchange::{Received, exchange};
 use crate::http::write::{HeadWriter, Method, asks_if_none_match};
+use crate::powerbox::HttpApi;
 
 /// Serves `WebSession` and `ApiSession`: each call becomes one HTTP request on a new connection to
 /// the app.
 pub struct Session {
     port: u16,
     fixed: Fixed,
+    /// What the session is restored from, and its label, if it can be saved.
+    persistent: Option<(HttpApi, Vec<u8>)>,
     /// Lives as long as the session does: its entry in the table of sessions.
     _registration: Option<crate::sessions::Registration>,
 }
+
+impl app_persistent::Server<bridge_object_id::Owned> for Session {
+    async fn save(
+        self: Rc<Self>,
+        _: app_persistent::SaveParams<bridge_object_id::Owned>,
+        mut results: app_persistent::SaveResults<bridge_object_id::Owned>,
+    ) -> Result<(), capnp::Error> {
+        let Some((api, label)) = &self.persistent else {
+            return Err(capnp::Error::unimplemented("sessions cannot be saved".into()));
+        };
+        let mut results = results.get();
+        api.fill(results.reborrow().init_object_id().init_http_api());
+        results.init_label().set_default_text(text::Reader(label));
+        Ok(())
+    }
+}
+
+impl bridge_http_session::Server for Session {}
 
 /// What is needed of a call after its request was sent.
 struct Call {
@@ -49,11 +73,31 @@ impl Session {
         fixed: Fixed,
         registration: Option<crate::sessions::Registration>,
     ) -> Session {
-        Session { port, fixed, _registration: registration }
+        Session { port, fixed, persistent: None, _registration: registration }
+    }
+
+    /// The same session as one that can be saved.
+    pub fn persistent(mut self, api: HttpApi, label: Vec<u8>) -> Session {
+        self.persistent = Some((api, label));
+        self
+    }
+
+    /// Keeps the paths of a capability below its prefix, whatever the app makes of dots.
+    fn confine(&self, path: &[u8]) -> Result<(), Error> {
+        let path = path.split(|&byte| byte == b'?').next().unwrap_or_default();
+        let is_dots = |segment: &[u8]| {
+            let segment: Vec<u8> = percent_decode(segment).collect();
+            segment.split(|&byte| byte == b'/' || byte == b'\\').any(|part| part == b"..")
+        };
+        if self.persistent.is_some() && path.split(|&byte| byte == b'/').any(is_dots) {
+            return Err(Error::ForbiddenCharacter("the request path"));
+        }
+        Ok(())
     }
 
     /// The first lines of a request that is not an upgrade.
     fn start(&self, method: Method, path: text::Reader<'_>) -> Result<HeadWriter, Error> {
+        self.confine(path.as_bytes())?;
         let mut head = HeadWriter::request(method, &self.fixed.root, path.as_bytes())?;
         head.finished_lines(b"Connection: close\r\n");
         Ok(head)

@@ -71,6 +71,7 @@ pub(super) async fn open(
     let (request, browser) = {
         let params = params.get()?;
         let path = params.get_path()?.as_bytes();
+        session.confine(path)?;
         let mut head = HeadWriter::request("GET", &session.fixed.root, path)?;
         head.finished_lines(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
         head.line("Sec-WebSocket-Key", key()?.as_bytes())?;

@@ -4,12 +4,15 @@
 
 mod app;
 mod host;
+mod platform;
 mod rig;
 
+mod app_objects;
 mod bodies;
 mod framing;
 mod headers;
 mod heads;
+mod powerbox;
 mod process;
 mod statuses;
 mod websockets;

@@ -61,7 +61,14 @@ impl Program {
     }
 
     fn own_files(directory: &tempfile::TempDir) -> Vec<PathBuf> {
-        vec!["--config".into(), directory.path().join("config")]
+        let own = |name: &str| directory.path().join(name);
+        let (config, socket, var) = (own("config"), own("socket"), own("var"));
+        let options = ["--config", "--api-socket", "--var", "--proxy-port"].map(PathBuf::from);
+        options
+            .into_iter()
+            .zip([config, socket, var, "0".into()])
+            .flat_map(<[_; 2]>::from)
+            .collect()
     }
 
     async fn finish(mut self) -> Outcome {
@@ -158,7 +165,8 @@ fn a06_no_arguments() {
 #[test]
 fn a07_environment() {
     run(async {
-        let outcome = Program::start(&["8000", "--", "env"]).finish().await;
+        let outcome =
+            Program::start(&["--proxy-port", "15239", "8000", "--", "env"]).finish().await;
         for line in [
             "http_proxy=http://127.0.0.1:15239/",
             "HTTP_PROXY=http://127.0.0.1:15239/",
@@ -230,6 +238,19 @@ fn a12_bad_configuration() {
         assert!(!std::path::Path::new(&config).exists());
         let error = spk_bridge::config::Config::from_bytes(b"nonsense").err().unwrap();
         assert!(!error.to_string().is_empty());
+    });
+}
+
+#[test]
+fn a13_proxy_port_is_taken() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let args = ["--proxy-port", port.as_str(), "8000", "--", "echo", "started"];
+        let outcome = Program::start(&args).finish().await;
+        assert_eq!(outcome.status, Some(1));
+        assert!(outcome.stderr.contains("Address already in use"), "{}", outcome.stderr);
+        assert_eq!(outcome.stdout, "", "bound before the app is started");
     });
 }
 
@@ -326,6 +347,29 @@ fn a19_view_info_before_the_app_listens() {
         let port = free_port().await;
         let mut program = Program::start(&[port.as_str(), "sleep", "1000"]);
         assert_eq!(a19(&program.connect()).await, 3);
+    });
+}
+
+/// The socket is there before the app is, in place of what was there.
+#[test]
+fn a20_stale_socket() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("api");
+        fs::write(&socket, "stale").unwrap();
+        let socket = socket.to_str().unwrap();
+        let args = [
+            "--api-socket",
+            socket,
+            "8000",
+            "--",
+            "/bin/sh",
+            "-c",
+            "test -S $0 && echo ok",
+            socket,
+        ];
+        let outcome = Program::start(&args).finish().await;
+        assert_eq!(outcome.stdout, "ok\n", "{}", outcome.stderr);
     });
 }
 

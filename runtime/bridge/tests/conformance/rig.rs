@@ -8,12 +8,13 @@ use capnp::capability::FromClientHook;
 use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::twoparty::VatNetwork;
-use spk_bridge::bridge::Bridge;
+use spk_bridge::bridge::{Bridge, Log};
 use spk_bridge::config::Config;
 use spk_bridge::process::{Host, serve_host};
 use spk_schema::grain_capnp::{main_view, session_context, ui_view};
 use spk_schema::identity_capnp::user_info;
 use spk_schema::package_capnp::bridge_config;
+use spk_schema::sandstorm_http_bridge_capnp::sandstorm_http_bridge;
 use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use spk_schema::web_session_capnp::web_session::{self, context};
 use tokio::runtime;
@@ -30,6 +31,10 @@ pub type MainViewClient = main_view::Client<bridge_object_id::Owned>;
 /// A bridge that is being served, and the host's view of it.
 pub struct Rig {
     pub view: ui_view::Client,
+    pub main_view: MainViewClient,
+    /// The grain's data.
+    pub var: tempfile::TempDir,
+    pub proxy_port: u16,
     pub bridge: Rc<Bridge>,
 }
 
@@ -75,14 +80,31 @@ impl Rig {
         setup: Setup<'_>,
         bootstrap: Option<capnp::capability::Client>,
     ) -> Rig {
-        let bridge = Rc::new(Bridge::new(port, config(setup)));
+        let var = tempfile::tempdir().unwrap();
+        let log: Rc<Log> = Rc::new(|message: &str| eprintln!("{message}"));
+        let bridge = Rc::new(Bridge::new(port, config(setup), var.path().to_owned(), log));
+        bridge.prepare().unwrap();
         let watched = bridge.clone();
-        tokio::task::spawn_local(async move { watched.watch_for_app(&|_| {}).await });
+        tokio::task::spawn_local(async move { watched.watch_for_app().await });
+        let listener = spk_bridge::app_socket::bind(&var.path().join("socket")).unwrap();
+        tokio::task::spawn_local(spk_bridge::app_socket::serve(bridge.clone(), listener));
+        let proxy = spk_bridge::proxy::bind(0).unwrap();
+        let proxy_port = proxy.local_addr().unwrap().port();
+        tokio::task::spawn_local(spk_bridge::proxy::serve(bridge.clone(), proxy));
         let (ours, theirs) = UnixStream::pair().unwrap();
         let host = Host::from_std(theirs).unwrap();
         tokio::task::spawn_local(serve_host(bridge.clone(), host));
         let main_view = connect(ours, bootstrap);
-        Rig { view: main_view.cast_to(), bridge }
+        Rig { view: main_view.clone().cast_to(), main_view, bridge, var, proxy_port }
+    }
+
+    /// The app's connection to the bridge.
+    pub fn app(
+        &self,
+        bootstrap: Option<capnp::capability::Client>,
+    ) -> sandstorm_http_bridge::Client {
+        let socket = UnixStream::connect(self.var.path().join("socket")).unwrap();
+        connect_as(socket, Side::Client, bootstrap)
     }
 
     /// The usual session of a browser.
@@ -147,17 +169,26 @@ impl Rig {
 
 /// The host's end of a connection to a bridge.
 pub fn connect(socket: UnixStream, bootstrap: Option<capnp::capability::Client>) -> MainViewClient {
+    connect_as(socket, Side::Server, bootstrap)
+}
+
+/// One end of a connection; returns what the other end offers.
+fn connect_as<C: FromClientHook>(
+    socket: UnixStream,
+    side: Side,
+    bootstrap: Option<capnp::capability::Client>,
+) -> C {
     socket.set_nonblocking(true).unwrap();
     let (input, output) = tokio::net::UnixStream::from_std(socket).unwrap().into_split();
     let mut options = capnp::message::ReaderOptions::new();
     options.traversal_limit_in_words(None);
-    let network = VatNetwork::new(input.compat(), output.compat_write(), Side::Server, options);
+    let network = VatNetwork::new(input.compat(), output.compat_write(), side, options);
     let mut system = RpcSystem::new(Box::new(network), bootstrap);
-    let view = system.bootstrap(Side::Client);
+    let theirs = system.bootstrap(if side == Side::Server { Side::Client } else { Side::Server });
     tokio::task::spawn_local(async move {
         let _ = system.await;
     });
-    view
+    theirs
 }
 
 pub fn context_client() -> session_context::Client {
