@@ -4,7 +4,7 @@
 //! `agent DIR` with a Unix stream socket as standard input. As root the mount is made in a private
 //! mount namespace; otherwise, or with `AGENT_USERNS=1`, in a new user namespace where we are 1000.
 //! First a byte comes with the FUSE descriptor; then each line `["program", "argument", …]` is
-//! answered by a line `{"status": 0, "stdout": "…", "stderr": "…"}`.
+//! answered by a line `{"status": 0, "us": 1234, "stdout": "…", "stderr": "…"}`.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -51,16 +52,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     for line in BufReader::new(socket).lines() {
         let argv: Vec<String> = serde_json::from_str(&line?)?;
         let (program, arguments) = argv.split_first().ok_or("no program")?;
+        let start = Instant::now();
         let output =
             Command::new(program).args(arguments).stdin(std::process::Stdio::null()).output();
+        let us = start.elapsed().as_micros() as u64;
         let reply = match output {
             Ok(output) => serde_json::json!({
+                "us": us,
                 "status": output.status.code().unwrap_or(-1),
                 "stdout": String::from_utf8_lossy(&output.stdout),
                 "stderr": String::from_utf8_lossy(&output.stderr),
             }),
             Err(error) => {
-                serde_json::json!({"status": 127, "stdout": "", "stderr": error.to_string()})
+                serde_json::json!({"us": us, "status": 127, "stdout": "", "stderr": error.to_string()})
             }
         };
         writeln!(replies, "{reply}")?;

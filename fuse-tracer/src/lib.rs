@@ -20,11 +20,14 @@
 mod attr;
 mod caller;
 mod fs;
+mod implied;
 mod nodes;
 mod record;
 mod shared;
+pub mod trace_file;
 mod tracer;
 mod watch;
 
+pub use implied::with_implied;
 pub use record::{Record, Usage, Use};
 pub use tracer::{Cache, Error, Options, Tracer};

@@ -168,7 +168,7 @@ os.close(os.open('stated', os.O_PATH))
             assert_eq!(record.paths[&b"read"[..]][&Use::Read].count, 3, "every open arrives");
             let by = &record.paths[&b"read"[..]][&Use::Read].by;
             assert!(by.iter().any(|exe| exe.contains("python3")), "{by:?}");
-            assert!(!record.used().contains(&b""[..].to_vec()), "the root is never recorded");
+            assert!(!record.used().contains(&b""[..]), "the root is never recorded");
         }
     });
 }
@@ -480,7 +480,7 @@ threads = [threading.Thread(target=read) for _ in range(8)]
 "#,
         );
         let record = mount.finish();
-        assert!(record.used().contains(&b"\xff\xfe"[..].to_vec()));
+        assert!(record.used().contains(&b"\xff\xfe"[..]));
         assert!(record.notes.is_empty() && record.unreadable.is_empty(), "{record:?}");
     });
 }

@@ -210,8 +210,10 @@ fn block_signals() -> Result<SignalFd, Failure> {
 /// been reported.
 fn fork_app(init: &Init, null: &OwnedFd) -> Result<Option<Pid>, Failure> {
     let failed = |errno| Failure::new(Step::Fork, "", errno);
-    let (outcome, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
-    let ours = sys::dup_above(ours.as_fd(), 10).map_err(failed)?;
+    let (outcome, low) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+    let ours = sys::dup_above(low.as_fd(), 10).map_err(failed)?;
+    // Every copy but the app's must be closed, or the end of the app's would not show.
+    drop(low);
     let Some(pid) = sys::fork().map_err(failed)? else {
         app::become_program(&App {
             argv: &init.spec.argv,

@@ -1,40 +1,120 @@
 //! The files that `spk init` writes, embedded in the binary, and how their blanks are filled.
 
-/// A template: its name and its files (path below the project, text with `{{blanks}}`).
+/// A template.
 pub struct Template {
     /// What `--template` calls it.
     pub name: &'static str,
-    /// Port that its app listens on; written in its definition.
+    /// In a few words, for help and messages.
+    pub what: &'static str,
+    /// Its files: path below the project, text with `{{blanks}}`.
     pub files: &'static [(&'static str, &'static str)],
+    /// Program of this machine that the app runs on.
+    pub runtime: Option<&'static str>,
+    /// What to do after `spk init`.
+    pub next: &'static str,
 }
 
 /// The definition that `spk init -- COMMAND` writes.
 pub const GENERIC: &str = include_str!("../../../templates/generic/sandstorm-pkgdef.capnp");
 
-macro_rules! template {
-    ($name:literal: $($path:literal),* $(,)?) => {
-        Template {
-            name: $name,
-            files: &[$((
-                $path,
-                include_str!(concat!("../../../templates/", $name, "/", $path)),
-            )),*],
-        }
+/// The files of a template, by their path in `templates/`: those that lie elsewhere in the project
+/// are written `"place" = "path"`.
+macro_rules! files {
+    ($($place:literal = $path:literal),* $(,)?) => {
+        &[$(($place, include_str!(concat!("../../../templates/", $path)))),*]
     };
 }
 
 /// What `--template` knows.
-pub const ALL: &[Template] = &[template!("python":
-    "README.md",
-    "app.py",
-    "rootfs/etc/group",
-    "rootfs/etc/hosts",
-    "rootfs/etc/nsswitch.conf",
-    "rootfs/etc/passwd",
-    "rootfs/etc/resolv.conf",
-    "sandstorm-pkgdef.capnp",
-    "static/style.css",
-)];
+pub const ALL: &[Template] = &[
+    Template {
+        name: "python",
+        what: "notes app on Python's own HTTP server, with SQLite",
+        files: files![
+            "README.md" = "python/README.md",
+            "app.py" = "python/app.py",
+            "rootfs/etc/group" = "common/rootfs/etc/group",
+            "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
+            "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
+            "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
+            "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
+            "sandstorm-pkgdef.capnp" = "python/sandstorm-pkgdef.capnp",
+            "static/style.css" = "common/static/style.css",
+        ],
+        runtime: Some("/usr/bin/python3"),
+        next: "spk dev",
+    },
+    Template {
+        name: "node",
+        what: "notes app on Node's own HTTP server",
+        files: files![
+            "README.md" = "node/README.md",
+            "package.json" = "node/package.json",
+            "rootfs/etc/group" = "common/rootfs/etc/group",
+            "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
+            "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
+            "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
+            "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
+            "sandstorm-pkgdef.capnp" = "node/sandstorm-pkgdef.capnp",
+            "server.mjs" = "node/server.mjs",
+            "static/style.css" = "common/static/style.css",
+        ],
+        runtime: Some("/usr/bin/node"),
+        next: "spk dev",
+    },
+    Template {
+        name: "php",
+        what: "notes app on PHP's own HTTP server, with SQLite",
+        files: files![
+            "README.md" = "php/README.md",
+            "public/index.php" = "php/public/index.php",
+            "public/static/style.css" = "common/static/style.css",
+            "rootfs/etc/group" = "common/rootfs/etc/group",
+            "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
+            "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
+            "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
+            "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
+            "sandstorm-pkgdef.capnp" = "php/sandstorm-pkgdef.capnp",
+        ],
+        runtime: Some("/usr/bin/php"),
+        next: "spk dev",
+    },
+    Template {
+        name: "static",
+        what: "web site of files",
+        files: files![
+            "README.md" = "static/README.md",
+            "public/index.html" = "static/public/index.html",
+            "public/static/style.css" = "common/static/style.css",
+            "rootfs/etc/group" = "common/rootfs/etc/group",
+            "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
+            "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
+            "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
+            "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
+            "sandstorm-pkgdef.capnp" = "static/sandstorm-pkgdef.capnp",
+            "server.py" = "static/server.py",
+        ],
+        runtime: Some("/usr/bin/python3"),
+        next: "spk dev",
+    },
+    Template {
+        name: "rust",
+        what: "notes app in Rust, one static program",
+        files: files![
+            ".cargo/config.toml" = "rust/.cargo/config.toml",
+            ".gitignore" = "rust/.gitignore",
+            "Cargo.toml" = "rust/Cargo.toml",
+            "README.md" = "rust/README.md",
+            "sandstorm-pkgdef.capnp" = "rust/sandstorm-pkgdef.capnp",
+            "src/http.rs" = "rust/src/http.rs",
+            "src/main.rs" = "rust/src/main.rs",
+            "src/notes.rs" = "rust/src/notes.rs",
+            "static/style.css" = "common/static/style.css",
+        ],
+        runtime: None,
+        next: "cargo build --release, then spk dev",
+    },
+];
 
 /// Replaces `{{name}}` by its value. Every blank of our templates has a value; a test says so.
 pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
@@ -96,6 +176,26 @@ mod tests {
         let more = [("searchPath", ""), ("fileSelection", ""), ("argv", "")];
         let filled = fill(GENERIC, &[&values[..], &more[..]].concat());
         assert!(!filled.contains("{{"), "{filled}");
+    }
+
+    #[test]
+    fn definitions_are_right() {
+        let values = [
+            ("fileId", "0x994204a9202bc200"),
+            ("appId", "0fhhggzmts8cw7chvndffky0m5my9pjhmfkhursxvk3684kp66w0"),
+            ("title", "A \\\"title\\\""),
+            ("spkName", "app.spk"),
+            ("searchPath", "(sourcePath = \".\")"),
+            ("fileSelection", "alwaysInclude = [\".\"],"),
+            ("argv", "\"/app\""),
+        ];
+        let definitions = ALL.iter().flat_map(|template| template.files);
+        let definitions = definitions.filter(|(path, _)| path.ends_with("pkgdef.capnp"));
+        for (path, text) in definitions.chain(&[("generic", GENERIC)]) {
+            let filled = fill(text, &values);
+            let checked = spk_package::pkgdef::check(filled.as_bytes(), path, "pkgdef");
+            assert!(checked.is_ok(), "{}", checked.unwrap_err());
+        }
     }
 
     #[test]

@@ -33,6 +33,17 @@ impl Ui {
         self.data(format!("{}\n", line.as_ref()));
     }
 
+    /// One line of data that came out of a package: exactly as it is into a file or a pipe, and
+    /// without control characters onto a terminal.
+    pub fn bytes_line(&self, line: &[u8]) {
+        if io::stdout().is_terminal() {
+            let text: String = printable(&String::from_utf8_lossy(line)).replace('\n', "\u{fffd}");
+            self.line(text);
+        } else {
+            self.data([line, b"\n"].concat());
+        }
+    }
+
     /// Something to know while it happens; silent with `--quiet`.
     pub fn note(&self, message: impl AsRef<str>) {
         if !self.quiet {

@@ -71,6 +71,7 @@ pub(crate) struct Exporter {
     /// Of the member being written.
     crc: crc32fast::Hasher,
     size: u64,
+    in_data: bool,
     contents: Contents,
     /// Directories that were lent a permission, to be given back their mode.
     locked: Vec<Locked>,
@@ -94,6 +95,7 @@ impl Exporter {
             zeros: None,
             crc: crc32fast::Hasher::new(),
             size: 0,
+            in_data: false,
             contents: Contents::default(),
             locked: Vec::new(),
         })
@@ -304,11 +306,14 @@ impl Exporter {
                 } else {
                     (STORED, &data)
                 };
-                self.contents.bytes += data.len() as u64;
+                if head.name.starts_with(b"data/") {
+                    self.contents.bytes += data.len() as u64;
+                }
                 self.writer.whole(&head, method, crc.finalize(), data.len() as u64, packed)
             }
             Step::Begin(head, size) => {
                 (self.crc, self.size) = (crc32fast::Hasher::new(), 0);
+                self.in_data = head.name.starts_with(b"data/");
                 self.writer.begin(head, self.store, size)
             }
             Step::Chunk(ticket) => {
@@ -323,7 +328,9 @@ impl Exporter {
                 self.writer.data(if self.store { &ZEROS } else { &zeros.deflated })
             }
             Step::End => {
-                self.contents.bytes += self.size;
+                if self.in_data {
+                    self.contents.bytes += self.size;
+                }
                 self.writer.finish_member(self.crc.clone().finalize(), self.size)
             }
         }

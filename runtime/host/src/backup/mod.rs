@@ -1,6 +1,7 @@
 //! Backups of grains: the original's zip layout (grain-runtime, E), written so that nothing is
 //! lost and read as if an enemy had written it.
 
+pub mod automatic;
 mod error;
 mod export;
 mod info;
@@ -150,6 +151,8 @@ pub struct RestoreOptions<'a> {
     pub package: Option<&'a Package>,
     /// Accept data that is older than what the package says it upgrades.
     pub force: bool,
+    /// Restore without a package of the app in the store, for `spk dev` to run.
+    pub without_package: bool,
     /// Take every backslash for a letter.
     pub literal_backslashes: bool,
 }
@@ -172,25 +175,30 @@ pub struct Restored {
 pub fn restore(store: &Store, file: File, options: &RestoreOptions<'_>) -> Result<Restored, Error> {
     let mut plan = Plan::new(file, options.limits, options.literal_backslashes)?;
     let info = info::read(&plan.metadata()?)?;
-    let newest;
-    let package = match options.package {
-        Some(package) => package,
-        None => {
-            newest = store.newest_package(&info.app_id)?;
-            newest.as_ref().ok_or_else(|| Error::NoApp { app_id: info.app_id.to_string() })?
-        }
+    let newest = match options.package {
+        None if !options.without_package => store.newest_package(&info.app_id)?,
+        _ => None,
     };
-    check_package(package, &info.app_id, info.app_version, options.force)?;
+    let package = options.package.or(newest.as_ref());
+    match package {
+        Some(package) => check_package(package, &info.app_id, info.app_version, options.force)?,
+        None if options.without_package => {}
+        None => return Err(Error::NoApp { app_id: info.app_id.to_string() }),
+    }
     let staging = store.layout.stage("restore")?;
     let counts = plan.extract(&staging.dir)?;
-    let title = if info.title.is_empty() { &package.manifest.app_title } else { &info.title };
+    let title = match (&*info.title, package) {
+        ("", Some(package)) => &package.manifest.app_title,
+        (title, _) => title,
+    };
+    let app_version = package.map_or(info.app_version, |p| p.manifest.app_version);
     let meta = GrainMeta {
-        package_id: Some(package.id),
+        package_id: package.map(|package| package.id),
         started: true,
         owner_identity_id: info.owner_identity_id,
         users: info.users,
         original_grain_id: info.original_grain_id,
-        ..GrainMeta::new(info.app_id, package.manifest.app_version, title)
+        ..GrainMeta::new(info.app_id, app_version, title)
     };
     let grain = store.adopt(staging, meta)?;
     Ok(Restored { grain, counts, notes: std::mem::take(&mut plan.notes) })
@@ -229,3 +237,6 @@ fn check_package(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

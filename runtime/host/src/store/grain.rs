@@ -18,6 +18,9 @@ pub(crate) const SANDBOX: &str = "sandbox";
 /// What the app prints (grain-runtime, A.14).
 pub(crate) const LOG: &str = "log";
 
+/// What it printed before the log was cut.
+pub(crate) const LOG_BEFORE: &str = "log.1";
+
 /// A grain that nobody else can start, change or delete until this value is dropped.
 #[derive(Debug)]
 pub struct Grain {

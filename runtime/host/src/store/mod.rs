@@ -2,6 +2,7 @@
 //! and several processes at once. See [`layout`] for what lies where.
 
 pub mod beneath;
+pub mod control;
 mod error;
 mod grain;
 mod id;
@@ -24,7 +25,7 @@ pub use packages::Package;
 pub(crate) use meta::now;
 
 pub(crate) use error::IoContext;
-pub(crate) use grain::{LOG, SANDBOX, change_meta, read_meta};
+pub(crate) use grain::{LOG, LOG_BEFORE, SANDBOX, change_meta, read_meta};
 pub(crate) use id::random_name;
 pub(crate) use layout::{Layout, Staging};
 pub(crate) use lock::Attempt;
@@ -217,6 +218,35 @@ impl Store {
         change_meta(&dir, &path, |meta| meta.title = shorten(title)).map(drop)
     }
 
+    /// Connects to the process that runs a grain.
+    ///
+    /// # Errors
+    /// When there is no such grain; the inner error when nobody answers.
+    pub fn control(
+        &self,
+        id: &GrainId,
+    ) -> Result<Result<control::Client, control::ControlError>, Error> {
+        let (dir, _) = self.grain_dir(id)?;
+        Ok(control::Client::connect(&dir))
+    }
+
+    /// The parts of a grain's log that there are, oldest first, opened for reading. Their content
+    /// is the app's: any bytes, any length.
+    ///
+    /// # Errors
+    /// When there is no such grain, or a part cannot be opened.
+    pub fn logs(&self, id: &GrainId) -> Result<Vec<std::fs::File>, Error> {
+        let (dir, path) = self.grain_dir(id)?;
+        let mut parts = Vec::new();
+        for name in [LOG_BEFORE, LOG] {
+            match dir.open_file(name.as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => parts.push(opened.at("read", path.join(name))?),
+            }
+        }
+        Ok(parts)
+    }
+
     /// Removes a grain and all its data. It disappears at once, by a rename; when the process is
     /// killed while the data is being removed, the next [`Store::open`] goes on.
     ///
@@ -262,4 +292,4 @@ pub(crate) fn shorten(title: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 use spk_package::app_id::AppId;
 use spk_package::manifest::Manifest;
 use spk_package::package_id::PackageId;
+use spk_package::progress::Silent;
+use spk_package::unpack::{Options, Strictness, unpack_from};
 
 use super::Store;
 use super::beneath::Dir;
@@ -122,8 +124,7 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let added = package._in_use.stat_self().at("read", &package.dir)?;
-            let rank =
-                (package.manifest.app_version, added.st_ctime as i64, added.st_ctime_nsec as u64);
+            let rank = (package.manifest.app_version, added.st_ctime, added.st_ctime_nsec);
             if newest.as_ref().is_none_or(|(best, _)| *best < rank) {
                 newest = Some((rank, package));
             }
@@ -172,7 +173,11 @@ fn unpack(
     spk: &Path,
     root: &Path,
 ) -> Result<(AppId, PackageId), Box<dyn std::error::Error + Send + Sync>> {
-    let unpacked = spk_package::unpack::unpack(spk, root)?;
+    let mut file = File::open(spk)?;
+    let size = file.metadata().ok().map(|metadata| metadata.len());
+    let options = Options { strictness: Strictness::Verified, ..Options::default() };
+    let (unpacked, verified) = unpack_from(&mut file, size, root, &options, &mut Silent)?;
+    verified?;
     Ok((unpacked.app_id, unpacked.package_id))
 }
 

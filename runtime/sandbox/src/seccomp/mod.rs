@@ -9,9 +9,11 @@ mod compile;
 mod policy;
 mod reaper;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use bpf::{Data, Verdict, interpret};
-pub use compile::{Denial, app_filter};
+pub use compile::{Denial, MAX_INSTRUCTIONS, app_filter};
 pub use policy::{Condition, Ruling, Treatment, ruling};
 pub(crate) use reaper::reaper_filter;
 pub use table::{CALLS, Call};

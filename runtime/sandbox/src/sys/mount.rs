@@ -28,11 +28,6 @@ impl Attributes {
     pub const fn and(self, other: Attributes) -> Attributes {
         Attributes(self.0 | other.0)
     }
-
-    /// Whether `other` is part of this set.
-    pub const fn has(self, other: Attributes) -> bool {
-        self.0 & other.0 == other.0
-    }
 }
 
 const OPEN_TREE_CLONE: c_uint = 1;

@@ -50,7 +50,7 @@ pub struct Args {
     /// Keyring for the new key instead of ~/.sandstorm-keyring
     #[arg(short = 'k', long, value_name = "FILE")]
     keyring: Option<PathBuf>,
-    /// Start with a small app that works: python
+    /// Start with a small app that works: python, node, php, static or rust
     #[arg(short = 't', long, value_name = "NAME",
           conflicts_with_all = ["port", "raw", "source_path", "include_all", "output", "command"])]
     template: Option<String>,
@@ -114,7 +114,10 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
 fn from_template(name: &str, args: &Args, global: &Global, ui: &Ui) -> Result<()> {
     let template = templates::ALL.iter().find(|template| template.name == name);
     let Some(template) = template else {
-        let known: Vec<&str> = templates::ALL.iter().map(|template| template.name).collect();
+        let known: Vec<String> = templates::ALL
+            .iter()
+            .map(|template| format!("{} ({})", template.name, template.what))
+            .collect();
         return Err(CliError::usage(format!("there is no template {name}"))
             .hint(format!("there are: {}", known.join(", "))));
     };
@@ -147,7 +150,12 @@ fn write_template(template: &Template, app_id: &str, title: &str, ui: &Ui) -> Re
             .context(format!("cannot write {}", path.display()))?;
         ui.line(format!("wrote: {}", path.display()));
     }
-    ui.note("next: spk dev");
+    if let Some(runtime) = template.runtime
+        && !Path::new(runtime).exists()
+    {
+        ui.warn(format!("the app runs on {runtime}, which is not installed on this machine"));
+    }
+    ui.note(format!("next: {}", template.next));
     Ok(())
 }
 

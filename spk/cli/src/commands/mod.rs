@@ -1,15 +1,21 @@
 //! The subcommands, one file each.
 
+mod cat;
 mod dev;
+mod diff;
 mod doctor;
+mod files;
 mod getkey;
 mod grain;
 mod init;
 mod keygen;
 mod listkeys;
+mod ls;
 mod pack;
 mod pack_level;
+mod pack_report;
 mod package_input;
+mod publish;
 mod rekey;
 mod run;
 mod unpack;
@@ -30,9 +36,14 @@ pub enum Command {
     Getkey(getkey::Args),
     Rekey(rekey::Args),
     Dev(dev::Args),
+    Files(files::Args),
     Pack(pack::Args),
     Verify(verify::Args),
     Unpack(unpack::Args),
+    Publish(publish::Args),
+    Ls(ls::Args),
+    Diff(diff::Args),
+    Cat(cat::Args),
     Run(run::Args),
     Grain(grain::Args),
     Doctor(doctor::Args),
@@ -47,9 +58,14 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Getkey(args) => getkey::run(args, global, ui),
         Command::Rekey(args) => rekey::run(args, global, ui),
         Command::Dev(args) => dev::run(args, global, ui),
+        Command::Files(args) => files::run(args, global, ui),
         Command::Pack(args) => pack::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Unpack(args) => unpack::run(args, global, ui),
+        Command::Publish(args) => publish::run(args, global, ui),
+        Command::Ls(args) => ls::run(args, global, ui),
+        Command::Diff(args) => diff::run(args, global, ui),
+        Command::Cat(args) => cat::run(args, global, ui),
         Command::Run(args) => run::run(args, global, ui),
         Command::Grain(args) => grain::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),

@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
 use spk_package::app_id::AppId;
 use spk_package::file_list;
 use spk_package::keyring::{Key, Keyring};
 use spk_package::pack::{self, Options, selected};
 use spk_package::pkgdef::{self, Definition};
 use spk_package::replacements::Table;
+use spk_package::report::Report;
 use spk_package::selection::{self, Expanded, Selection};
 use spk_package::view::{Generated, View};
 
 use crate::bridge;
 use crate::commands::pack_level::Preset;
+use crate::commands::pack_report;
 use crate::definition;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
@@ -40,9 +43,18 @@ pub struct Args {
     /// 300 MB of memory
     #[arg(short = 'T', long, value_name = "N")]
     threads: Option<usize>,
+    /// Keep no compressed blocks for the next time
+    #[arg(long)]
+    no_cache: bool,
     /// Time, in seconds since 1970, of directories that exist only in the package
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
     source_date_epoch: i64,
+    /// Say what the package consists of, and what probably should not be in it
+    #[arg(long)]
+    report: bool,
+    /// Print app ID, package ID, sizes (and the report) as JSON instead of the app ID
+    #[arg(long)]
+    json: bool,
     /// The package to make
     #[arg(value_name = "OUTPUT")]
     output: PathBuf,
@@ -64,11 +76,36 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     if let Some(threads) = args.threads {
         options.threads = threads;
     }
+    options.cache = if args.no_cache { None } else { cache_dir() };
     let mut bar = Bar::new(ui);
     let packed = pack::pack(&tree, &key, &args.output, &options, &mut bar)?;
     drop(bar);
-    ui.line(packed.key.to_string());
+    let report = args.report.then(|| Report::of(&tree));
+    if args.json {
+        let mut value = json!({
+            "appId": packed.key.to_string(),
+            "packageId": packed.package_id.to_string(),
+            "archiveBytes": packed.archive_bytes,
+            "packageBytes": packed.package_bytes,
+        });
+        if let Some(report) = report {
+            value["report"] = pack_report::json(&report);
+        }
+        ui.line(value.to_string());
+    } else {
+        if let Some(report) = report {
+            pack_report::print(&report, &packed, ui);
+        }
+        ui.line(packed.key.to_string());
+    }
     Ok(())
+}
+
+/// Where compressed blocks are kept: `$XDG_CACHE_HOME/spk/blocks`, else below `~/.cache`.
+fn cache_dir() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(base.join("spk/blocks"))
 }
 
 /// The key that signs for the definition's app.

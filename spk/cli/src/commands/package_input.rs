@@ -4,7 +4,33 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use spk_package::contents::Opened;
+use spk_package::verify::Options;
+
 use crate::error::{Result, ResultExt};
+use crate::progress::Bar;
+use crate::ui::Ui;
+
+/// Opens a package for looking into it.
+pub fn open(path: &Path, ui: &Ui) -> Result<Opened> {
+    let mut input = Input::open(path)?;
+    let size = input.size();
+    let mut bar = Bar::new(ui);
+    Opened::open(&mut input, size, &Options::default(), &mut bar)
+        .context(path.display().to_string())
+}
+
+/// Whether `path` is `top` or below it; the root is `.` or empty.
+pub fn below(path: &[u8], top: &[u8]) -> bool {
+    top.is_empty()
+        || top == b"."
+        || path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// A package path in messages and JSON.
+pub fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
 
 /// A package to read.
 pub enum Input {

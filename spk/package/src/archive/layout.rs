@@ -4,6 +4,7 @@
 
 use super::tree::{Contents, Entries, Kind, Tree};
 use crate::limits::MAX_ARCHIVE_BYTES;
+use crate::pack::plan::Class;
 
 const WORD: u64 = 8;
 
@@ -30,6 +31,8 @@ pub struct File<'a> {
     pub source: &'a Contents,
     /// Bytes of contents; never zero.
     pub size: u64,
+    /// What it is, for whoever arranges the files.
+    pub class: Class,
     /// Byte offset of the content pointer in the tables.
     pointer: usize,
 }
@@ -110,7 +113,13 @@ impl<'a> Writer<'a> {
                 Kind::File { size, source, .. } if *size > 0 => {
                     let mut path = self.path.clone();
                     path.extend(name);
-                    self.files.push(File { path, source, size: *size, pointer: entry + 24 });
+                    self.files.push(File {
+                        path,
+                        source,
+                        size: *size,
+                        class: Class::default(),
+                        pointer: entry + 24,
+                    });
                 }
                 _ => {}
             }

@@ -6,8 +6,9 @@ use std::thread;
 
 use sha2::{Digest, Sha512};
 
+use super::cache::Cache;
 use super::plan::Block as Plan;
-use super::{Error, Options, source};
+use super::{Error, source};
 use crate::archive::layout::Layout;
 use crate::progress::Progress;
 use crate::xz::container::Block;
@@ -27,12 +28,13 @@ type Outcome = (usize, u64, Result<Block, encode::Error>);
 pub(super) fn run(
     layout: &Layout<'_>,
     plan: &[Plan],
-    options: &Options,
+    threads: usize,
+    cache: Option<&Cache>,
     hash: &mut Sha512,
     progress: &mut dyn Progress,
     sink: &mut dyn FnMut(Block) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let threads = options.threads.clamp(1, plan.len().max(1));
+    let threads = threads.clamp(1, plan.len().max(1));
     let (jobs, queue) = mpsc::sync_channel::<Job>(0);
     let queue = &Mutex::new(queue);
     thread::scope(|scope| {
@@ -42,7 +44,7 @@ pub(super) fn run(
             let done = done.clone();
             thread::Builder::new()
                 .name("spk-compress".into())
-                .spawn_scoped(scope, move || work(queue, &done))
+                .spawn_scoped(scope, move || work(queue, cache, &done))
                 .map_err(Error::Threads)?;
         }
         drop(done);
@@ -72,7 +74,7 @@ pub(super) fn run(
     })
 }
 
-fn work(queue: &Mutex<mpsc::Receiver<Job>>, done: &mpsc::Sender<Outcome>) {
+fn work(queue: &Mutex<mpsc::Receiver<Job>>, cache: Option<&Cache>, done: &mpsc::Sender<Outcome>) {
     loop {
         let job = match queue.lock() {
             Ok(queue) => queue.recv(),
@@ -80,7 +82,10 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>, done: &mpsc::Sender<Outcome>) {
         };
         let Ok(Job { number, contents, settings }) = job else { return };
         let length = contents.len() as u64;
-        let block = encode::block(&contents, &settings);
+        let block = match cache {
+            Some(cache) => cache.block(&contents, &settings),
+            None => encode::block(&contents, &settings),
+        };
         drop(contents);
         if done.send((number, length, block)).is_err() {
             return;

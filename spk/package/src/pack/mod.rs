@@ -4,6 +4,7 @@
 //! The signature comes first in the file but is known last. It gets a block of its own, stored and
 //! so of a known size, for which room is left.
 
+mod cache;
 mod compress;
 pub mod plan;
 pub mod selected;
@@ -27,7 +28,9 @@ use crate::signature;
 use crate::xz::container;
 use crate::xz::encode;
 
+use cache::Cache;
 pub use plan::Level;
+pub(crate) use source::open as open_contents;
 
 /// Why a package was not made. What was at its place before is still there.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +130,16 @@ pub fn pack(
     let mut writer = Writer { file: &file, offset: FIRST_BLOCK, records: Vec::new() };
 
     let mut hash = Sha512::new();
-    compress::run(&layout, &plan, options, &mut hash, progress, &mut |block| {
-        writer.block(&block).map_err(failed)
-    })?;
+    let cache = options.cache.as_deref().and_then(|directory| Cache::open(directory).ok());
+    compress::run(
+        &layout,
+        &plan,
+        options.threads,
+        cache.as_ref(),
+        &mut hash,
+        progress,
+        &mut |block| writer.block(&block).map_err(failed),
+    )?;
     let mut digest = [0; 64];
     digest.copy_from_slice(&hash.finalize());
     let signature = container::stored_block(&signature::sign(key.signing_key(), &digest));
@@ -138,6 +148,10 @@ pub fn pack(
 
     let package_id = id(&file, package_bytes).map_err(failed)?;
     file.finish(name.as_encoded_bytes()).map_err(failed)?;
+    if let Some(cache) = cache {
+        // The package is done; a cache that is too large is no reason to fail.
+        let _ = cache.prune();
+    }
     let archive_bytes = layout.total;
     Ok(Packed { key: key.app_id(), package_id, archive_bytes, package_bytes })
 }

@@ -3,7 +3,6 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
 
 use super::Error;
 use crate::archive::layout;
@@ -18,18 +17,18 @@ pub(super) fn read(
     buffer: &mut Vec<u8>,
     sink: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let (path, opened) = match file.source {
+    let path = match file.source {
         Contents::Bytes(bytes) => {
             sink(bytes)?;
             return pad(file, sink);
         }
-        Contents::Path(path) => (path.clone(), open(path)),
-        Contents::Source(source) => (source.path(), source.open()),
+        Contents::Path(path) => path.clone(),
+        Contents::Source(source) => source.path(),
     };
     let shown = || String::from_utf8_lossy(&file.path).into_owned();
     let failed = |source| Error::Read { path: shown(), file: path.clone(), source };
     let changed = || Error::Changed { path: shown(), file: path.clone() };
-    let mut input = opened.map_err(failed)?;
+    let mut input = open(file.source).map_err(failed)?;
     let before = input.metadata().map_err(failed)?;
     if !before.is_file() || before.len() != file.size {
         return Err(changed());
@@ -59,10 +58,16 @@ fn pad(
     sink(&[0; 8][..(file.padded() - file.size) as usize])
 }
 
-/// Not through a link or a FIFO that took the file's place since the tree was made.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+/// Opens the file: not through a link, nor a FIFO, that took its place since the tree was made.
+pub(crate) fn open(contents: &Contents) -> io::Result<File> {
+    match contents {
+        Contents::Source(source) => source.open(),
+        Contents::Path(path) => {
+            let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+            OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)
+        }
+        Contents::Bytes(_) => Err(io::ErrorKind::InvalidInput.into()),
+    }
 }
 
 fn stamp(metadata: &Metadata) -> (u64, i64, i64) {

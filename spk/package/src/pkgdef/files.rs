@@ -70,8 +70,7 @@ impl Files {
         Ok(self.add(Origin::Disk(path.to_owned()), path.display().to_string(), text))
     }
 
-    /// Puts in text that is in no file, for tests.
-    #[cfg(test)]
+    /// Puts in text that is in no file; its size is not looked at.
     pub fn add_text(&mut self, shown: &str, text: &[u8]) -> usize {
         self.add(Origin::Disk(PathBuf::from(shown)), shown.to_owned(), text.to_vec())
     }

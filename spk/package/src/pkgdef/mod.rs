@@ -100,6 +100,32 @@ pub fn load(file: &Path, constant: &str, import_path: &[PathBuf]) -> Result<Defi
     }
 }
 
+/// Checks the text of a definition that is in no file yet; `shown` is what messages call it.
+/// Relative imports and embeds start at the working directory. What only `capnp` knows is
+/// [`Error::Unsupported`].
+///
+/// # Errors
+/// As [`load`]; what every package needs is not looked at.
+pub fn check(text: &[u8], shown: &str, constant: &str) -> Result<(), Error> {
+    let mut files = Files::new(&[]);
+    let first = files.add_text(shown, text);
+    let mut program = Program::new(files);
+    match evaluate(&mut program, first, constant) {
+        Ok(_) => Ok(()),
+        Err(Failure::Problem(problem)) => {
+            let place = Box::new(program.files.place(problem.0.span));
+            let (message, hint) = (problem.0.message, problem.0.hint);
+            Err(match problem.0.unsupported {
+                true => Error::Unsupported { place, message },
+                false => Error::Invalid { place, message, hint },
+            })
+        }
+        Err(Failure::NoConstant { hint }) => {
+            Err(Error::NoConstant { file: shown.into(), constant: constant.to_owned(), hint })
+        }
+    }
+}
+
 /// Why [`evaluate`] failed.
 #[derive(Debug)]
 enum Failure {

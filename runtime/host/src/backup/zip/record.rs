@@ -293,7 +293,7 @@ fn put_dos_time(out: &mut Vec<u8>, time: Time) {
         2108.. => (2107, 12, 31, 86_398),
         _ => (year, month, day, time.seconds.rem_euclid(86_400)),
     };
-    out.put16((second / 3600 << 11 | second / 60 % 60 << 5 | second % 60 / 2) as u16);
+    out.put16((((second / 3600) << 11) | ((second / 60 % 60) << 5) | (second % 60 / 2)) as u16);
     out.put16(((year - 1980) as u16) << 9 | month << 5 | day);
 }
 

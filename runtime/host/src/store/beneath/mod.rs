@@ -207,7 +207,7 @@ pub struct Time {
 impl Time {
     /// The modification time in a `Stat`.
     pub fn of(stat: &Stat) -> Time {
-        Time { seconds: stat.st_mtime as i64, nanoseconds: stat.st_mtime_nsec as u32 }
+        Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 }
     }
 
     /// As the kernel takes it; the access time stays as it is.

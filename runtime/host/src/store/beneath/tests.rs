@@ -21,7 +21,7 @@ fn neither_links_nor_dots_lead_out() {
     symlink("a", temp.path().join("l")).unwrap();
     symlink("..", temp.path().join("a/up")).unwrap();
     for good in [&b"a"[..], b"a/b", b""] {
-        both(&dir, good).map(|opened| opened.unwrap());
+        assert!(both(&dir, good).iter().all(Result::is_ok));
     }
     for bad in
         [&b"root"[..], b"root/etc", b"l", b"l/b", b"a/up", b"..", b"a/../..", b"/etc", b"none"]
@@ -37,10 +37,8 @@ fn neither_links_nor_dots_lead_out() {
 fn an_absolute_path_is_relative_or_refused_never_the_hosts() {
     let (temp, dir) = scratch();
     std::fs::create_dir(temp.path().join("etc")).unwrap();
-    for opened in both(&dir, b"/etc") {
-        if let Ok(opened) = opened {
-            assert_eq!(opened.names().unwrap(), Vec::<Vec<u8>>::new());
-        }
+    for opened in both(&dir, b"/etc").into_iter().flatten() {
+        assert_eq!(opened.names().unwrap(), Vec::<Vec<u8>>::new());
     }
 }
 

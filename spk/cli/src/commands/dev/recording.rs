@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fuse_tracer::{Cache, Options, Record, Tracer};
+use fuse_tracer::{Cache, Options, Record, Tracer, with_implied};
 use spk_host::serve::FuseHook;
 use spk_package::file_list::{self, Update};
 use spk_package::view::View;
@@ -60,6 +60,7 @@ impl Shared {
             return;
         }
         let used = state.tracers.iter().flat_map(|tracer| tracer.record().used()).collect();
+        let used = with_implied(&self.view, used);
         if let Ok(update) = file_list::update(list, &used, &self.view, false) {
             state.written = now;
             state.added.extend(update.added);
@@ -120,7 +121,7 @@ impl Recording {
         for (path, reason) in &record.unreadable {
             ui.warn(format!("{} cannot be read: {reason}", path.display()));
         }
-        let used = record.used();
+        let used = with_implied(&self.shared.view, record.used());
         let Some(list) = &self.shared.list else {
             if !everything {
                 ui.note("the definition has no fileList; these files were used:");

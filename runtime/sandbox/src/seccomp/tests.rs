@@ -1,0 +1,181 @@
+//! The program against the table: every number, every boundary, by interpretation.
+
+use super::policy::{Condition, Ruling};
+use super::*;
+
+const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
+/// Numbers beyond the newest call that are tried.
+const BEYOND: u32 = 50;
+
+fn data(arch: Arch, nr: u32, args: [u64; 6]) -> Data {
+    Data { nr, arch: arch.audit(), args }
+}
+
+fn run(arch: Arch, call: &str, args: [u64; 6]) -> Verdict {
+    let nr = CALLS.iter().find(|c| c.name == call).and_then(|c| number(arch, c)).unwrap();
+    interpret(&app_filter(arch, Denial::Answer), &data(arch, nr, args))
+}
+
+/// The policy, evaluated without any BPF.
+fn expected(treatment: &Treatment, args: &[u64; 6]) -> Verdict {
+    let holds = |condition: &Condition| match *condition {
+        Condition::In(at, mask, set) => set.contains(&(args[usize::from(at)] as u32 & mask)),
+        Condition::NotIn(at, mask, set) => !set.contains(&(args[usize::from(at)] as u32 & mask)),
+        Condition::AnyBit(at, mask) => args[usize::from(at)] as u32 & mask != 0,
+        Condition::HighHalf(at) => args[usize::from(at)] >> 32 != 0,
+    };
+    let rule = treatment.rules.iter().find(|(conditions, _)| conditions.iter().all(holds));
+    match rule.map_or(treatment.otherwise, |(_, then)| *then) {
+        Ruling::Allow => Verdict::Allow,
+        Ruling::Errno(errno) => Verdict::Errno(errno),
+    }
+}
+
+/// Values around everything a condition looks at, with and without bits above the low half.
+fn interesting(treatment: &Treatment) -> Vec<u64> {
+    let mut values = vec![0, 1, u64::from(u32::MAX), u64::MAX, 1 << 32];
+    for condition in treatment.rules.iter().flat_map(|(conditions, _)| conditions.iter()) {
+        match condition {
+            Condition::In(_, _, set) | Condition::NotIn(_, _, set) => {
+                for value in *set {
+                    for near in [value.wrapping_sub(1), *value, value.wrapping_add(1)] {
+                        values.extend([u64::from(near), u64::from(near) | 1 << 32]);
+                    }
+                }
+            }
+            Condition::AnyBit(_, mask) => {
+                values.extend((0..32).map(|bit| 1u64 << bit));
+                values.push(u64::from(!mask));
+            }
+            Condition::HighHalf(_) => values.extend((32..64).map(|bit| 1u64 << bit)),
+        }
+    }
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+#[test]
+fn every_number_gets_what_the_table_says() {
+    for arch in ARCHES {
+        let filter = app_filter(arch, Denial::Answer);
+        let highest = CALLS.iter().filter_map(|call| number(arch, call)).max().unwrap();
+        for nr in 0..=highest + BEYOND {
+            let said = interpret(&filter, &data(arch, nr, [0; 6]));
+            let policy = match name(arch, nr) {
+                Some(name) => expected(&ruling(name), &[0; 6]),
+                None => Verdict::Errno(libc::ENOSYS),
+            };
+            assert_eq!(said, policy, "{arch:?} {nr} {:?}", name(arch, nr));
+        }
+        assert!(filter.len() < MAX_INSTRUCTIONS / 4, "{} instructions", filter.len());
+    }
+}
+
+#[test]
+fn every_argument_boundary_gets_what_the_table_says() {
+    for arch in ARCHES {
+        let filter = app_filter(arch, Denial::Answer);
+        for call in CALLS {
+            let (Some(nr), treatment) = (number(arch, call), ruling(call.name)) else { continue };
+            if treatment.rules.is_empty() {
+                continue;
+            }
+            let values = interesting(&treatment);
+            for first in &values {
+                for second in &values {
+                    for third in [0u64, 1, 6, 17, 19, 26, 31, 100, 132, 1 << 32] {
+                        let args = [*first, *second, third, 0, 0, 0];
+                        let said = interpret(&filter, &data(arch, nr, args));
+                        assert_eq!(said, expected(&treatment, &args), "{} {args:x?}", call.name);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn foreign_calls_never_pass() {
+    let filter = app_filter(Arch::X86_64, Denial::Answer);
+    for nr in 0..1024 {
+        let x32 = data(Arch::X86_64, nr | 0x4000_0000, [0; 6]);
+        assert_eq!(interpret(&filter, &x32), Verdict::Errno(libc::ENOSYS));
+        let i386 = Data { nr, arch: 0x4000_0003, args: [0; 6] };
+        assert_eq!(interpret(&filter, &i386), Verdict::Kill);
+    }
+    for arch in ARCHES {
+        let filter = app_filter(arch, Denial::Answer);
+        for nr in [u32::MAX, 999, 1 << 31, 100_000] {
+            let said = interpret(&filter, &data(arch, nr, [0; 6]));
+            assert_eq!(said, Verdict::Errno(libc::ENOSYS), "{nr}");
+        }
+    }
+}
+
+#[test]
+fn with_a_listener_the_same_calls_pass_and_no_other() {
+    for arch in ARCHES {
+        let (plain, asking) = (app_filter(arch, Denial::Answer), app_filter(arch, Denial::Notify));
+        for nr in 0..600 {
+            let data = data(arch, nr, [0; 6]);
+            let asked = interpret(&asking, &data);
+            match interpret(&plain, &data) {
+                Verdict::Allow => assert_eq!(asked, Verdict::Allow),
+                _ => assert_eq!(asked, Verdict::Notify),
+            }
+        }
+    }
+}
+
+#[test]
+fn well_known_decisions() {
+    use libc::*;
+    let tiocsti = 0x5412u64;
+    for (call, args, verdict) in [
+        ("clone3", [0; 6], Verdict::Errno(ENOSYS)),
+        ("splice", [0; 6], Verdict::Errno(EINVAL)),
+        ("ioctl", [0, tiocsti, 0, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("ioctl", [0, tiocsti | 1 << 32, 0, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("ioctl", [0, 0x5401, 0, 0, 0, 0], Verdict::Errno(ENOTTY)),
+        ("clone", [0x3d0f00, 0, 0, 0, 0, 0], Verdict::Allow),
+        ("clone", [0x7d0f00, 0, 0, 0, 0, 0], Verdict::Allow),
+        ("clone", [0x1000_0000, 0, 0, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("clone", [1 << 40, 0, 0, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("socket", [2, 3, 1, 0, 0, 0], Verdict::Errno(ESOCKTNOSUPPORT)),
+        ("socket", [2, 2, 1, 0, 0, 0], Verdict::Errno(EPROTONOSUPPORT)),
+        ("socket", [38, 5, 0, 0, 0, 0], Verdict::Errno(EAFNOSUPPORT)),
+        ("socket", [16, 3, 12, 0, 0, 0], Verdict::Errno(EPROTONOSUPPORT)),
+        ("socket", [16, 3, 0, 0, 0, 0], Verdict::Allow),
+        ("socket", [1, 0o2000001, 0, 0, 0, 0], Verdict::Allow),
+        ("mknodat", [0, 0, 0o20666, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("mknodat", [0, 0, 0o10666, 0, 0, 0], Verdict::Allow),
+        ("sync", [0; 6], Verdict::Errno(0)),
+        ("restart_syscall", [0; 6], Verdict::Allow),
+    ] {
+        for arch in ARCHES {
+            assert_eq!(run(arch, call, args), verdict, "{call} {args:x?}");
+        }
+    }
+}
+
+#[test]
+fn numbers_agree_with_libc() {
+    for (name, number) in [
+        ("read", libc::SYS_read),
+        ("openat", libc::SYS_openat),
+        ("clone", libc::SYS_clone),
+        ("execve", libc::SYS_execve),
+        ("socket", libc::SYS_socket),
+        ("ioctl", libc::SYS_ioctl),
+        ("seccomp", libc::SYS_seccomp),
+        ("clone3", libc::SYS_clone3),
+        ("openat2", libc::SYS_openat2),
+        ("io_uring_setup", libc::SYS_io_uring_setup),
+        ("mount_setattr", libc::SYS_mount_setattr),
+        ("fchmodat2", libc::SYS_fchmodat2),
+        ("mseal", libc::SYS_mseal),
+    ] {
+        assert_eq!(super::name(Arch::NATIVE, number as u32), Some(name));
+    }
+}

@@ -1,0 +1,157 @@
+//! What the app sees.
+
+use std::os::unix::fs::MetadataExt as _;
+
+use serde_json::json;
+
+use crate::harness::{Stage, Who, find, skip};
+
+/// The app's `/proc/<pid>/status` as the host sees it, while the app runs.
+pub fn privileges(who: Who) {
+    let stage = Stage::new(who);
+    let order = json!({ "argv": ["/app", "linger"] });
+    let mut launcher = stage.launcher(&order).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let pid = crate::lifetime::pid_of(&mut launcher);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    launcher.kill().unwrap();
+    launcher.wait().unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+    };
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Seccomp:"), "2");
+    assert!(field("NSpid:").ends_with(" 2"), "{}", field("NSpid:"));
+    // Outside it is nobody that owns anything: not root.
+    assert!(!field("Uid:").split(' ').any(|id| id == "0"), "{}", field("Uid:"));
+    if who == Who::Root {
+        assert_eq!(field("Groups:"), "");
+    }
+    let seen = stage.ask("ids");
+    assert_eq!((&seen["uid"], &seen["gid"]), (&json!(1000), &json!(1000)));
+    assert_eq!((&seen["pid"], &seen["ppid"]), (&json!(2), &json!(1)));
+    let nested = stage.ask("nest");
+    assert_eq!(nested["made"], "Err(EPERM)");
+}
+
+pub fn network(who: Who) {
+    let seen = Stage::new(who).ask("network");
+    assert_eq!(seen["interfaces"], json!(["lo"]));
+    assert_eq!(seen["own"], "ok");
+    assert_eq!(seen["v4"], "ENETUNREACH");
+    assert_eq!(seen["v6"], "ENETUNREACH");
+    assert_eq!(seen["low_port"], "EACCES");
+    assert_eq!(seen["host"], "sandbox");
+}
+
+pub fn files(who: Who) {
+    let seen = Stage::new(who).ask("files");
+    for (path, expected) in [
+        ("/x", "EROFS"),
+        ("/data", "EROFS"),
+        ("/dev/x", "EROFS"),
+        ("/proc/x", "EROFS"),
+        ("/proc/cpuinfo", "EROFS"),
+        ("/var/x", "ok"),
+        ("/tmp/x", "ok"),
+        ("/dev/shm/x", "ok"),
+        ("/dev/null", "ok"),
+        ("/dev/zero", "ok"),
+    ] {
+        let done = seen["writes"].as_array().unwrap().iter().find(|w| w[0] == path).unwrap();
+        let done = done[1].as_str().unwrap();
+        // Landlock may answer before the mount does.
+        assert!(done == expected || (expected == "EROFS" && done == "EACCES"), "{path}: {done}");
+    }
+    assert_eq!(seen["tops"], json!(["app", "data", "dev", "proc", "tmp", "var"]));
+    assert_eq!(seen["dev"], json!(["full", "null", "random", "shm", "urandom", "zero"]));
+    assert_eq!(seen["chmod"], "EROFS");
+    assert_eq!(seen["cpuinfo"], true);
+    assert_eq!(seen["proc_self"], false);
+    assert_eq!(seen["parent_is_root"], true);
+    assert_eq!((&seen["tmp_mib"], &seen["shm_mib"]), (&json!(15), &json!(15)));
+    assert_eq!(seen["data"], "of the package");
+    assert_eq!(seen["exec_in_var"], "ok");
+}
+
+pub fn descriptors_and_environment(who: Who) {
+    let stage = Stage::new(who);
+    let seen = stage.ask_with(&json!({
+        "argv": ["/app", "inherited", "", "a b", "ü"], "environ": ["A=1", "EMPTY=", "PATH=/x"],
+    }));
+    assert_eq!(seen["fds"], json!([0, 1, 2, 3]));
+    assert_eq!(seen["args"], json!(["/app", "inherited", "", "a b", "ü"]));
+    assert_eq!(seen["environ"], json!([["A", "1"], ["EMPTY", ""], ["PATH", "/x"]]));
+    assert_eq!(seen["cwd"], "/");
+    assert_eq!(seen["umask"], 0o007);
+    assert_eq!(seen["blocked"], 0);
+    assert_eq!(seen["sid"], 2);
+    // Longer than a socket's packet.
+    let long = "x".repeat(120_000);
+    let environ = [format!("A={long}"), format!("B={long}"), format!("C={long}")];
+    std::fs::write(stage.path("order"), "").unwrap();
+    let many = stage.ask_with(&json!({ "argv": ["/app", "ids"], "environ": &environ[..1] }));
+    assert_eq!(many["uid"], 1000);
+}
+
+pub fn limits(who: Who) {
+    let seen = Stage::new(who).ask_with(&json!({ "argv": ["/app", "limits"], "processes": 100 }));
+    // Init and the app itself count too.
+    let children = seen["children"].as_u64().unwrap();
+    assert!((90..100).contains(&children), "{children}");
+    assert!((4000..4096).contains(&seen["inodes"].as_u64().unwrap()), "{}", seen["inodes"]);
+    assert_eq!(seen["open"], json!([1024, 4096]));
+    assert_eq!(seen["core"], json!([0, 0]));
+    assert_eq!(seen["raise"], "EPERM");
+}
+
+/// A package without the usual directories still starts.
+pub fn missing_directories(who: Who) {
+    let stage = Stage::new(who);
+    std::fs::remove_file(stage.path("package/proc/cpuinfo")).unwrap();
+    for name in ["dev", "tmp", "var", "proc"] {
+        std::fs::remove_dir(stage.path("package").join(name)).unwrap();
+    }
+    let seen = stage.ask("inherited");
+    assert_eq!(seen["fds"], json!([0, 1, 2, 3]));
+}
+
+/// A package must not choose where we mount.
+pub fn links_are_refused(who: Who) {
+    let stage = Stage::new(who);
+    std::fs::remove_dir(stage.path("package/tmp")).unwrap();
+    std::os::unix::fs::symlink("/etc", stage.path("package/tmp")).unwrap();
+    let lines = stage.run(&json!({ "argv": ["/app", "ids"] }));
+    let error = find(&lines, "error");
+    assert!(error.as_str().unwrap().contains("/tmp"), "{error}");
+}
+
+pub fn proc_for_developers(who: Who) {
+    let stage = Stage::new(who);
+    let seen = stage.ask_with(&json!({ "argv": ["/app", "ids"], "proc": true, "dev": true }));
+    let status = seen["status"].as_str().unwrap();
+    assert!(status.contains("\nPid:\t2\n"), "{status}");
+    for id in ["uid", "gid"] {
+        assert!((1..=2000).contains(&seen[id].as_u64().unwrap()), "{seen}");
+    }
+}
+
+/// What the app writes is the launcher's on disk, also when root launches and the app is not root.
+pub fn storage_belongs_to_the_launcher(who: Who) {
+    let stage = Stage::new(who);
+    std::fs::write(stage.path("var/old"), "before").unwrap();
+    stage.give();
+    let owner = std::fs::metadata(stage.path("var")).unwrap().uid();
+    assert_eq!(stage.ask("write-var")["old"], "before");
+    for name in ["var/made", "var/dir"] {
+        let made = std::fs::metadata(stage.path(name)).unwrap();
+        assert_eq!(made.uid(), owner, "{name}");
+        assert_eq!(made.mode() & 0o007, 0, "{name}");
+    }
+    if who == Who::User && owner == 0 {
+        skip("storage_belongs_to_the_launcher", "no ordinary user");
+    }
+}

@@ -1,0 +1,238 @@
+//! `spk files`: what is in the file list, and why.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use fuse_tracer::{Record, Usage, Use, trace_file};
+use spk_package::file_list::{self, Dropped};
+use spk_package::pkgdef::{self, Definition};
+use spk_package::selection::{self, Selection};
+use spk_package::view::{Generated, View};
+
+use crate::bridge;
+use crate::definition;
+use crate::error::{CliError, Result, ResultExt};
+use crate::global::Global;
+use crate::ui::Ui;
+
+/// Explain and tidy the file list that `spk dev` writes
+#[derive(clap::Args)]
+pub struct Args {
+    /// Package definition, as FILE:CONSTANT
+    #[arg(short = 'p', long, value_name = "FILE:NAME", global = true)]
+    pkg_def: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Say where a file of the package comes from, and what used it
+    Why {
+        /// Path in the package, without a leading slash
+        path: String,
+    },
+    /// Show what the list has but no recorded session used (-), and the other way round (+)
+    Diff,
+    /// Drop what no recorded session used
+    Prune {
+        /// Only show what would be dropped
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
+}
+
+/// The list of a definition with what belongs to it.
+struct Files {
+    definition: Definition,
+    list: PathBuf,
+    view: View,
+    record: Record,
+}
+
+/// Runs the subcommand.
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    let files = Files::open(args.pkg_def.as_deref(), global, ui)?;
+    match args.command {
+        Command::Why { path } => files.why(path.trim_start_matches('/').as_bytes(), ui),
+        Command::Diff => files.diff(ui),
+        Command::Prune { dry_run } => files.prune(dry_run, ui),
+    }
+}
+
+impl Files {
+    fn open(local: Option<&str>, global: &Global, ui: &Ui) -> Result<Files> {
+        let located = definition::locate(local, global)?;
+        let definition = pkgdef::load(&located.file, &located.constant, &global.import_path)?;
+        let Some(name) = &definition.file_list else {
+            return Err(CliError::new(format!("{} has no fileList", located.file.display()))
+                .hint("what it packs is in its alwaysInclude alone"));
+        };
+        let list = definition::list_path(&located.file, name, ui);
+        let record = trace_file::load(&trace_file::beside(&list))?;
+        let generated = Generated {
+            manifest: definition.manifest.clone(),
+            bridge_config: definition.bridge_config.clone().unwrap_or_default(),
+            bridge: bridge::find().ok(),
+        };
+        let view = View::new(definition.source_map.clone(), generated);
+        Ok(Files { definition, list, view, record })
+    }
+
+    fn listed(&self) -> Result<BTreeSet<Vec<u8>>> {
+        Ok(file_list::read(&self.list)
+            .hint("run the app once with spk dev, which writes the list of the files it uses")?
+            .into_iter()
+            .collect())
+    }
+
+    /// What was used, when there is a trace that knows.
+    fn used(&self) -> Result<BTreeSet<Vec<u8>>> {
+        if self.record.paths.is_empty() {
+            return Err(CliError::new(format!(
+                "no session is recorded in {}",
+                trace_file::beside(&self.list).display()
+            ))
+            .hint("run the app with spk dev, and use all of it"));
+        }
+        Ok(self.record.used())
+    }
+
+    fn why(&self, path: &[u8], ui: &Ui) -> Result<()> {
+        let name = text(path);
+        let taken = match selection::resolve(&self.view, path) {
+            Ok(taken) => taken,
+            Err(reason) => {
+                let problem = selection::Problem { path: path.to_vec(), reason };
+                if !self.record.paths.contains_key(path) {
+                    return Err(CliError::new(problem.to_string()));
+                }
+                ui.line(problem.to_string());
+                self.show_uses(path, ui);
+                return Ok(());
+            }
+        };
+        if taken.len() > 1 {
+            let links: Vec<String> = taken.iter().map(|path| text(path)).collect();
+            ui.line(format!("{name} passes through a link: {}", links.join(" → ")));
+        }
+        for path in &taken {
+            self.explain(path, ui)?;
+        }
+        Ok(())
+    }
+
+    fn explain(&self, path: &[u8], ui: &Ui) -> Result<()> {
+        let name = text(path);
+        let node = self.view.lookup(path)?.ok_or_else(|| CliError::new(format!("{name}: gone")))?;
+        let source = match node.source_file() {
+            Some(source) => source.path().display().to_string(),
+            None => {
+                let dirs = self.view.source_dirs(&node);
+                let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+                if dirs.is_empty() { "made by spk".to_owned() } else { dirs.join(", ") }
+            }
+        };
+        ui.line(format!("{name}: {source}"));
+        let listed = match file_list::read(&self.list) {
+            Ok(listed) => listed.iter().any(|entry| entry == path),
+            Err(file_list::Error::NotFound(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        let selection = Selection {
+            always_include: self
+                .definition
+                .always_include
+                .iter()
+                .cloned()
+                .map(String::into_bytes)
+                .collect(),
+            uses_bridge: self.definition.uses_bridge,
+            ..Selection::default()
+        };
+        let included = selection::expand(&self.view, &selection)
+            .is_ok_and(|expanded| expanded.root.get(path).is_some());
+        ui.line(match (listed, included) {
+            (true, true) => "  packed: in the list, and always included",
+            (true, false) => "  packed: in the list",
+            (false, true) => "  packed: always included",
+            (false, false) => "  not packed",
+        });
+        self.show_uses(path, ui);
+        Ok(())
+    }
+
+    fn show_uses(&self, path: &[u8], ui: &Ui) {
+        match self.record.paths.get(path) {
+            None => ui.line("  no recorded session used it"),
+            Some(uses) => {
+                for (kind, usage) in uses {
+                    ui.line(format!("  {}", describe(*kind, usage)));
+                }
+            }
+        }
+    }
+
+    fn diff(&self, ui: &Ui) -> Result<()> {
+        let (listed, used) = (self.listed()?, self.used()?);
+        let used: BTreeSet<_> =
+            used.into_iter().filter(|path| file_list::is_listable(path)).collect();
+        for path in listed.symmetric_difference(&used) {
+            let sign = if listed.contains(path) { '-' } else { '+' };
+            ui.line(format!("{sign} {}", text(path)));
+        }
+        Ok(())
+    }
+
+    fn prune(&self, dry_run: bool, ui: &Ui) -> Result<()> {
+        let (listed, used) = (self.listed()?, self.used()?);
+        if dry_run {
+            for path in listed.difference(&used) {
+                ui.line(format!("- {}", text(path)));
+            }
+            return Ok(());
+        }
+        // only what is there already: to add is `spk dev`'s business
+        let kept = used.intersection(&listed).cloned().collect();
+        let update = file_list::update(&self.list, &kept, &self.view, true)?;
+        for (path, why) in &update.dropped {
+            match why {
+                Dropped::Unused => ui.line(format!("- {}", text(path))),
+                Dropped::Unusable(_) => ui.line(format!("- {} (not found)", text(path))),
+            }
+        }
+        ui.note(format!("{} entries dropped from {}", update.dropped.len(), self.list.display()));
+        Ok(())
+    }
+}
+
+/// One use in words.
+fn describe(kind: Use, usage: &Usage) -> String {
+    let what = match kind {
+        Use::Exec => "executed",
+        Use::Read => "read",
+        Use::List => "listed",
+        Use::Link => "link followed",
+        Use::Empty => "empty file looked at",
+        Use::Stat => "looked at only",
+        Use::Miss => "looked for and not found",
+    };
+    let by: Vec<&str> = usage.by.iter().map(String::as_str).collect();
+    let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+    // the kernel answers later looks itself, so these numbers would mislead
+    match kind {
+        Use::Exec | Use::Read | Use::List => format!("{what} {}{by}", times(usage.count)),
+        _ => format!("{what}{by}"),
+    }
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
+fn text(path: &[u8]) -> String {
+    crate::ui::printable(&String::from_utf8_lossy(path))
+}

@@ -1,0 +1,102 @@
+//! `spk grain export`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use spk_host::backup::{self, ExportOptions, Target};
+use spk_host::store::{GrainId, Store};
+
+use super::{skipped_json, warn_of};
+use crate::error::{CliError, Result, ResultExt};
+use crate::ui::Ui;
+
+/// Save grains as zip files that any Sandstorm server restores
+///
+/// The file appears when it is complete and has been read back.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Grains to export: IDs, or unique beginnings of them
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    ids: Vec<String>,
+    /// Export all grains
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+    /// File to write, or directory for several; - is stdout [default: ID.zip here]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Do not compress
+    #[arg(long)]
+    store: bool,
+    /// Print JSON: one object for each grain
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the subcommand.
+pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
+    let ids = match args.all {
+        true => store.grains()?.into_iter().map(|grain| grain.id).collect(),
+        false => {
+            args.ids.iter().map(|id| Ok(store.resolve(id)?)).collect::<Result<Vec<GrainId>>>()?
+        }
+    };
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && (ids.len() > 1 || args.json) {
+        return Err(CliError::usage("stdout has room for one backup and nothing else"));
+    }
+    if to_stdout && std::io::stdout().is_terminal() {
+        return Err(CliError::usage("a backup is not for a terminal").hint("-o FILE, or a pipe"));
+    }
+    let several = args.all || ids.len() > 1;
+    let mut failed = 0;
+    for id in &ids {
+        let exported = one(id, &args, several, store, ui).context(format!("grain {id}"));
+        match exported {
+            Err(error) if several => {
+                error.report(ui);
+                failed += 1;
+            }
+            other => other?,
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(CliError::new(format!("{failed} of {} grains were not exported", ids.len()))),
+    }
+}
+
+fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Result<()> {
+    let path = match &args.output {
+        Some(path) if path == Path::new("-") => None,
+        Some(path) if several || path.is_dir() => Some(path.join(format!("{id}.zip"))),
+        Some(path) => Some(path.clone()),
+        None => Some(PathBuf::from(format!("{id}.zip"))),
+    };
+    let target = match &path {
+        Some(path) => Target::File(path.clone()),
+        None => Target::Pipe(Box::new(std::io::stdout())),
+    };
+    let exported = backup::export(store, id, target, &ExportOptions { store: args.store })?;
+    exported.notes.iter().for_each(|note| ui.note(note));
+    let contents = &exported.contents;
+    warn_of(ui, &contents.skipped);
+    warn_of(ui, &contents.warnings);
+    if args.json {
+        let value = json!({
+            "grainId": id.as_str(),
+            "file": path,
+            "size": exported.size,
+            "files": contents.files,
+            "directories": contents.directories,
+            "links": contents.links,
+            "bytes": contents.bytes,
+            "skipped": skipped_json(&contents.skipped),
+            "warnings": skipped_json(&contents.warnings),
+        });
+        ui.line(value.to_string());
+    } else if let Some(path) = path {
+        ui.line(path.to_string_lossy());
+    }
+    Ok(())
+}

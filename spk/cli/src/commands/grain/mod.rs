@@ -1,0 +1,66 @@
+//! `spk grain`: one file per subcommand of its own.
+
+mod delete;
+mod export;
+mod list;
+mod log;
+mod restore;
+
+use clap::Subcommand;
+use spk_host::backup::Skipped;
+use spk_host::store::Store;
+
+use crate::error::Result;
+use crate::global::Global;
+use crate::ui::Ui;
+
+/// Work with grains: the instances of apps and their data
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do with grains.
+#[derive(Subcommand)]
+enum Command {
+    List(list::Args),
+    Export(export::Args),
+    Restore(restore::Args),
+    Delete(delete::Args),
+    Log(log::Args),
+}
+
+/// Runs the subcommand.
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    let store = Store::open(&global.state_dir()?)?;
+    for line in store.recovered() {
+        ui.note(line);
+    }
+    match args.command {
+        Command::List(args) => list::run(args, &store, ui),
+        Command::Export(args) => export::run(args, &store, ui),
+        Command::Restore(args) => restore::run(args, &store, ui),
+        Command::Delete(args) => delete::run(args, &store, ui),
+        Command::Log(args) => log::run(args, &store, ui),
+    }
+}
+
+/// One line for each thing that is not as it was.
+fn warn_of(ui: &Ui, items: &[Skipped]) {
+    for Skipped { path, reason } in items {
+        ui.warn(format!("{}: {reason}", path.escape_ascii()));
+    }
+}
+
+/// The same for `--json`: a path that is no UTF-8 is escaped.
+fn skipped_json(items: &[Skipped]) -> serde_json::Value {
+    let one = |Skipped { path, reason }: &Skipped| {
+        let path = match std::str::from_utf8(path) {
+            Ok(path) => path.to_owned(),
+            Err(_) => path.escape_ascii().to_string(),
+        };
+        serde_json::json!({ "path": path, "reason": reason })
+    };
+    items.iter().map(one).collect()
+}

@@ -1,0 +1,77 @@
+@{{fileId}};
+
+using Spk = import "/sandstorm/package.capnp";
+
+const pkgdef :Spk.PackageDefinition = (
+  id = "{{appId}}",
+  # The public half of the key that signs every release; the private half is in your keyring.
+
+  manifest = (
+    appTitle = (defaultText = "{{title}}"),
+    appVersion = 0,
+    appMarketingVersion = (defaultText = "0.0.0"),
+
+    actions = [
+      ( nounPhrase = (defaultText = "site"),
+        command = .serve
+      )
+    ],
+    continueCommand = .serve,
+
+    metadata = (
+      icons = (),
+      license = (none = void),
+      categories = [],
+      author = (contactEmail = "youremail@example.com"),
+      shortDescription = (defaultText = "Web site"),
+    ),
+  ),
+
+  sourceMap = (
+    # Earlier entries win.
+    searchPath = [
+      (sourcePath = "rootfs"),
+      # Files for the root of the sandbox: names of users and hosts, instead of this machine's.
+
+      (packagePath = "opt/app", sourcePath = ".", hidePaths = [
+        ".git", ".hg", ".env", "__pycache__", "rootfs",
+        "sandstorm-pkgdef.capnp", "sandstorm-files.list", "{{spkName}}"
+      ]),
+
+      (sourcePath = "/", hidePaths = [
+        "home", "root", "proc", "sys", "dev", "run", "tmp", "var", "boot", "mnt", "media", "srv",
+        "lost+found", "opt", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/hosts",
+        "etc/host.conf", "etc/nsswitch.conf", "etc/resolv.conf", "etc/ssh", "etc/ssl/private",
+        "etc/sudoers", "etc/sudoers.d"
+      ]),
+      # This machine's Python and libraries, for the server. `spk dev` finds out which of its files are used.
+    ]
+  ),
+
+  fileList = "sandstorm-files.list",
+  # Written by `spk dev`: the files that the app used.
+
+  alwaysInclude = [
+    "opt/app", "etc/passwd", "etc/group", "etc/hosts", "etc/nsswitch.conf", "etc/resolv.conf"
+  ],
+  # In the package whether they were used or not.
+
+  bridgeConfig = (
+    viewInfo = (
+      roles = [
+        (title = (defaultText = "viewer"), verbPhrase = (defaultText = "can read"), default = true),
+      ],
+    ),
+  ),
+);
+
+const serve :Spk.Manifest.Command = (
+  argv = ["/sandstorm-http-bridge", "8000", "--", "/usr/bin/python3", "-s", "-B", "/opt/app/server.py"],
+  environ = [
+    (key = "PATH", value = "/usr/bin:/bin"),
+    (key = "HOME", value = "/var"),
+    (key = "LANG", value = "C.UTF-8"),
+    (key = "PYTHONUNBUFFERED", value = "1"),
+    (key = "SANDSTORM", value = "1"),
+  ]
+);
