@@ -51,15 +51,15 @@ proptest! {
     fn heads(bytes in almost_http(), from in 0usize..300) {
         let end = head::end(&bytes, from.min(bytes.len()));
         prop_assert!(end.is_none_or(|end| end <= bytes.len()));
-        if let Some(end) = head::end(&bytes, 0) {
-            if let Ok(head) = head::parse(&bytes[..end]) {
-                prop_assert!((0..=999).contains(&head.status));
-                for (name, value) in head.fields() {
-                    prop_assert!(name.iter().all(|byte| !byte.is_ascii_uppercase()));
-                    prop_assert!(is_clean(name) && is_clean(value));
-                }
-                let _ = Framing::of(&head, false);
+        if let Some(end) = head::end(&bytes, 0)
+            && let Ok(head) = head::parse(&bytes[..end])
+        {
+            prop_assert!((0..=999).contains(&head.status));
+            for (name, value) in head.fields() {
+                prop_assert!(name.iter().all(|byte| !byte.is_ascii_uppercase()));
+                prop_assert!(is_clean(name) && is_clean(value));
             }
+            let _ = Framing::of(&head, false);
         }
         let _ = (head::parse(&bytes), head::plausible(&bytes));
     }
