@@ -35,7 +35,6 @@ pub(crate) struct SpecData {
     pub dev: bool,
     pub proc: bool,
     pub explain: bool,
-    pub classic_mounts: bool,
     pub limits: Limits,
 }
 
