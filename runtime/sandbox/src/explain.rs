@@ -12,6 +12,9 @@ use crate::sys;
 /// How many different (call, program) pairs are kept: a hostile app could otherwise fill memory.
 const MAX_KINDS: usize = 1024;
 
+/// Characters of a program's path that are kept: enough to know it by.
+const LONGEST_PROGRAM: usize = 200;
+
 /// A call that the filter denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denied {
@@ -61,8 +64,8 @@ impl Explainer {
             // Never lets a call through that was sent here.
             _ => libc::ENOSYS,
         };
-        let program = std::fs::read_link(format!("/proc/{}/exe", notice.pid))
-            .map(|path| path.to_string_lossy().into_owned())
+        let program: String = std::fs::read_link(format!("/proc/{}/exe", notice.pid))
+            .map(|path| path.to_string_lossy().chars().take(LONGEST_PROGRAM).collect())
             .unwrap_or_default();
         let program =
             if sys::seccomp::still_waiting(listener, notice.id) { program } else { String::new() };

@@ -109,7 +109,6 @@ fn split(spec: Spec) -> (SpecData, OwnedFd, OwnedFd) {
         dev: spec.dev,
         proc: spec.proc,
         explain: spec.explain,
-        classic_mounts: false,
         limits: spec.limits,
     };
     (data, spec.rpc, spec.output)

@@ -209,8 +209,8 @@ impl Watch {
     fn flush_denied(&mut self, launcher: &Channel) -> Result<(), Errno> {
         self.denied_at = None;
         let Some(explainer) = &mut self.explainer else { return Ok(()) };
-        /// So many fit a packet with the longest of names.
-        const AT_ONCE: usize = 24;
+        /// So many fit a packet with the longest of names, every byte of them escaped.
+        const AT_ONCE: usize = 16;
         for part in explainer.take().chunks(AT_ONCE) {
             launcher.send(&Report::Denied(part.to_vec()), &[])?;
         }

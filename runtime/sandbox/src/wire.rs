@@ -18,8 +18,9 @@ use crate::error::{ExecProblem, Failure};
 use crate::explain::Denied;
 use crate::spec::Limits;
 
-/// A packet must fit the default socket buffer (208 KiB); the long things go through a file.
-const MAX_PACKET: usize = 128 << 10;
+/// Room for a failure on the longest path (4 KiB) with every byte of it escaped in JSON. Small, since
+/// each message needs a buffer of this size; the long things go through a file.
+const MAX_PACKET: usize = 32 << 10;
 /// The most any message carries: spec, rpc, output.
 const MAX_FDS: usize = 3;
 
@@ -34,7 +35,6 @@ pub(crate) struct SpecData {
     pub dev: bool,
     pub proc: bool,
     pub explain: bool,
-    pub classic_mounts: bool,
     pub limits: Limits,
 }
 
