@@ -216,6 +216,7 @@ fn describe(kind: Use, usage: &Usage) -> String {
         Use::Empty => "empty file looked at",
         Use::Stat => "looked at only",
         Use::Miss => "looked for and not found",
+        Use::Withheld => "looked for, and missing in the package",
     };
     let by: Vec<&str> = usage.by.iter().map(String::as_str).collect();
     let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
