@@ -368,7 +368,7 @@ for _ in range(1000000):
             worst = worst.max(late);
         }
         assert!(worst < 200, "{who:?}: {worst} ms");
-        assert!(seen.lines().count() > 15, "most changes are seen one by one: {seen}");
+        assert!(seen.lines().count() > 5, "changes are seen one by one: {seen}");
     });
 }
 
