@@ -20,6 +20,7 @@
 mod attr;
 mod caller;
 mod fs;
+mod implied;
 mod nodes;
 mod record;
 mod shared;
@@ -27,5 +28,6 @@ pub mod trace_file;
 mod tracer;
 mod watch;
 
+pub use implied::with_implied;
 pub use record::{Record, Usage, Use};
 pub use tracer::{Cache, Error, Options, Tracer};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use fuse_tracer::{Record, Usage, Use, trace_file};
+use fuse_tracer::{Record, Usage, Use, trace_file, with_implied};
 use spk_package::closure::{self, Reason};
 use spk_package::file_list::{self, Dropped};
 use spk_package::pkgdef::{self, Definition};
@@ -104,7 +104,7 @@ impl Files {
             ))
             .hint("run the app with spk dev, and use all of it"));
         }
-        Ok(self.record.used())
+        Ok(with_implied(&self.view, self.record.used()))
     }
 
     fn why(&self, path: &[u8], ui: &Ui) -> Result<()> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fuse_tracer::{Cache, Options, Record, Tracer, Use, trace_file};
+use fuse_tracer::{Cache, Options, Record, Tracer, Use, trace_file, with_implied};
 use spk_host::serve::FuseHook;
 use spk_package::file_list::{self, Update};
 use spk_package::selection::Tree;
@@ -63,6 +63,7 @@ impl Shared {
             return;
         }
         let used = state.tracers.iter().flat_map(|tracer| tracer.record().used()).collect();
+        let used = with_implied(&self.view, used);
         if let Ok(update) = file_list::update(list, &used, &self.view, false) {
             state.written = now;
             state.added.extend(update.added);
@@ -137,7 +138,7 @@ impl Recording {
             report_withheld(&record, ui);
             return Ok(());
         }
-        let used = record.used();
+        let used = with_implied(&self.shared.view, record.used());
         let Some(list) = &self.shared.list else {
             if !everything {
                 ui.note("the definition has no fileList; these files were used:");
