@@ -144,20 +144,25 @@ impl TracedFs {
         // watch first, look then: a change in between is told of
         let ttl = self.ttl(&dir.path, &dir.node);
         let found = self.shared.view().child(&dir.node, name);
-        match found.map_err(|error| self.shared.failed(&error))? {
-            None => {
-                let path = join(&dir.path, name);
-                self.shared.note(&path, Use::Miss, pid);
+        let path = join(&dir.path, name);
+        let shown = self.shared.is_shown(&path);
+        match found.map_err(|error| self.shared.failed(&error))?.ok_or(Use::Miss) {
+            Ok(_) if !shown => {
+                self.shared.note(&path, Use::Withheld, pid);
+                Ok(Found { ttl, node: None })
+            }
+            Err(missed) => {
+                self.shared.note(&path, missed, pid);
                 if let (ROOT, Some(watch)) = (parent, &self.shared.watch) {
                     watch.missed_in_root(name);
                 }
                 Ok(Found { ttl, node: None })
             }
-            Some(node) => {
+            Ok(node) => {
                 let node = Arc::new(node);
                 let interned = self.shared.nodes().intern(parent, name, node.clone(), 1);
                 let ino = interned.ok_or(Errno::ESTALE)?;
-                self.shared.note(&join(&dir.path, name), looked_at(&node), pid);
+                self.shared.note(&path, looked_at(&node), pid);
                 Ok(Found { ttl, node: Some((ino, node)) })
             }
         }
@@ -237,8 +242,11 @@ impl TracedFs {
         if let Some(listing) = listing.get() {
             return Ok(listing);
         }
-        let children: BTreeMap<_, _> =
+        let mut children: BTreeMap<_, _> =
             self.shared.view().children(node).map_err(|error| self.shared.failed(&error))?;
+        if let Some(entry) = self.shared.nodes().get(handle.ino) {
+            children.retain(|name, _| self.shared.is_shown(&join(&entry.path, name)));
+        }
         let own = [(b".".to_vec(), NodeKind::Directory), (b"..".to_vec(), NodeKind::Directory)];
         Ok(listing.get_or_init(|| own.into_iter().chain(children).collect()))
     }

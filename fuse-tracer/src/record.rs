@@ -31,12 +31,15 @@ pub enum Use {
     Stat,
     /// Looked for and not there. Counted as far as the kernel asked.
     Miss,
+    /// Looked for, and there in the view, but not in the selection that was served: what works in
+    /// `spk dev` and is missing in the package.
+    Withheld,
 }
 
 impl Use {
     /// Whether this use puts a path into the file list.
     pub fn is_listed(self) -> bool {
-        !matches!(self, Use::Stat | Use::Miss)
+        !matches!(self, Use::Stat | Use::Miss | Use::Withheld)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use fuser::Notifier;
+use spk_package::selection::Tree;
 use spk_package::view::{self, View};
 
 use crate::caller;
@@ -16,6 +17,8 @@ use crate::watch::Watch;
 /// being notified.
 pub struct Shared {
     pub options: Options,
+    /// If given, nothing but this is shown of the view.
+    only: Option<Arc<Tree>>,
     view: RwLock<Arc<View>>,
     nodes: Mutex<Nodes>,
     record: Mutex<Record>,
@@ -26,10 +29,16 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(view: Arc<View>, options: Options, watch: Option<Watch>) -> Shared {
+    pub fn new(
+        view: Arc<View>,
+        only: Option<Arc<Tree>>,
+        options: Options,
+        watch: Option<Watch>,
+    ) -> Shared {
         let nodes = Mutex::new(Nodes::new(view.root()));
         Shared {
             options,
+            only,
             view: RwLock::new(view),
             nodes,
             record: Mutex::default(),
@@ -45,6 +54,11 @@ impl Shared {
 
     pub fn set_view(&self, view: Arc<View>) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+
+    /// Whether a path of the view is to be shown.
+    pub fn is_shown(&self, path: &[u8]) -> bool {
+        self.only.as_ref().is_none_or(|only| only.get(path).is_some())
     }
 
     pub fn nodes(&self) -> MutexGuard<'_, Nodes> {

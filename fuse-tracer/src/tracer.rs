@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fuser::{Config, Session, SessionACL};
+use spk_package::selection::Tree;
 use spk_package::view::View;
 
 use crate::attr::Ownership;
@@ -86,12 +87,33 @@ impl Tracer {
     /// Serves `view` on the FUSE descriptor of a mount that exists already, from threads of its
     /// own, until the mount is gone.
     pub fn serve(fuse: OwnedFd, view: Arc<View>, options: Options) -> Result<Tracer, Error> {
+        Tracer::serve_all_or(fuse, view, None, options)
+    }
+
+    /// As [`serve`](Tracer::serve), but shows nothing of the view except `only`: the package as it
+    /// would be. What is looked for beyond that, though the view has it, is recorded as
+    /// [`Use::Withheld`](crate::Use::Withheld).
+    pub fn serve_selected(
+        fuse: OwnedFd,
+        view: Arc<View>,
+        only: Arc<Tree>,
+        options: Options,
+    ) -> Result<Tracer, Error> {
+        Tracer::serve_all_or(fuse, view, Some(only), options)
+    }
+
+    fn serve_all_or(
+        fuse: OwnedFd,
+        view: Arc<View>,
+        only: Option<Arc<Tree>>,
+        options: Options,
+    ) -> Result<Tracer, Error> {
         let mut note = None;
         let watch = match options.cache {
             Cache::Watched => Watch::new().map_err(|error| note = Some(error)).ok(),
             Cache::Frozen | Cache::Off => None,
         };
-        let shared = Arc::new(Shared::new(view, options, watch));
+        let shared = Arc::new(Shared::new(view, only, options, watch));
         if let Some(error) = note {
             shared.remark(format!(
                 "sources cannot be watched, so changes are seen a second late: {error} \

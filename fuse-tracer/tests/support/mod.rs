@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use fuse_tracer::{Options, Record, Tracer};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use spk_package::selection::Tree;
 use spk_package::source_map::{Mapping, SourceMap};
 use spk_package::view::{Generated, View};
 use tempfile::TempDir;
@@ -116,6 +117,10 @@ pub struct Output {
 
 impl Mount {
     pub fn new(who: Who, view: Arc<View>, options: Options) -> Mount {
+        Mount::selected(who, view, None, options)
+    }
+
+    pub fn selected(who: Who, view: Arc<View>, only: Option<Arc<Tree>>, options: Options) -> Mount {
         let dir = scratch();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let agent = std::env::current_exe().unwrap();
@@ -130,7 +135,11 @@ impl Mount {
         }
         let agent = command.spawn().unwrap();
         let fuse = receive(&ours);
-        let tracer = Tracer::serve(fuse, view, options).unwrap();
+        let tracer = match only {
+            Some(only) => Tracer::serve_selected(fuse, view, only, options),
+            None => Tracer::serve(fuse, view, options),
+        };
+        let tracer = tracer.unwrap();
         Mount { tracer: Some(tracer), agent, socket: BufReader::new(ours), dir }
     }
 

@@ -112,6 +112,31 @@ fn diff_and_prune_compare_the_list_with_what_was_used() {
 }
 
 #[test]
+fn closure_suggests_and_takes_the_rest_of_a_package() {
+    let dir = project();
+    let package = dir.path().join("root/node_modules/thing");
+    fs::create_dir_all(package.join("lib")).unwrap();
+    for file in ["package.json", "index.js", "lib/rare.js"] {
+        fs::write(package.join(file), "x".repeat(1500)).unwrap();
+    }
+    let list = dir.path().join("sandstorm-files.list");
+    fs::write(&list, "node_modules/thing/index.js\n").unwrap();
+    insta::assert_snapshot!(spk(dir.path(), &["files", "closure", "--take"]), @r"
+    0
+    the rest of the Node package node_modules/thing: 2 files, 3 KB
+      node_modules/thing/lib/rare.js
+      node_modules/thing/package.json
+    2 entries added to sandstorm-files.list
+    ");
+    let text = fs::read_to_string(&list).unwrap();
+    assert!(text.contains("\nnode_modules/thing/lib/rare.js\n"), "{text}");
+    insta::assert_snapshot!(spk(dir.path(), &["files", "closure"]), @r"
+    0
+    nothing seems to be missing
+    ");
+}
+
+#[test]
 fn without_a_trace_nothing_is_pruned() {
     let dir = project();
     fs::remove_file(dir.path().join(".sandstorm-files.list.trace")).unwrap();

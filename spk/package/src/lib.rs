@@ -5,6 +5,7 @@
 pub mod app_id;
 pub mod archive;
 pub mod author;
+pub mod closure;
 pub mod contents;
 pub mod file_list;
 pub mod info;
@@ -26,6 +27,7 @@ pub mod verify;
 pub mod view;
 pub mod xz;
 
+mod elf;
 mod output;
 mod render;
 mod spk;

@@ -13,6 +13,7 @@ use spk_package::manifest::Manifest;
 use spk_package::pkgdef::{self, Definition};
 use spk_package::view::{Generated, View};
 
+use crate::commands::pack;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::serving::{self, ServeArgs, Served};
@@ -52,6 +53,10 @@ pub struct Args {
     /// Make a new grain, instead of going on in the one of the last session
     #[arg(long)]
     new: bool,
+    /// Show the app nothing but what spk pack would pack now, and tell in the end what it looked
+    /// for beyond that; the file list stays as it is
+    #[arg(long)]
+    packed: bool,
     #[command(flatten)]
     serve: ServeArgs,
 }
@@ -77,7 +82,11 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     }
     let grain = open_grain(&store, &app_id, &manifest, &args)?;
     let cache = if args.cache { Cache::Frozen } else { Cache::Watched };
-    let recording = Recording::new(view, cache, list);
+    let only = match args.packed {
+        true => Some(Arc::new(pack::select(&definition, &located.file, ui)?.root)),
+        false => None,
+    };
+    let recording = Recording::new(view, cache, list, only);
     let served = Served {
         app_id: app_id.to_string(),
         rootfs: Rootfs::Fuse(recording.hook()),

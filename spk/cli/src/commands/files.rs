@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use fuse_tracer::{Record, Usage, Use, trace_file};
+use fuse_tracer::{Record, Usage, Use, trace_file, with_implied};
+use spk_package::closure::{self, Reason};
 use spk_package::file_list::{self, Dropped};
 use spk_package::pkgdef::{self, Definition};
 use spk_package::selection::{self, Selection};
@@ -40,6 +41,13 @@ enum Command {
         #[arg(short = 'n', long)]
         dry_run: bool,
     },
+    /// Suggest what belongs to used files and was not used itself: libraries that a program
+    /// names, the rest of a Python or Node package
+    Closure {
+        /// Add all of it to the list
+        #[arg(long)]
+        take: bool,
+    },
 }
 
 /// The list of a definition with what belongs to it.
@@ -57,6 +65,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         Command::Why { path } => files.why(path.trim_start_matches('/').as_bytes(), ui),
         Command::Diff => files.diff(ui),
         Command::Prune { dry_run } => files.prune(dry_run, ui),
+        Command::Closure { take } => files.closure(take, ui),
     }
 }
 
@@ -95,7 +104,7 @@ impl Files {
             ))
             .hint("run the app with spk dev, and use all of it"));
         }
-        Ok(self.record.used())
+        Ok(with_implied(&self.view, self.record.used()))
     }
 
     fn why(&self, path: &[u8], ui: &Ui) -> Result<()> {
@@ -206,6 +215,43 @@ impl Files {
     }
 }
 
+impl Files {
+    fn closure(&self, take: bool, ui: &Ui) -> Result<()> {
+        let listed = self.listed()?;
+        let mut all = BTreeSet::new();
+        for suggestion in closure::suggest(&self.view, &listed) {
+            let what = match &suggestion.reason {
+                Reason::NeededBy(path) => format!("libraries of {}", text(path)),
+                Reason::PythonPackage(dir) => {
+                    format!("the rest of the Python package {}", text(dir))
+                }
+                Reason::NodePackage(dir) => format!("the rest of the Node package {}", text(dir)),
+            };
+            let count = suggestion.paths.len();
+            ui.line(format!("{what}: {count} files, {} KB", suggestion.bytes.div_ceil(1000)));
+            for path in suggestion.paths.iter().take(SHOWN) {
+                ui.line(format!("  {}", text(path)));
+            }
+            if count > SHOWN {
+                ui.line(format!("  … and {} more", count - SHOWN));
+            }
+            all.extend(suggestion.paths);
+        }
+        if all.is_empty() {
+            ui.note("nothing seems to be missing");
+        } else if take {
+            let update = file_list::update(&self.list, &all, &self.view, false)?;
+            ui.note(format!("{} entries added to {}", update.added.len(), self.list.display()));
+        } else {
+            ui.note("take all of it into the list with: spk files closure --take");
+        }
+        Ok(())
+    }
+}
+
+/// Paths shown of one suggestion.
+const SHOWN: usize = 10;
+
 /// One use in words.
 fn describe(kind: Use, usage: &Usage) -> String {
     let what = match kind {
@@ -216,6 +262,7 @@ fn describe(kind: Use, usage: &Usage) -> String {
         Use::Empty => "empty file looked at",
         Use::Stat => "looked at only",
         Use::Miss => "looked for and not found",
+        Use::Withheld => "looked for, and missing in the package",
     };
     let by: Vec<&str> = usage.by.iter().map(String::as_str).collect();
     let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };

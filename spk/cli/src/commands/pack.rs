@@ -143,7 +143,7 @@ fn key(definition: &Definition, local: Option<&PathBuf>, global: &Global, ui: &U
 }
 
 /// What the definition says to pack.
-fn select(definition: &Definition, file: &Path, ui: &Ui) -> Result<Expanded> {
+pub(crate) fn select(definition: &Definition, file: &Path, ui: &Ui) -> Result<Expanded> {
     let all = definition.always_include.iter().any(|path| path == ".");
     let uses_bridge = definition.commands_use_bridge || (all && definition.uses_bridge);
     let file_list = match &definition.file_list {

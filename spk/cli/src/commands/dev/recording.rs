@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fuse_tracer::{Cache, Options, Record, Tracer, with_implied};
+use fuse_tracer::{Cache, Options, Record, Tracer, Use, trace_file, with_implied};
 use spk_host::serve::FuseHook;
 use spk_package::file_list::{self, Update};
+use spk_package::selection::Tree;
 use spk_package::view::View;
 
 use crate::error::Result;
@@ -32,6 +33,8 @@ struct Shared {
     view: Arc<View>,
     cache: Cache,
     list: Option<PathBuf>,
+    /// With `--packed`: all that is shown of the view.
+    only: Option<Arc<Tree>>,
     state: Mutex<State>,
 }
 
@@ -53,7 +56,7 @@ impl Shared {
     /// Writes the list if something new was used. Errors wait for the end of the session, where
     /// the same thing is tried again and can be told.
     fn write_in_between(&self) {
-        let Some(list) = &self.list else { return };
+        let (Some(list), None) = (&self.list, &self.only) else { return };
         let mut state = self.state();
         let now = state.tracers.iter().map(Tracer::listed).sum();
         if now == state.written {
@@ -70,9 +73,15 @@ impl Shared {
 
 impl Recording {
     /// Begins one; `list` is where it goes in the end.
-    pub fn new(view: Arc<View>, cache: Cache, list: Option<PathBuf>) -> Recording {
+    /// `only`: show the app nothing but this, and write no list.
+    pub fn new(
+        view: Arc<View>,
+        cache: Cache,
+        list: Option<PathBuf>,
+        only: Option<Arc<Tree>>,
+    ) -> Recording {
         let state = Mutex::new(State::default());
-        let shared = Arc::new(Shared { view, cache, list, state });
+        let shared = Arc::new(Shared { view, cache, list, only, state });
         let (stop, stopped) = mpsc::channel();
         let writing = shared.clone();
         let thread = std::thread::Builder::new().name("file-list".into()).spawn(move || {
@@ -90,7 +99,11 @@ impl Recording {
         let shared = self.shared.clone();
         Box::new(move |fuse: OwnedFd| {
             let options = Options { cache: shared.cache, ..Options::default() };
-            let tracer = Tracer::serve(fuse, shared.view.clone(), options)?;
+            let view = shared.view.clone();
+            let tracer = match &shared.only {
+                None => Tracer::serve(fuse, view, options)?,
+                Some(only) => Tracer::serve_selected(fuse, view, only.clone(), options)?,
+            };
             shared.state().tracers.push(tracer);
             Ok(())
         })
@@ -121,6 +134,10 @@ impl Recording {
         for (path, reason) in &record.unreadable {
             ui.warn(format!("{} cannot be read: {reason}", path.display()));
         }
+        if self.shared.only.is_some() {
+            report_withheld(&record, ui);
+            return Ok(());
+        }
         let used = with_implied(&self.shared.view, record.used());
         let Some(list) = &self.shared.list else {
             if !everything {
@@ -140,7 +157,29 @@ impl Recording {
             added.len()
         ));
         report(&update, ui);
+        trace_file::add(&trace_file::beside(list), &record)?;
         Ok(())
+    }
+}
+
+/// What the app looked for and would not find in the package, though it is here.
+fn report_withheld(record: &Record, ui: &Ui) {
+    let withheld: Vec<String> = record
+        .paths
+        .iter()
+        .filter_map(|(path, uses)| {
+            let by: Vec<&str> = uses.get(&Use::Withheld)?.by.iter().map(String::as_str).collect();
+            let path = String::from_utf8_lossy(path).into_owned();
+            Some(if by.is_empty() { path } else { format!("{path} (by {})", by.join(", ")) })
+        })
+        .collect();
+    if withheld.is_empty() {
+        ui.note("nothing that the app looked for and that is here would be missing in the package");
+        return;
+    }
+    ui.warn(format!("works here, missing in the package ({}):", withheld.len()));
+    for path in withheld {
+        ui.warn(format!("  {path}"));
     }
 }
 

@@ -1,0 +1,214 @@
+//! What a traced app may need besides what the trace saw: files that belong together with files it
+//! used, found without running anything (dev-mode.md §18 item 1 and §22).
+//!
+//! * The shared libraries that a used program or library names (ELF `DT_NEEDED`), and theirs, where
+//!   the loader would find them.
+//! * The rest of a Python or Node package of which a module was used.
+//!
+//! These are suggestions: a package taken whole may be larger than need be, never smaller.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Read;
+
+use crate::elf;
+use crate::selection;
+use crate::source_map::join;
+use crate::view::{Content, Node, NodeKind, View};
+
+/// Directories of the loader's default path, and those of Debian's multiarch.
+const LIBRARY_DIRS: [&str; 8] = [
+    "lib/x86_64-linux-gnu",
+    "usr/lib/x86_64-linux-gnu",
+    "lib/aarch64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "lib64",
+    "usr/lib64",
+    "lib",
+    "usr/lib",
+];
+/// Libraries larger than this are not looked into: debug builds of browsers are smaller.
+const MAX_ELF: u64 = 512 << 20;
+/// Entries of one suggestion; a larger package is named by its directory all the same.
+const MAX_FILES: usize = 50_000;
+
+/// Why files are suggested.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Shared libraries that this file needs, directly or not.
+    NeededBy(Vec<u8>),
+    /// The rest of the Python package in this directory.
+    PythonPackage(Vec<u8>),
+    /// The rest of the Node package in this directory.
+    NodePackage(Vec<u8>),
+}
+
+/// Files that should come along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// Why.
+    pub reason: Reason,
+    /// Package paths that are not among the used ones, sorted, links among them.
+    pub paths: Vec<Vec<u8>>,
+    /// Bytes of the files among them.
+    pub bytes: u64,
+}
+
+/// What could be missing beside the paths that were `used`; sorted by reason. Sources that cannot
+/// be read suggest nothing.
+pub fn suggest(view: &View, used: &BTreeSet<Vec<u8>>) -> Vec<Suggestion> {
+    let mut found: BTreeMap<Reason, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    for path in used {
+        let Ok(Some(node)) = view.lookup(path) else { continue };
+        if node.kind() == NodeKind::File {
+            libraries(view, used, path, &node, &mut found);
+        }
+        if let Some(reason) = package_of(view, path) {
+            found.entry(reason).or_default();
+        }
+    }
+    for (reason, paths) in &mut found {
+        if let Reason::PythonPackage(dir) | Reason::NodePackage(dir) = reason
+            && let Ok(Some(node)) = view.lookup(dir)
+        {
+            below(view, &node, dir, used, paths);
+        }
+    }
+    found
+        .into_iter()
+        .filter(|(_, paths)| !paths.is_empty())
+        .map(|(reason, paths)| {
+            let size = |path: &Vec<u8>| view.lookup(path).ok().flatten().map_or(0, |n| n.size());
+            let bytes = paths.iter().map(size).sum();
+            Suggestion { reason, paths: paths.into_iter().collect(), bytes }
+        })
+        .collect()
+}
+
+/// The libraries that the ELF file at `path` needs and that were not used.
+fn libraries(
+    view: &View,
+    used: &BTreeSet<Vec<u8>>,
+    path: &[u8],
+    node: &Node,
+    found: &mut BTreeMap<Reason, BTreeSet<Vec<u8>>>,
+) {
+    let mut missing = BTreeSet::new();
+    let mut pending = VecDeque::from([(path.to_vec(), node.clone())]);
+    let mut seen = BTreeSet::from([path.to_vec()]);
+    while let Some((at, node)) = pending.pop_front() {
+        for name in needed(&node) {
+            let own = parent(&at);
+            let dirs = [own].into_iter().chain(LIBRARY_DIRS.iter().map(|dir| dir.as_bytes()));
+            let mut candidates = dirs.map(|dir| join(dir, &name));
+            let Some(taken) = candidates.find_map(|path| selection::resolve(view, &path).ok())
+            else {
+                continue;
+            };
+            let Some(real) = follow(view, &taken) else { continue };
+            missing.extend(taken.into_iter().filter(|path| !used.contains(path)));
+            if !used.contains(&real) {
+                missing.insert(real.clone());
+            }
+            if seen.insert(real.clone())
+                && let Ok(Some(node)) = view.lookup(&real)
+            {
+                pending.push_back((real, node));
+            }
+        }
+    }
+    if !missing.is_empty() {
+        found.entry(Reason::NeededBy(path.to_vec())).or_default().extend(missing);
+    }
+}
+
+/// Where a path ends when a link at its end is followed too, as the loader does.
+fn follow(view: &View, taken: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let mut path = taken.last()?.clone();
+    for _ in 0..selection::MAX_LINKS {
+        let node = view.lookup(&path).ok()??;
+        if node.kind() != NodeKind::Symlink {
+            return Some(path);
+        }
+        let text = node.read_link().ok()?;
+        let target = match text.strip_prefix(b"/") {
+            Some(absolute) => absolute.to_vec(),
+            // a link to a name beside it is what libraries have; other ways are not walked
+            None if !text.contains(&b'/') => join(parent(&path), &text),
+            None => return None,
+        };
+        path = selection::resolve(view, &target).ok()?.pop()?;
+    }
+    None
+}
+
+fn needed(node: &Node) -> Vec<Vec<u8>> {
+    let Some(Content::Source(source)) = node.content() else { return Vec::new() };
+    if node.size() > MAX_ELF {
+        return Vec::new();
+    }
+    let Ok(mut file) = source.open() else { return Vec::new() };
+    let mut head = [0; 4];
+    if file.read_exact(&mut head).is_err() || head != *elf::MAGIC {
+        return Vec::new();
+    }
+    elf::needed(&file).unwrap_or_default()
+}
+
+/// The Python or Node package that a used file is a part of.
+fn package_of(view: &View, path: &[u8]) -> Option<Reason> {
+    let exists = |path: Vec<u8>| matches!(view.lookup(&path), Ok(Some(_)));
+    let components: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+    let upto = |count: usize| components[..count].join(&b'/');
+    for (index, name) in components.iter().enumerate() {
+        let package = match *name {
+            b"node_modules" => {
+                let scoped = components.get(index + 1).is_some_and(|name| name.starts_with(b"@"));
+                let end = index + 2 + usize::from(scoped);
+                (end < components.len()).then(|| upto(end))
+            }
+            b"site-packages" | b"dist-packages" if index + 2 < components.len() => {
+                Some(upto(index + 2))
+            }
+            _ => None,
+        };
+        let Some(package) = package else { continue };
+        // a package within a package is its own suggestion
+        if *name == b"node_modules" {
+            let inner = components[index + 1..].contains(&&b"node_modules"[..]);
+            if !inner && exists(join(&package, b"package.json")) {
+                return Some(Reason::NodePackage(package));
+            }
+        } else if exists(join(&package, b"__init__.py")) {
+            return Some(Reason::PythonPackage(package));
+        }
+    }
+    None
+}
+
+/// Everything below a directory that was not used; byte code and packages within apart.
+fn below(
+    view: &View,
+    node: &Node,
+    path: &[u8],
+    used: &BTreeSet<Vec<u8>>,
+    into: &mut BTreeSet<Vec<u8>>,
+) {
+    let Ok(children) = view.children(node) else { return };
+    for (name, kind) in children {
+        if into.len() >= MAX_FILES || name == b"node_modules" || name == b"__pycache__" {
+            continue;
+        }
+        let path = join(path, &name);
+        if kind == NodeKind::Directory {
+            if let Ok(Some(node)) = view.child(node, &name) {
+                below(view, &node, &path, used, into);
+            }
+        } else if !used.contains(&path) {
+            into.insert(path);
+        }
+    }
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|&byte| byte == b'/').map_or(b"", |slash| &path[..slash])
+}

@@ -1,0 +1,98 @@
+//! What is suggested besides what a trace saw.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use spk_package::closure::{Reason, suggest};
+use spk_package::source_map::{Mapping, SourceMap};
+use spk_package::view::{Generated, View};
+
+fn view(dir: &Path) -> View {
+    let mapping =
+        Mapping { package_path: Vec::new(), source_path: dir.to_owned(), hide_paths: Vec::new() };
+    View::new(SourceMap::new(vec![mapping]).unwrap(), Generated::default())
+}
+
+fn used(paths: &[&str]) -> BTreeSet<Vec<u8>> {
+    paths.iter().map(|path| path.as_bytes().to_vec()).collect()
+}
+
+#[test]
+fn the_rest_of_python_and_node_packages() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in [
+        "lib/python3/dist-packages/flask/__init__.py",
+        "lib/python3/dist-packages/flask/app.py",
+        "lib/python3/dist-packages/flask/templates/error.html",
+        "lib/python3/dist-packages/flask/__pycache__/app.pyc",
+        "lib/python3/dist-packages/single.py",
+        "lib/python3/dist-packages/other/__init__.py",
+        "app/node_modules/express/package.json",
+        "app/node_modules/express/index.js",
+        "app/node_modules/express/lib/view.js",
+        "app/node_modules/express/node_modules/deep/package.json",
+        "app/node_modules/express/node_modules/deep/x.js",
+        "app/node_modules/@scope/name/package.json",
+        "app/node_modules/@scope/name/y.js",
+    ] {
+        fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(file), "12345").unwrap();
+    }
+    let used = used(&[
+        "lib/python3/dist-packages/flask/app.py",
+        "lib/python3/dist-packages/single.py",
+        "app/node_modules/express/index.js",
+        "app/node_modules/@scope/name/package.json",
+    ]);
+    let suggested: Vec<String> = suggest(&view(dir.path()), &used)
+        .into_iter()
+        .map(|suggestion| {
+            let paths: Vec<_> =
+                suggestion.paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
+            let (kind, dir) = match &suggestion.reason {
+                Reason::PythonPackage(dir) => ("python", dir),
+                Reason::NodePackage(dir) => ("node", dir),
+                Reason::NeededBy(path) => ("needed", path),
+            };
+            let dir = String::from_utf8_lossy(dir);
+            format!("{kind} {dir}: {} ({} bytes)", paths.join(" "), suggestion.bytes)
+        })
+        .collect();
+    insta::assert_snapshot!(suggested.join("\n"), @r"
+    python lib/python3/dist-packages/flask: lib/python3/dist-packages/flask/__init__.py lib/python3/dist-packages/flask/templates/error.html (10 bytes)
+    node app/node_modules/@scope/name: app/node_modules/@scope/name/y.js (5 bytes)
+    node app/node_modules/express: app/node_modules/express/lib/view.js app/node_modules/express/package.json (10 bytes)
+    ");
+}
+
+#[test]
+fn the_libraries_of_a_program_through_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    fs::create_dir_all(root.join("usr/lib/x86_64-linux-gnu")).unwrap();
+    fs::create_dir_all(root.join("bin")).unwrap();
+    symlink("usr/lib", root.join("lib")).unwrap();
+    fs::copy("/bin/sh", root.join("bin/sh")).unwrap();
+    let real = root.join("usr/lib/x86_64-linux-gnu/libc-2.so");
+    fs::write(&real, "no ELF").unwrap();
+    symlink("libc-2.so", root.join("usr/lib/x86_64-linux-gnu/libc.so.6")).unwrap();
+    let suggested = suggest(&view(root), &used(&["bin/sh"]));
+    assert_eq!(suggested.len(), 1);
+    assert_eq!(suggested[0].reason, Reason::NeededBy(b"bin/sh".to_vec()));
+    assert_eq!(
+        suggested[0].paths,
+        [&b"lib"[..], b"usr/lib/x86_64-linux-gnu/libc-2.so", b"usr/lib/x86_64-linux-gnu/libc.so.6"]
+    );
+    assert_eq!(suggested[0].bytes, 7 + 9 + 6, "a link is as long as its text");
+    // all of it used: nothing to suggest
+    let all = used(&[
+        "bin/sh",
+        "lib",
+        "usr/lib/x86_64-linux-gnu/libc.so.6",
+        "usr/lib/x86_64-linux-gnu/libc-2.so",
+    ]);
+    assert!(suggest(&view(root), &all).is_empty());
+}
