@@ -62,7 +62,8 @@ fn main() {
         for line in status.lines().filter(|line| line.starts_with("VmHWM")) {
             println!("bridge memory: {line}");
         }
-        bridge.kill().unwrap();
+        let pid = nix::unistd::Pid::from_raw(bridge.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
         bridge.wait().unwrap();
     });
 }

@@ -22,6 +22,15 @@ struct Program {
     directory: tempfile::TempDir,
 }
 
+/// Asked to end, the program ends its app too; killed, it could not.
+impl Drop for Program {
+    fn drop(&mut self) {
+        if self.child.id().is_some() {
+            self.signal(Signal::SIGTERM);
+        }
+    }
+}
+
 /// What is left of it.
 struct Outcome {
     status: Option<i32>,
@@ -54,7 +63,6 @@ impl Program {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
         Program { child, host: Some(host), directory }
