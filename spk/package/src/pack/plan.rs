@@ -20,8 +20,9 @@ use crate::xz::encode::Settings;
 const HEAD: usize = 1024;
 
 /// Sizes of blocks and dictionaries, in bytes, that are chosen from: all of them the format can
-/// express. More than 24 MiB takes an encoder more than 300 MB a thread.
-const BLOCKS: [u64; 6] = [4 << 20, 6 << 20, 8 << 20, 12 << 20, 16 << 20, 24 << 20];
+/// express. Smaller ones make packages larger; more than 24 MiB takes an encoder more than 300 MB a
+/// thread.
+const BLOCKS: [u64; 3] = [12 << 20, 16 << 20, 24 << 20];
 
 /// A block has at most this part of the archive, so that packing again after a small change
 /// compresses little, and several processors have something to do.
