@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use spk_host::serve::{self, Event, Options, Program, Rootfs};
 use spk_host::store::Grain;
+use spk_host::store::control::Listener;
 use spk_package::manifest::Manifest;
 
 use crate::error::{CliError, Result};
@@ -74,6 +75,7 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
     options.dev = served.dev;
     options.proc = served.proc;
     options.idle_timeout = served.idle_timeout;
+    options.control = Some(Listener::bind(&grain)?);
     let grain = Rc::new(RefCell::new(grain));
     options.identities = Some(Box::new({
         let (grain, ui) = (grain.clone(), ui.clone());

@@ -37,6 +37,12 @@ pub enum Error {
         reason: String,
     },
 
+    /// A running grain's data could not be copied in the time given.
+    #[error(
+        "the running grain would have to be frozen for too long; stop it, allow more time with          --freeze-limit, or take what is there with --live"
+    )]
+    TooSlow,
+
     /// Not a zip file at all.
     #[error("this is not a zip file")]
     NotAZip,

@@ -17,7 +17,7 @@ use crate::store::{LOG, SANDBOX};
 
 /// Most bytes of one file's log that are packed: the log is bounded (grain-runtime, A.14), unless
 /// the app extended it sparsely.
-const LOG_LIMIT: u64 = 64 << 20;
+pub(crate) const LOG_LIMIT: u64 = 64 << 20;
 
 /// Something in the grain that is not in the backup, or not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -389,7 +389,7 @@ impl Exporter {
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
 /// Opens a file; one that its owner may not read is lent the permission for that moment.
-fn open_file(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<(File, Stat)> {
+pub(crate) fn open_file(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<(File, Stat)> {
     match dir.open_file(name) {
         Ok(file) => {
             let stat = rustix::fs::fstat(file.as_fd())?;
@@ -435,7 +435,7 @@ fn is_sparse(stat: &Stat) -> bool {
 }
 
 /// Parent and last name of a path.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),
@@ -443,7 +443,7 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// Whether we may look at what is in a directory, besides its names.
-fn searchable(dir: &Dir) -> io::Result<bool> {
+pub(crate) fn searchable(dir: &Dir) -> io::Result<bool> {
     Ok(rustix::process::geteuid().is_root() || dir.stat_self()?.st_mode & 0o100 != 0)
 }
 

@@ -8,12 +8,14 @@ mod info;
 mod limits;
 mod names;
 mod restore;
+mod snapshot;
 mod target;
 mod zip;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use spk_package::app_id::AppId;
 
@@ -23,6 +25,7 @@ pub use info::METADATA_LIMIT;
 pub use limits::Limits;
 pub use restore::Counts;
 
+use crate::store;
 use crate::store::beneath::Dir;
 use crate::store::{Grain, GrainId, GrainMeta, Package, Store};
 use export::Exporter;
@@ -40,10 +43,23 @@ pub enum Target {
 }
 
 /// How a backup is made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ExportOptions {
     /// Do not compress.
     pub store: bool,
+    /// Read a running grain's data while the app goes on changing it.
+    pub live: bool,
+    /// How long a running grain may be frozen.
+    pub freeze_limit: Duration,
+}
+
+/// How long a running grain is frozen unless told otherwise: people wait so long for a page.
+pub const FREEZE_LIMIT: Duration = Duration::from_secs(20);
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        ExportOptions { store: false, live: false, freeze_limit: FREEZE_LIMIT }
+    }
 }
 
 /// A backup that was made.
@@ -53,14 +69,17 @@ pub struct Exported {
     pub contents: Contents,
     /// Its length in bytes.
     pub size: u64,
+    /// How long the running grain was frozen for it.
+    pub frozen: Option<Duration>,
     /// What was cleaned up beside it.
     pub notes: Vec<String>,
 }
 
-/// Makes a backup of a grain that does not run; it cannot be started meanwhile.
+/// Makes a backup of a grain. One that is stopped cannot be started meanwhile; one that runs is
+/// frozen while its data is copied (or not at all, with `live`).
 ///
 /// # Errors
-/// [`crate::store::Error::Busy`] when it runs; when something cannot be read or written. Nothing
+/// [`crate::store::Error::Busy`] when something else is done with it; when something cannot be read or written. Nothing
 /// is left then.
 pub fn export(
     store: &Store,
@@ -68,8 +87,55 @@ pub fn export(
     target: Target,
     options: &ExportOptions,
 ) -> Result<Exported, Error> {
-    let grain = store.open_grain_for(id, "export")?;
-    export_grain(&grain, target, options)
+    match store.open_grain_for(id, "export") {
+        Ok(grain) => export_grain(&grain, target, options),
+        Err(store::Error::Busy { holder: Some(holder), .. }) if holder.runs() => {
+            export_running(store, id, target, options)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn export_running(
+    store: &Store,
+    id: &GrainId,
+    target: Target,
+    options: &ExportOptions,
+) -> Result<Exported, Error> {
+    let (dir, path) = store.grain_dir(id)?;
+    let meta = store::read_meta(&dir, &path)?;
+    if options.live {
+        return export_dir(&dir, &meta, target, options);
+    }
+    let frozen = |error: store::control::ControlError| {
+        let reason = match std::error::Error::source(&error) {
+            Some(source) => format!("{error} ({source})"),
+            None => error.to_string(),
+        };
+        Error::Frozen { id: id.clone(), reason }
+    };
+    let staging = store.layout.stage("copy")?;
+    let mut client = store.control(id)?.map_err(frozen)?;
+    let begin = Instant::now();
+    client.freeze(options.freeze_limit).map_err(frozen)?;
+    let copied = snapshot::copy(&dir, &staging.dir, begin + options.freeze_limit);
+    let thawed = client.thaw();
+    let duration = begin.elapsed();
+    let skipped = copied?;
+    // The app went on before the copy was complete: it may be torn.
+    thawed.map_err(|_| Error::TooSlow)?;
+    copy_log(&dir, &staging.dir);
+    let mut exported = export_dir(&staging.dir, &meta, target, options)?;
+    exported.contents.skipped.splice(0..0, skipped);
+    exported.frozen = Some(duration);
+    Ok(exported)
+}
+
+/// The log as it is now; without one the backup is as good.
+fn copy_log(from: &Dir, to: &Dir) {
+    let Ok(log) = from.open_file(store::LOG.as_bytes()) else { return };
+    let Ok(mut copy) = to.create_file(store::LOG.as_bytes(), 0o600) else { return };
+    let _ = io::copy(&mut log.take(export::LOG_LIMIT), &mut copy);
 }
 
 /// Makes a backup of a grain that the caller holds.
@@ -99,7 +165,7 @@ fn export_dir(
             let exporter = Exporter::new(writer, options.store).map_err(writing)?;
             let (writer, contents) = exporter.run(grain, metadata)?;
             let (_, size, _) = writer.finish().map_err(writing)?;
-            Ok(Exported { contents, size, notes })
+            Ok(Exported { contents, size, frozen: None, notes })
         }
         Target::File(path) => {
             let beside = Beside::create(&path, &mut notes)?;
@@ -109,7 +175,7 @@ fn export_dir(
             let (_, size, members) = writer.finish().map_err(writing)?;
             verify(beside.file()?, members).map_err(|e| Error::Unverified(Box::new(e)))?;
             beside.publish()?;
-            Ok(Exported { contents, size, notes })
+            Ok(Exported { contents, size, frozen: None, notes })
         }
     }
 }

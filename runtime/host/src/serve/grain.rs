@@ -1,6 +1,7 @@
 //! The running app of a grain: started when needed, watched, stopped when idle or at the end.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use capnp_rpc::{RpcSystem, rpc_twoparty_capnp, twoparty};
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
 use spk_schema::grain_capnp::{sandstorm_api, ui_view};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
 use super::caps::api::Api;
@@ -18,6 +19,7 @@ use super::launch::{Ended, Launch, Process};
 use super::log::Log;
 use super::user::User;
 use super::{IdentityHook, Notes, Settings};
+use crate::store::control::{Info, Op, Request};
 
 /// Largest message taken from an app, in 8-byte words (128 MiB): what is not streamed comes in
 /// one message, and an app must not make the host hold more than this at a time.
@@ -72,6 +74,8 @@ struct Life {
 enum Order {
     Terminate(Duration),
     Kill,
+    Freeze(oneshot::Sender<io::Result<()>>),
+    Thaw(oneshot::Sender<io::Result<()>>),
 }
 
 type Starting = Shared<LocalBoxFuture<'static, Result<Rc<App>, Arc<Error>>>>;
@@ -96,6 +100,8 @@ pub(crate) struct Grain {
     state: RefCell<State>,
     life: RefCell<Option<Life>>,
     starts: Cell<u64>,
+    /// Whether the grain's data must not change now: no app is started meanwhile.
+    held: watch::Sender<bool>,
 }
 
 impl Grain {
@@ -116,6 +122,7 @@ impl Grain {
             state: RefCell::new(State::Stopped),
             life: RefCell::new(None),
             starts: Cell::new(0),
+            held: watch::channel(false).0,
         })
     }
 
@@ -167,6 +174,8 @@ impl Grain {
     }
 
     async fn start_now(&self) -> Result<Rc<App>, Error> {
+        // An error would mean that the sender, which is ours, is gone.
+        let _ = self.held.subscribe().wait_for(|held| !*held).await;
         if self.starts.replace(self.starts.get() + 1) > 0 {
             self.notes.say("starting the app again");
         }
@@ -234,6 +243,44 @@ impl Grain {
         }
     }
 
+    /// Does what other processes ask for through the grain's control socket: see
+    /// [`crate::store::control`]. Ends when nobody can ask any more.
+    pub async fn obey(&self, mut requests: mpsc::Receiver<Request>, stop: Rc<Notify>, url: String) {
+        while let Some(request) = requests.recv().await {
+            match request.op {
+                Op::Freeze => {
+                    self.held.send_replace(true);
+                    let frozen = self.order(Order::Freeze).await;
+                    request.answer(frozen.map_err(|error| error.to_string()));
+                }
+                Op::Thaw => {
+                    let thawed = self.order(Order::Thaw).await;
+                    self.held.send_replace(false);
+                    request.answer(thawed.map_err(|error| error.to_string()));
+                }
+                Op::Stop => {
+                    request.answer(Ok(()));
+                    stop.notify_one();
+                }
+                Op::Info => request.answer_info(Info { url: Some(url.clone()), app_pid: None }),
+            }
+        }
+    }
+
+    /// Gives an order to the app's processes; when there are none it is carried out.
+    async fn order(
+        &self,
+        order: impl FnOnce(oneshot::Sender<io::Result<()>>) -> Order,
+    ) -> io::Result<()> {
+        let Some(life) = self.life.borrow().clone() else { return Ok(()) };
+        let (done, answer) = oneshot::channel();
+        if life.orders.send(order(done)).is_err() {
+            return Ok(());
+        }
+        // Without an answer the app has ended meanwhile.
+        answer.await.unwrap_or(Ok(()))
+    }
+
     /// Ends the app for good and waits until it is gone.
     pub async fn stop(&self, grace: Duration) {
         *self.state.borrow_mut() = State::Closed;
@@ -278,13 +325,23 @@ async fn look_after(
         tokio::select! {
             how = process.ended() => break how,
             order = orders.recv() => {
-                asked = true;
+                let last = order.is_none();
                 let done = match order {
+                    // Whoever asked may be gone.
+                    Some(Order::Freeze(done)) => {
+                        let _ = done.send(process.freeze());
+                        continue;
+                    }
+                    Some(Order::Thaw(done)) => {
+                        let _ = done.send(process.thaw());
+                        continue;
+                    }
                     Some(Order::Terminate(grace)) => process.terminate(grace),
                     // Nobody holds this app any more.
                     Some(Order::Kill) | None => process.kill(),
                 };
-                if done.is_err() || order.is_none() {
+                asked = true;
+                if done.is_err() || last {
                     break process.ended().await;
                 }
             }

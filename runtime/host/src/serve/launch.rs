@@ -57,4 +57,8 @@ pub trait Process {
     fn terminate(&mut self, grace: Duration) -> io::Result<()>;
     /// Ends everything at once. Does not wait.
     fn kill(&mut self) -> io::Result<()>;
+    /// Stops every process where it is.
+    fn freeze(&mut self) -> io::Result<()>;
+    /// Lets them go on.
+    fn thaw(&mut self) -> io::Result<()>;
 }

@@ -41,6 +41,9 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// original's figure lies between 90 and 180 s (grain-runtime specification, A.13).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// Requests through the control socket that wait at a time; their senders wait, too.
+const CONTROL_QUEUE: usize = 8;
+
 /// How long the app may take to end after SIGTERM before it is killed. The original gives none;
 /// this saves the databases of those who listen.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -75,6 +78,8 @@ pub struct Options {
     pub permissions: Option<Vec<String>>,
     /// Where users' identity IDs are kept; `None`: they are derived from the grain's ID.
     pub identities: Option<IdentityHook>,
+    /// The grain's control socket: through it other processes freeze and stop the grain.
+    pub control: Option<crate::store::control::Listener>,
     /// How long to wait for the app's first answer.
     pub start_timeout: Duration,
     /// Stop the app after so long without a request; `None`: never.
@@ -108,6 +113,7 @@ impl Options {
             user: "alice".into(),
             permissions: None,
             identities: None,
+            control: None,
             start_timeout: START_TIMEOUT,
             idle_timeout: None,
             explain: false,
@@ -252,6 +258,7 @@ pub(crate) struct Settings {
     pub user: String,
     pub permissions: Option<Vec<String>>,
     pub identities: Option<IdentityHook>,
+    pub control: Option<crate::store::control::Listener>,
     pub start_timeout: Duration,
     pub idle_timeout: Option<Duration>,
     pub explain: bool,
@@ -271,6 +278,18 @@ pub(crate) async fn run_with(
         .map_err(|source| Error::Log { path: settings.log.clone(), source })?;
     let grain = Grain::new(&mut settings, launcher, log, notes.clone());
     let front = Front::new(&settings, &sockets, grain.clone(), notes.clone())?;
+    let stop_asked = Rc::new(tokio::sync::Notify::new());
+    if let Some(control) = settings.control.take() {
+        let (sender, requests) = tokio::sync::mpsc::channel(CONTROL_QUEUE);
+        let (grain, stop, notes) = (grain.clone(), stop_asked.clone(), notes.clone());
+        let url = front.url();
+        tokio::task::spawn_local(async move { grain.obey(requests, stop, url).await });
+        tokio::task::spawn_local(async move {
+            if let Err(error) = control.serve(sender).await {
+                notes.say(&format!("other processes cannot reach this grain: {error}"));
+            }
+        });
+    }
     let stop = std::pin::pin!(stop);
     let served = async {
         let serving = front::serve(front.clone(), sockets);
@@ -287,6 +306,7 @@ pub(crate) async fn run_with(
     let result = tokio::select! {
         result = served => result,
         () = stop => Ok(()),
+        () = stop_asked.notified() => Ok(()),
     };
     front.close().await;
     grain.stop(GRACE).await;

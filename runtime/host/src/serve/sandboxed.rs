@@ -52,6 +52,7 @@ pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Err
         user: options.user,
         permissions: options.permissions,
         identities: options.identities,
+        control: options.control,
         start_timeout: options.start_timeout,
         idle_timeout: options.idle_timeout,
         explain: options.explain,
@@ -146,6 +147,14 @@ impl Process for Sandboxed {
 
     fn kill(&mut self) -> io::Result<()> {
         self.running.kill().map_err(io::Error::other)
+    }
+
+    fn freeze(&mut self) -> io::Result<()> {
+        self.running.freeze().map_err(io::Error::other)
+    }
+
+    fn thaw(&mut self) -> io::Result<()> {
+        self.running.thaw().map_err(io::Error::other)
     }
 }
 

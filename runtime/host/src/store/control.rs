@@ -102,13 +102,13 @@ struct Answer {
 /// The server's end: bound while a grain runs.
 #[derive(Debug)]
 pub struct Listener {
-    listener: tokio::net::UnixListener,
+    listener: std::os::unix::net::UnixListener,
     dir: Dir,
 }
 
 impl Listener {
     /// Binds the socket of a grain that the caller holds; a stale one of a killed process is
-    /// replaced. To be called within a tokio runtime.
+    /// replaced.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -122,17 +122,23 @@ impl Listener {
             _ => {}
         }
         // Through the descriptor: socket addresses hold 107 bytes, paths more.
-        let listener = tokio::net::UnixListener::bind(dir.proc_path(CONTROL)).at("create", path)?;
+        let listener = std::os::unix::net::UnixListener::bind(dir.proc_path(CONTROL))
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .at("create", path)?;
         Ok(Listener { listener, dir })
     }
 
     /// Serves clients until the receiver of `requests` is dropped. To be run within a `LocalSet`.
-    pub async fn serve(self, requests: mpsc::Sender<Request>) {
+    ///
+    /// # Errors
+    /// When the runtime cannot watch the socket.
+    pub async fn serve(self, requests: mpsc::Sender<Request>) -> io::Result<()> {
+        let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
         let room = Arc::new(tokio::sync::Semaphore::new(CLIENTS));
         loop {
             let accepted = tokio::select! {
-                () = requests.closed() => return,
-                accepted = self.listener.accept() => accepted,
+                () = requests.closed() => return Ok(()),
+                accepted = listener.accept() => accepted,
             };
             let Ok((stream, _)) = accepted else {
                 // Out of descriptors for the moment; not an endless busy loop.
@@ -143,7 +149,7 @@ impl Listener {
             if !stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0) {
                 continue;
             }
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return Ok(()) };
             let requests = requests.clone();
             tokio::task::spawn_local(async move {
                 // What goes wrong with one client ends that client's connection.

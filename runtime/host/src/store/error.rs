@@ -30,7 +30,7 @@ pub enum Error {
     #[error("no grain '{0}'; `spk grain list` shows what there is")]
     NoGrain(String),
     /// More than one grain begins with these characters.
-    #[error("'{text}' is the beginning of {count} grain ids; give more of it")]
+    #[error("'{text}' is the beginning of {count} grain IDs; give more of it")]
     Ambiguous {
         /// The beginning.
         text: String,

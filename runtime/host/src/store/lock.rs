@@ -29,6 +29,13 @@ pub struct Holder {
     pub what: String,
 }
 
+impl Holder {
+    /// Whether it runs the grain (or prepares to, having just made it).
+    pub fn runs(&self) -> bool {
+        matches!(self.what.as_str(), "run" | "new")
+    }
+}
+
 /// The lock, held until dropped. Close-on-exec: no child inherits it.
 #[derive(Debug)]
 pub struct Lock {

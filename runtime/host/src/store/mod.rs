@@ -247,6 +247,17 @@ impl Store {
         Ok(parts)
     }
 
+    /// Bytes a grain takes on the disk, with its log and metadata: blocks of all entries, those of
+    /// a file with several names divided by their number (grain-runtime, A.15). What an app
+    /// changes meanwhile is counted as it is found.
+    ///
+    /// # Errors
+    /// When there is no such grain, or it cannot be read.
+    pub fn grain_size(&self, id: &GrainId) -> Result<u64, Error> {
+        let (dir, path) = self.grain_dir(id)?;
+        dir.disk_usage().at("read", path)
+    }
+
     /// Removes a grain and all its data. It disappears at once, by a rename; when the process is
     /// killed while the data is being removed, the next [`Store::open`] goes on.
     ///

@@ -88,7 +88,8 @@ fn a_grain_comes_back_as_it_was() {
     assert_eq!(rounded(&restored.grain.var_path()), rounded(&grain.var_path()));
     // And uncompressed.
     let stored = Target::File(temp.path().join("stored.zip"));
-    export_grain(&grain, stored, &ExportOptions { store: true }).unwrap();
+    export_grain(&grain, stored, &ExportOptions { store: true, ..ExportOptions::default() })
+        .unwrap();
     let restored = restore_file(&store, &temp.path().join("stored.zip")).unwrap();
     assert_eq!(rounded(&restored.grain.var_path()), rounded(&grain.var_path()));
     for grain in store.grains().unwrap() {

@@ -114,10 +114,15 @@ impl Front {
         session.clone()
     }
 
+    /// What a person opens.
+    pub fn url(&self) -> String {
+        format!("{}/?token={}", self.shell_origin(), self.shell_token())
+    }
+
     /// The event that says where everything is.
     pub fn ready(&self) -> Event {
         Event::Ready {
-            url: format!("{}/?token={}", self.shell_origin(), self.shell_token()),
+            url: self.url(),
             session_url: format!("{}/", self.session_of(&self.user).base()),
             address: format!("127.0.0.1:{}", self.port),
         }

@@ -195,6 +195,14 @@ impl Process for AppProcess {
         self.kill()
     }
 
+    fn freeze(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn thaw(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn kill(&mut self) -> io::Result<()> {
         self.0.ended.send_replace(Some(Ended::Signal(15)));
         Ok(())

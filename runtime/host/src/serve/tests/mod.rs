@@ -61,6 +61,7 @@ fn settings(dir: &std::path::Path) -> Settings {
         user: "alice".into(),
         permissions: None,
         identities: None,
+        control: None,
         start_timeout: Duration::from_secs(20),
         idle_timeout: None,
         explain: true,

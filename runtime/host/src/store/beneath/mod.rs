@@ -142,6 +142,33 @@ impl Dir {
         Ok(names)
     }
 
+    /// Bytes on the disk of this directory and all below it. What cannot be opened, because it
+    /// vanished or its owner closed it, counts for itself only.
+    pub fn disk_usage(&self) -> io::Result<u64> {
+        let mut bytes = (self.stat_self()?.st_blocks as u64).saturating_mul(512);
+        let mut pending = vec![Vec::new()];
+        while let Some(path) = pending.pop() {
+            let (dir, names) = match self.open_dir(&path).and_then(|d| d.names().map(|n| (d, n))) {
+                Ok(opened) => opened,
+                Err(error) if path.is_empty() => return Err(error),
+                Err(_) => continue,
+            };
+            for name in names {
+                let Ok(stat) = dir.stat(&name) else { continue };
+                let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+                let names = if directory { 1 } else { u64::from(stat.st_nlink as u32).max(1) };
+                bytes = bytes.saturating_add((stat.st_blocks as u64).saturating_mul(512) / names);
+                if directory {
+                    pending.push(match path.is_empty() {
+                        true => name,
+                        false => [&path[..], &name].join(&b'/'),
+                    });
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Renames within or between directories of ours, replacing an existing file.
     pub fn rename(&self, name: &[u8], to: &Dir, new_name: &[u8]) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, single(name)?, &to.0, single(new_name)?)?)

@@ -1,16 +1,27 @@
 //! `spk grain delete`.
 
+use serde_json::json;
+use spk_host::backup::automatic;
 use spk_host::store::Store;
 
-use crate::error::Result;
+use super::warn_of;
+use crate::error::{Result, ResultExt};
 use crate::ui::Ui;
 
 /// Delete grains and all their data
+///
+/// A backup is taken before, and kept for 30 days.
 #[derive(clap::Args)]
 pub struct Args {
     /// Grains to delete: IDs, or unique beginnings of them
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
+    /// Take no backup before
+    #[arg(long)]
+    no_backup: bool,
+    /// Print JSON: one object for each grain
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the subcommand.
@@ -18,8 +29,24 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     for id in &args.ids {
         let grain = store.open_grain_for(&store.resolve(id)?, "delete")?;
         let id = grain.id().clone();
+        let backup = match args.no_backup {
+            true => None,
+            false => {
+                let (backup, exported) = automatic::before(store, &grain, "delete")
+                    .context(format!("no backup of grain {id} could be taken, so it was kept"))
+                    .hint("--no-backup deletes without one")?;
+                warn_of(ui, &exported.contents.skipped);
+                Some(backup.path)
+            }
+        };
         store.delete(grain)?;
-        ui.note(format!("deleted grain {id}"));
+        if let Some(path) = &backup {
+            ui.note(format!("backup before the deletion: {}", path.display()));
+        }
+        match args.json {
+            true => ui.line(json!({ "grainId": id.as_str(), "backup": backup }).to_string()),
+            false => ui.note(format!("deleted grain {id}")),
+        }
     }
     Ok(())
 }

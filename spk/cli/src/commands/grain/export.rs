@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 use spk_host::backup::{self, ExportOptions, Target};
@@ -9,11 +10,13 @@ use spk_host::store::{GrainId, Store};
 
 use super::{skipped_json, warn_of};
 use crate::error::{CliError, Result, ResultExt};
+use crate::serving::seconds;
 use crate::ui::Ui;
 
 /// Save grains as zip files that any Sandstorm server restores
 ///
-/// The file appears when it is complete and has been read back.
+/// The file appears when it is complete and has been read back. A grain that runs stands still
+/// while its data is copied.
 #[derive(clap::Args)]
 pub struct Args {
     /// Grains to export: IDs, or unique beginnings of them
@@ -28,9 +31,21 @@ pub struct Args {
     /// Do not compress
     #[arg(long)]
     store: bool,
+    /// Do not freeze a running grain: what it changes meanwhile may be torn
+    #[arg(long)]
+    live: bool,
+    /// How long a running grain may be frozen while its data is copied
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    freeze_limit: Duration,
     /// Print JSON: one object for each grain
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    fn options(&self) -> ExportOptions {
+        ExportOptions { store: self.store, live: self.live, freeze_limit: self.freeze_limit }
+    }
 }
 
 /// Runs the subcommand.
@@ -77,7 +92,7 @@ fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Resu
         Some(path) => Target::File(path.clone()),
         None => Target::Pipe(Box::new(std::io::stdout())),
     };
-    let exported = backup::export(store, id, target, &ExportOptions { store: args.store })?;
+    let exported = backup::export(store, id, target, &args.options())?;
     exported.notes.iter().for_each(|note| ui.note(note));
     let contents = &exported.contents;
     warn_of(ui, &contents.skipped);
@@ -91,6 +106,7 @@ fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Resu
             "directories": contents.directories,
             "links": contents.links,
             "bytes": contents.bytes,
+            "frozenMs": exported.frozen.map(|time| time.as_millis() as u64),
             "skipped": skipped_json(&contents.skipped),
             "warnings": skipped_json(&contents.warnings),
         });

@@ -2,14 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use spk_host::store::Store;
 
-use crate::error::{CliError, Result, ResultExt};
+use crate::error::{Result, ResultExt};
 use crate::ui::Ui;
 
 /// Bytes shown at first: the app owns its log, and could have made it of any size.
 const MOST: u64 = 1 << 20;
+
+/// How often `-f` looks for more.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Print what a grain's app has printed
 ///
@@ -19,33 +24,100 @@ pub struct Args {
     /// The grain: its ID, or a unique beginning of it
     #[arg(value_name = "ID")]
     id: String,
+    /// Go on with what is printed from now on
+    #[arg(short, long)]
+    follow: bool,
+    /// Print JSON: one object for each line
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the subcommand.
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     let id = store.resolve(&args.id)?;
-    let terminal = io::stdout().is_terminal();
-    for part in store.logs(&id)? {
-        show(part, terminal, ui).context(format!("cannot read the log of grain {id}"))?;
+    let failed = || format!("cannot read the log of grain {id}");
+    let mut out = Out { json: args.json, terminal: io::stdout().is_terminal(), line: Vec::new() };
+    let mut position = None;
+    for mut part in store.logs(&id)? {
+        let length = part.metadata().context(failed())?.len();
+        let start = length.saturating_sub(MOST);
+        let end = copy(&mut part, start, length, &mut out, ui).context(failed())?;
+        position = Some((part.metadata().context(failed())?.ino(), end));
     }
-    Ok(())
+    if !args.follow {
+        out.finish(ui);
+        return Ok(());
+    }
+    loop {
+        std::thread::sleep(LOOK);
+        let Some(mut log) = store.logs(&id)?.pop() else { continue };
+        let stat = log.metadata().context(failed())?;
+        let start = match position {
+            // Cut or replaced meanwhile: from its beginning (grain-runtime, A.14).
+            Some((inode, end)) if inode == stat.ino() && end <= stat.len() => end,
+            _ => 0,
+        };
+        let end = copy(&mut log, start, stat.len(), &mut out, ui).context(failed())?;
+        position = Some((stat.ino(), end));
+    }
 }
 
-/// Prints the end of one part of the log.
-fn show(mut part: File, terminal: bool, ui: &Ui) -> Result<()> {
-    let length = part.metadata().map_err(CliError::from)?.len();
-    part.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
-    let mut bytes = Vec::new();
-    part.take(MOST).read_to_end(&mut bytes)?;
-    print(&bytes, terminal, ui);
-    Ok(())
+/// Prints a log from `start` to `end`, or what there is of it; where that ended.
+fn copy(log: &mut File, start: u64, end: u64, out: &mut Out, ui: &Ui) -> io::Result<u64> {
+    log.seek(SeekFrom::Start(start))?;
+    let mut rest = log.take(end.saturating_sub(start));
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = start;
+    loop {
+        match rest.read(&mut buffer)? {
+            0 => return Ok(at),
+            count => {
+                at += count as u64;
+                out.print(&buffer[..count], ui);
+            }
+        }
+    }
 }
 
-/// Prints a piece of a log: exactly as it is, or safe for a terminal.
-fn print(bytes: &[u8], terminal: bool, ui: &Ui) {
-    if terminal {
-        ui.data(crate::ui::printable(&String::from_utf8_lossy(bytes)));
-    } else {
-        ui.data(bytes);
+/// How pieces of a log are printed: exactly, safe for a terminal, or as JSON lines.
+struct Out {
+    json: bool,
+    terminal: bool,
+    /// The line that is not complete yet.
+    line: Vec<u8>,
+}
+
+/// A line of JSON ends here even if the log's goes on.
+const LONGEST_LINE: usize = 64 << 10;
+
+impl Out {
+    fn print(&mut self, bytes: &[u8], ui: &Ui) {
+        if !self.json && !self.terminal {
+            return ui.data(bytes);
+        }
+        for &byte in bytes {
+            match byte {
+                b'\n' => self.end_line(ui),
+                _ => self.line.push(byte),
+            }
+            if self.line.len() >= LONGEST_LINE {
+                self.end_line(ui);
+            }
+        }
+    }
+
+    fn end_line(&mut self, ui: &Ui) {
+        let line = std::mem::take(&mut self.line);
+        let text = String::from_utf8_lossy(&line);
+        match self.json {
+            true => ui.line(serde_json::json!({ "line": text }).to_string()),
+            false => ui.line(crate::ui::printable(&text)),
+        }
+    }
+
+    fn finish(&mut self, ui: &Ui) {
+        if !self.line.is_empty() {
+            self.end_line(ui);
+        }
     }
 }

@@ -2,9 +2,17 @@
 
 mod delete;
 mod export;
+mod gc;
 mod list;
 mod log;
+mod new;
+mod open;
+mod rename;
 mod restore;
+mod show;
+mod size;
+mod stop;
+mod upgrade;
 
 use clap::Subcommand;
 use spk_host::backup::Skipped;
@@ -25,10 +33,18 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     List(list::Args),
+    Show(show::Args),
+    New(new::Args),
+    Open(open::Args),
+    Stop(stop::Args),
+    Rename(rename::Args),
+    Upgrade(upgrade::Args),
     Export(export::Args),
     Restore(restore::Args),
     Delete(delete::Args),
     Log(log::Args),
+    Size(size::Args),
+    Gc(gc::Args),
 }
 
 /// Runs the subcommand.
@@ -39,10 +55,18 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     }
     match args.command {
         Command::List(args) => list::run(args, &store, ui),
+        Command::Show(args) => show::run(args, &store, ui),
+        Command::New(args) => new::run(args, &store, ui),
+        Command::Open(args) => open::run(args, &store, ui),
+        Command::Stop(args) => stop::run(args, &store, ui),
+        Command::Rename(args) => rename::run(args, &store, ui),
+        Command::Upgrade(args) => upgrade::run(args, &store, ui),
         Command::Export(args) => export::run(args, &store, ui),
         Command::Restore(args) => restore::run(args, &store, ui),
         Command::Delete(args) => delete::run(args, &store, ui),
         Command::Log(args) => log::run(args, &store, ui),
+        Command::Size(args) => size::run(args, &store, ui),
+        Command::Gc(args) => gc::run(args, &store, ui),
     }
 }
 

@@ -1,0 +1,155 @@
+//! A copy of a running grain's data, taken while its processes stand still: the app stops for as
+//! long as copying takes (nothing, where the file system clones), not for as long as compressing.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+use rustix::fs::{FileType, Mode, SeekFrom};
+
+use super::error::{Error, shown};
+use super::export::Skipped;
+use crate::store::SANDBOX;
+use crate::store::beneath::{Dir, Time};
+
+/// Bytes copied between two looks at the clock.
+const PIECE: usize = 1 << 20;
+
+/// Copies `sandbox` of one grain directory into another directory, until `deadline`.
+///
+/// Everything is opened by name in open directories and never followed, as in the export: before
+/// the freeze took hold, and with a grain that was not frozen, the app may have been renaming.
+pub(crate) fn copy(from: &Dir, to: &Dir, deadline: Instant) -> Result<Vec<Skipped>, Error> {
+    let failed = |path: &[u8]| {
+        let path = shown(path);
+        move |source: io::Error| Error::Io { action: "copy", path: path.into(), source }
+    };
+    let source = from.open_dir(SANDBOX.as_bytes()).map_err(failed(b""))?;
+    to.create_dir(SANDBOX.as_bytes(), 0o700).map_err(failed(b""))?;
+    let target = to.open_dir(SANDBOX.as_bytes()).map_err(failed(b""))?;
+    let mut skipped = Vec::new();
+    let mut finished: Vec<(Vec<u8>, u32, Time)> = Vec::new();
+    let mut lent: Vec<(Vec<u8>, u32)> = Vec::new();
+    let mut pending = vec![Vec::new()];
+    let result = (|| -> Result<bool, Error> {
+        while let Some(path) = pending.pop() {
+            let dir = open_lending(&source, &path, &mut lent).map_err(failed(&path))?;
+            let stat = dir.stat_self().map_err(failed(&path))?;
+            let mode = lent.last().filter(|l| l.0 == path).map_or(stat.st_mode, |l| l.1);
+            finished.push((path.clone(), mode & 0o7777, Time::of(&stat)));
+            let copy = target.open_dir(&path).map_err(failed(&path))?;
+            for name in dir.names().map_err(failed(&path))? {
+                let full =
+                    if path.is_empty() { name.clone() } else { [&path[..], &name].join(&b'/') };
+                let Ok(stat) = dir.stat(&name) else {
+                    skipped.push(Skipped { path: full, reason: "changed meanwhile".into() });
+                    continue;
+                };
+                let skip = |reason: &str| Skipped { path: full.clone(), reason: reason.into() };
+                match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::Directory => {
+                        copy.create_dir(&name, 0o700).map_err(failed(&full))?;
+                        pending.push(full);
+                    }
+                    FileType::Symlink => {
+                        let target = dir.read_link(&name).map_err(failed(&full))?;
+                        copy.create_link(&name, &target).map_err(failed(&full))?;
+                        copy.set_time(&name, Time::of(&stat)).map_err(failed(&full))?;
+                    }
+                    FileType::RegularFile => {
+                        let (file, stat) =
+                            super::export::open_file(&dir, &name, &stat).map_err(failed(&full))?;
+                        let new = copy.create_file(&name, 0o600).map_err(failed(&full))?;
+                        if !copy_file(&file, &new, deadline).map_err(failed(&full))? {
+                            return Ok(false);
+                        }
+                        rustix::fs::futimens(new.as_fd(), &Time::of(&stat).stamps())
+                            .and_then(|()| {
+                                let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+                                rustix::fs::fchmod(&new, mode)
+                            })
+                            .map_err(|error| failed(&full)(error.into()))?;
+                    }
+                    FileType::Socket => skipped.push(skip("socket")),
+                    FileType::Fifo => skipped.push(skip("pipe")),
+                    _ => skipped.push(skip("device")),
+                }
+            }
+            if Instant::now() > deadline {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })();
+    for (path, mode) in lent.into_iter().rev() {
+        let (parent, name) = super::export::split(&path);
+        // Vanished meanwhile: nothing to give back.
+        let _ = source.open_dir(parent).and_then(|parent| parent.set_mode(name, mode & 0o7777));
+    }
+    if !result? {
+        return Err(Error::TooSlow);
+    }
+    // A directory closes only after those in it, which were finished later.
+    for (path, mode, time) in finished.iter().rev() {
+        let dir = target.open_dir(path).map_err(failed(path))?;
+        dir.set_mode_and_time(*mode, Some(*time)).map_err(failed(path))?;
+    }
+    Ok(skipped)
+}
+
+/// Opens a directory, lending its owner the permission to if needed.
+fn open_lending(source: &Dir, path: &[u8], lent: &mut Vec<(Vec<u8>, u32)>) -> io::Result<Dir> {
+    let opened = source.open_dir(path).and_then(|dir| match super::export::searchable(&dir)? {
+        true => Ok(dir),
+        false => Err(rustix::io::Errno::ACCESS.into()),
+    });
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !path.is_empty() => {
+            let (parent, name) = super::export::split(path);
+            let parent = source.open_dir(parent)?;
+            let mode = parent.stat(name)?.st_mode;
+            parent.set_mode(name, mode & 0o7777 | 0o700)?;
+            lent.push((path.to_vec(), mode));
+            parent.open_dir(name)
+        }
+        opened => opened,
+    }
+}
+
+/// Copies a file: by a clone, else piece by piece without its holes. False: the time is up.
+fn copy_file(from: &File, to: &File, deadline: Instant) -> io::Result<bool> {
+    if rustix::fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(true);
+    }
+    let size = from.metadata()?.len();
+    to.set_len(size)?;
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    while at < size {
+        at = match rustix::fs::seek(from, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(_) => at,
+        };
+        let end = match rustix::fs::seek(from, SeekFrom::Hole(at)) {
+            Ok(hole) if hole > at => hole,
+            _ => size,
+        };
+        while at < end.min(size) {
+            buffer.resize((end - at).min(PIECE as u64) as usize, 0);
+            match from.read_at(&mut buffer, at)? {
+                0 => return Ok(true),
+                count => {
+                    to.write_all_at(&buffer[..count], at)?;
+                    at += count as u64;
+                }
+            }
+            if Instant::now() > deadline {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
