@@ -1,11 +1,13 @@
-"""Sends the files below public/: types, ETags, single ranges; no listings, no dot-files."""
+"""Sends the files below public/: types and ETags; no listings, no dot-files.
+
+Ranges are left out: the session between bridge and platform does not carry them.
+"""
 
 import hashlib
 import http.server
 import mimetypes
 import os
 import posixpath
-import re
 import urllib.parse
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "public")
@@ -47,41 +49,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(304)
             self.send_header("ETag", tag)
             return self.end_headers()
-        start, end, status = 0, size, 200
-        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        if wanted and (wanted[1] or wanted[2]) and self.headers.get("If-Range", tag) == tag:
-            if wanted[1]:
-                start, end = int(wanted[1]), min(int(wanted[2] or size), size - 1) + 1
-            else:
-                start = max(size - int(wanted[2]), 0)
-            status = 206
-            if start >= end:
-                return self.fail(416, "no such range", ("Content-Range", "bytes */%d" % size))
-        self.send_response(status)
+        self.send_response(200)
         kind = mimetypes.guess_type(file)[0] or "application/octet-stream"
         if kind.startswith("text/"):
             kind += "; charset=utf-8"
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(end - start))
+        self.send_header("Content-Length", str(size))
         self.send_header("ETag", tag)
-        self.send_header("Accept-Ranges", "bytes")
-        if status == 206:
-            self.send_header("Content-Range", "bytes %d-%d/%d" % (start, end - 1, size))
         self.end_headers()
         if self.command != "HEAD":
-            content.seek(start)
-            left = end - start
+            content.seek(0)
+            left = size
             while left and (chunk := content.read(min(CHUNK, left))):
                 self.wfile.write(chunk)
                 left -= len(chunk)
 
-    def fail(self, status, message, *headers):
+    def fail(self, status, message):
         body = (message + "\n").encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
-        for name, value in headers:
-            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

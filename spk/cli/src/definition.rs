@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use spk_package::pkgdef::{self, Definition, Evaluator};
+
 use crate::error::{CliError, Result};
 use crate::global::Global;
 use crate::ui::Ui;
@@ -54,6 +56,18 @@ pub fn locate(local: Option<&str>, global: &Global) -> Result<Located> {
                  or name it: -p FILE:pkgdef",
             )
         })
+}
+
+/// Evaluates the definition, and says so when `capnp` was asked for it.
+///
+/// # Errors
+/// As [`pkgdef::load`].
+pub fn load(located: &Located, imports: &[PathBuf], ui: &Ui) -> Result<Definition> {
+    let definition = pkgdef::load(&located.file, &located.constant, imports)?;
+    if let Evaluator::Capnp { reason } = &definition.evaluator {
+        ui.note(format!("{}: evaluated by the installed capnp: {reason}", located.file.display()));
+    }
+    Ok(definition)
 }
 
 /// Where the file list `name` of the definition `file` is: beside the definition. The original

@@ -10,7 +10,7 @@ use spk_host::serve::Rootfs;
 use spk_host::store::{Grain, Store};
 use spk_package::app_id::AppId;
 use spk_package::manifest::Manifest;
-use spk_package::pkgdef::{self, Definition};
+use spk_package::pkgdef::Definition;
 use spk_package::view::{Generated, View};
 
 use crate::commands::pack;
@@ -65,7 +65,7 @@ pub struct Args {
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let located = definition::locate(args.pkg_def.as_deref(), global)?;
     let imports = [global.import_path.as_slice(), &args.import_path].concat();
-    let definition = pkgdef::load(&located.file, &located.constant, &imports)?;
+    let definition = definition::load(&located, &imports, ui)?;
     let manifest = Manifest::from_bytes(&definition.manifest)?;
     let app_id: AppId = definition.id.parse().context(format!(
         "the id in {} is not an app ID: {:?}",

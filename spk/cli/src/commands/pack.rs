@@ -7,7 +7,7 @@ use spk_package::app_id::AppId;
 use spk_package::file_list;
 use spk_package::keyring::{Key, Keyring};
 use spk_package::pack::{self, Options, selected};
-use spk_package::pkgdef::{self, Definition};
+use spk_package::pkgdef::Definition;
 use spk_package::replacements::Table;
 use spk_package::report::Report;
 use spk_package::selection::{self, Expanded, Selection};
@@ -64,7 +64,7 @@ pub struct Args {
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let located = definition::locate(args.pkg_def.as_deref(), global)?;
     let imports = [&args.import_path[..], &global.import_path].concat();
-    let definition = pkgdef::load(&located.file, &located.constant, &imports)?;
+    let definition = definition::load(&located, &imports, ui)?;
     let key = key(&definition, args.keyring.as_ref(), global, ui)?;
     let expanded = select(&definition, &located.file, ui)?;
     let mtime = args.source_date_epoch.saturating_mul(1_000_000_000);

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use spk_package::keyring::{self, Key};
-use spk_package::pkgdef::{self, Rekey};
+use spk_package::pkgdef::Rekey;
 
-use crate::definition::locate;
+use crate::definition::{self, locate};
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
 use crate::ui::Ui;
@@ -38,7 +38,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let rekey = Rekey::prepare(file, &located.constant)?;
     // A definition that is wrong elsewhere is better mended first.
     let import_path = [&global.import_path[..], &args.import_path[..]].concat();
-    pkgdef::load(file, &located.constant, &import_path)?;
+    definition::load(&located, &import_path, ui)?;
 
     let (keyring, _) = global.keyring_path(args.keyring.as_ref())?;
     let old = rekey.old_id.as_deref().filter(|id| !id.is_empty()).unwrap_or("no app ID");
