@@ -15,8 +15,8 @@ pub struct Process {
     pub exe: Option<PathBuf>,
 }
 
-/// All processes whose executable is `exe`, whose environment holds `mark`, or whose arguments
-/// mention it; zombies have none of these and are not counted.
+/// All processes whose executable is `exe`, and if `mark` is not empty those whose environment
+/// or arguments hold it; zombies have none of these and are not counted.
 pub fn matching(exe: &Path, mark: &str) -> Vec<Process> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -30,7 +30,8 @@ pub fn matching(exe: &Path, mark: &str) -> Vec<Process> {
         let its_exe = fs::read_link(dir.join("exe")).ok();
         let command = read_list(&dir.join("cmdline"));
         let environ = read_list(&dir.join("environ"));
-        if its_exe.as_deref() == Some(exe) || environ.contains(mark) || command.contains(mark) {
+        let marked = !mark.is_empty() && (environ.contains(mark) || command.contains(mark));
+        if marked || its_exe.as_deref() == Some(exe) {
             found.push(Process { pid, command, exe: its_exe });
         }
     }

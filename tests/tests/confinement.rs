@@ -19,7 +19,7 @@ fn the_running_app_is_confined() {
         ok(stage.spk().args(["pack", "out.spk"]));
 
         let server = Server::start(stage.spk().args(["run", "out.spk"]));
-        let seen: Value = serde_json::from_str(&http::get(&server.at("")).text()).unwrap();
+        let seen: Value = serde_json::from_str(&http::get(&server.at("look")).text()).unwrap();
         within(&seen);
         from_outside(&stage, &server);
         server.stop();

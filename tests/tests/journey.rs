@@ -80,7 +80,8 @@ fn develop(stage: &Stage, app_id: &str) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     server.stop();
-    assert!(procs::fuse_mounts().iter().all(|mount| !mount.contains("spk")), "a mount stayed");
+    let left = procs::gone(&stage.spk_path(), "", std::time::Duration::from_secs(5));
+    assert!(left.is_empty(), "processes stayed: {left:?}");
 }
 
 /// The packed app: identity, data that stays, backup, deletion, restore.

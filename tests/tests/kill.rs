@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -40,7 +41,11 @@ fn mark(stage: &Stage) -> String {
     format!("marked{}", stage.work().display())
 }
 
+/// Mounts are looked for in every process of the machine, so one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 fn check(signal: Signal, command: &str) {
+    let _alone = ALONE.lock().unwrap_or_else(|failed| failed.into_inner());
     for who in Who::all(&format!("kill_{command}_{signal}")) {
         let stage = stage(who);
         let mounts = procs::own_mounts();

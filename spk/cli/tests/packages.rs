@@ -182,6 +182,30 @@ fn a_file_that_cannot_be_read_leaves_nothing() {
 }
 
 #[test]
+fn more_than_a_gibibyte_is_refused_before_anything_is_read() {
+    let case = case("ok");
+    for name in ["a", "b", "c"] {
+        let file = fs::File::create(case.path().join("root").join(name)).unwrap();
+        file.set_len(400 << 20).unwrap();
+    }
+    fails(&pack(case.path()), &["1 GiB", "bytes unpacked"]);
+    assert!(!case.path().join("out.spk").exists());
+}
+
+#[test]
+fn paths_too_deep_for_servers_are_refused() {
+    let case = case("ok");
+    let directory = |depth: usize| format!("root/{}", vec!["d"; depth].join("/"));
+    fs::create_dir_all(case.path().join(directory(62))).unwrap();
+    fs::write(case.path().join(directory(62)).join("f"), "x").unwrap();
+    succeeds(&pack(case.path()));
+    succeeds(&spk(case.path(), &["verify", "out.spk"]));
+    fs::create_dir_all(case.path().join(directory(63))).unwrap();
+    fs::write(case.path().join(directory(63)).join("f"), "x").unwrap();
+    fails(&pack(case.path()), &["64 directories deep", "63"]);
+}
+
+#[test]
 fn keys_are_made_listed_and_copied() {
     let dir = tempfile::tempdir().unwrap();
     let made = spk(dir.path(), &["keygen"]);

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod child;
+mod coalesce;
 mod inherited;
 mod serve;
 

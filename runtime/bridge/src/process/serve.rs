@@ -8,12 +8,13 @@ use capnp::message::ReaderOptions;
 use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::twoparty::VatNetwork;
-use futures::io::{BufReader, BufWriter};
+use futures::io::BufReader;
 use spk_schema::grain_capnp::main_view;
 use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use tokio::net::UnixStream;
-use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
+use tokio_util::compat::TokioAsyncReadCompatExt;
 
+use super::coalesce::coalesce;
 use crate::bridge::Bridge;
 use crate::limits;
 use crate::main_view::MainView;
@@ -32,11 +33,13 @@ impl Host {
 /// Serves the host until it closes the connection. To be called inside a `LocalSet`.
 pub async fn serve_host(bridge: Rc<Bridge>, host: Host) {
     let (input, output) = host.0.into_split();
+    let (writer, sender) = coalesce(output);
+    tokio::task::spawn_local(sender);
     let mut options = ReaderOptions::new();
     options.traversal_limit_in_words(Some(limits::HOST_TRAVERSAL_WORDS));
     let mut network = VatNetwork::new(
         BufReader::with_capacity(limits::RPC_BUFFER, input.compat()),
-        BufWriter::with_capacity(limits::RPC_BUFFER, output.compat_write()),
+        writer,
         Side::Client,
         options,
     );

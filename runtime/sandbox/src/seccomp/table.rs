@@ -353,6 +353,7 @@ pub const CALLS: &[Call] = &[
     call("io_pgetevents", Some(333), Some(292)),
     call("rseq", Some(334), Some(293)),
     call("uretprobe", Some(335), None),
+    call("uprobe", Some(336), None),
     call("pidfd_send_signal", Some(424), Some(424)),
     call("io_uring_setup", Some(425), Some(425)),
     call("io_uring_enter", Some(426), Some(426)),

@@ -1,0 +1,72 @@
+//! Attempts on the network. No packet goes anywhere but to this machine's loopback.
+
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::os::linux::net::SocketAddrExt as _;
+
+use nix::errno::Errno;
+
+use crate::sys::raw;
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
+}
+
+/// Asks for a route by a datagram `connect`, which sends nothing.
+pub fn route(to: &str) -> Result<(), Errno> {
+    let to: SocketAddr = to.parse().unwrap();
+    let from = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    UdpSocket::bind(from).and_then(|socket| socket.connect(to)).map_err(|error| errno(&error))
+}
+
+pub fn host_listener(port: &str) -> Result<(), Errno> {
+    TcpStream::connect(("127.0.0.1", port.parse().unwrap())).map(drop).map_err(|e| errno(&e))
+}
+
+pub fn abstract_socket(name: &str) -> Result<(), Errno> {
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+    std::os::unix::net::UnixStream::connect_addr(&address).map(drop).map_err(|e| errno(&e))
+}
+
+pub fn socket(family: u64, kind: u64, protocol: u64) -> Result<i64, Errno> {
+    raw(libc::SYS_socket, [family, kind, protocol, 0, 0, 0])
+}
+
+/// A socket option with a buffer of zeroes.
+pub fn option(kind: u64, level: u64, name: u64) -> Result<i64, Errno> {
+    let fd = socket(2, kind, 0)?;
+    let zeroes = [0u8; 64];
+    raw(libc::SYS_setsockopt, [fd as u64, level, name, zeroes.as_ptr() as u64, 4, 0])
+}
+
+/// An interface request on a socket, for `lo`.
+pub fn interface(request: u64) -> Result<i64, Errno> {
+    let fd = socket(2, 2, 0)?;
+    let mut lo = [0u8; 64];
+    lo[..2].copy_from_slice(b"lo");
+    raw(libc::SYS_ioctl, [fd as u64, request, lo.as_ptr() as u64, 0, 0, 0])
+}
+
+/// Asks, over NETLINK_ROUTE, for a change of the network: `kind` is RTM_NEW…
+pub fn netlink(kind: u16) -> Result<(), Errno> {
+    let fd = nix::sys::socket::socket(
+        nix::sys::socket::AddressFamily::Netlink,
+        nix::sys::socket::SockType::Raw,
+        nix::sys::socket::SockFlag::empty(),
+        nix::sys::socket::SockProtocol::NetlinkRoute,
+    )?;
+    // A header and a zeroed body, for interface 1; what is missing in it would be EINVAL.
+    let mut message = vec![0u8; 48];
+    message[0] = 48;
+    message[4..6].copy_from_slice(&kind.to_ne_bytes());
+    // NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE
+    message[6..8].copy_from_slice(&0x405u16.to_ne_bytes());
+    message[20] = 1;
+    nix::sys::socket::send(fd.as_raw_fd(), &message, nix::sys::socket::MsgFlags::empty())?;
+    let mut answer = [0u8; 1024];
+    nix::sys::socket::recv(fd.as_raw_fd(), &mut answer, nix::sys::socket::MsgFlags::empty())?;
+    match -i32::from_ne_bytes(answer[16..20].try_into().unwrap()) {
+        0 => Ok(()),
+        error => Err(Errno::from_raw(error)),
+    }
+}
