@@ -72,6 +72,7 @@ impl Grain {
     /// # Errors
     /// When the metadata cannot be written; the old ones stay.
     pub fn touch(&mut self) -> Result<(), Error> {
+        self.lock.describe("run");
         self.change(|meta| {
             meta.last_used = meta::now();
             meta.started = true;

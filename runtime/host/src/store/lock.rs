@@ -87,7 +87,7 @@ impl Lock {
     }
 
     /// Says in the file who holds it. Only talk: failing to write it (a full disk) is no failure.
-    fn describe(&self, what: &str) {
+    pub(crate) fn describe(&self, what: &str) {
         let holder = Holder { pid: std::process::id(), what: what.to_owned() };
         let mut file = &self.file;
         let _ = serde_json::to_vec(&holder).map_err(io::Error::from).and_then(|text| {

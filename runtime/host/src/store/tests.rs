@@ -87,7 +87,7 @@ fn a_grain_lives() {
 
     // One writer; lists and renames do not need to be it.
     let error = store.open_grain(&id).unwrap_err();
-    assert!(matches!(error, Error::Busy { holder: Some(ref h), .. } if h.what == "new"));
+    assert!(matches!(error, Error::Busy { holder: Some(ref h), .. } if h.what == "run"));
     assert!(store.grains().unwrap()[0].busy.is_some());
     store.rename_grain(&id, "Other\u{1b}[31m").unwrap();
     grain.touch().unwrap();
