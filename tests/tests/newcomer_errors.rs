@@ -146,7 +146,8 @@ fn fuse_device_missing() {
     init(&stage, &["/bin/true"]);
     let mut command = in_namespace(
         &stage,
-        "mount -t tmpfs none /mnt; touch /mnt/null; mount --bind /dev/null /mnt/null; \
+        "mount -t tmpfs none /mnt; for node in null zero random urandom; do \
+         touch /mnt/$node; mount --bind /dev/$node /mnt/$node; done; \
          mount --rbind /mnt /dev; exec \"$1\" dev --port 0",
     );
     filters().bind(|| {
