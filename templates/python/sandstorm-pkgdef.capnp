@@ -35,7 +35,8 @@ const pkgdef :Spk.PackageDefinition = (
 
       (packagePath = "opt/app", sourcePath = ".", hidePaths = [
         ".git", ".hg", ".env", ".venv", "__pycache__", "rootfs",
-        "sandstorm-pkgdef.capnp", "sandstorm-files.list", "{{spkName}}"
+        "sandstorm-pkgdef.capnp", "sandstorm-files.list", ".sandstorm-files.list.trace",
+        "{{spkName}}"
       ]),
 
       (sourcePath = "/", hidePaths = [

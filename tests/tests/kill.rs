@@ -96,7 +96,16 @@ fn no_leftovers(dir: &Path) {
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
-    assert_eq!(names, ["app.py", "out.spk", "sandstorm-files.list", "sandstorm-pkgdef.capnp"]);
+    assert_eq!(
+        names,
+        [
+            ".sandstorm-files.list.trace",
+            "app.py",
+            "out.spk",
+            "sandstorm-files.list",
+            "sandstorm-pkgdef.capnp"
+        ]
+    );
 }
 
 #[test]
