@@ -16,7 +16,7 @@ fn the_running_app_is_confined() {
         let server = Server::start(stage.spk().arg("dev"));
         assert_eq!(http::get(&server.at("")).status, 200);
         server.stop();
-        ok(stage.spk().args(["pack", "out.spk"]));
+        ok(stage.spk().args(["pack", "--fast", "out.spk"]));
 
         let server = Server::start(stage.spk().args(["run", "out.spk"]));
         let seen: Value = serde_json::from_str(&http::get(&server.at("look")).text()).unwrap();

@@ -33,7 +33,7 @@ fn stage(who: Who) -> Stage {
     let server = Server::start(stage.spk().arg("dev"));
     assert_eq!(http::get(&server.at("")).status, 200);
     server.stop();
-    ok(stage.spk().args(["pack", "out.spk"]));
+    ok(stage.spk().args(["pack", "--fast", "out.spk"]));
     stage
 }
 
