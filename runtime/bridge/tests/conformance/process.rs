@@ -281,10 +281,20 @@ fn a15_signals_are_passed_on() {
         [(Signal::SIGTERM, "TERM"), (Signal::SIGINT, "INT"), (Signal::SIGHUP, "HUP")]
     {
         run(async move {
+            // Blocked before "up" is said, so that the signal cannot come too early; a shell's
+            // `wait` can miss one.
             let script = format!(
-                "trap 'echo got {name}; kill $!; exit 5' {name}; sleep 1000 & echo up; wait"
+                "import signal, sys\n\
+                 number = signal.SIG{name}\n\
+                 signal.pthread_sigmask(signal.SIG_BLOCK, [number])\n\
+                 signal.signal(number, lambda *_: None)\n\
+                 print('up', flush=True)\n\
+                 signal.sigwait([number])\n\
+                 print('got {name}', flush=True)\n\
+                 sys.exit(5)"
             );
-            let mut program = Program::start(&["8000", "--", "/bin/sh", "-c", script.leak()]);
+            let argv = ["8000", "--", "/usr/bin/python3", "-c", script.leak()];
+            let mut program = Program::start(&argv);
             program.wait_for_line("up").await;
             program.signal(signal);
             let outcome = program.finish().await;
