@@ -1,6 +1,9 @@
 //! What `spk run` and `spk dev` share: where the app is served, to whom, and how that is said.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use spk_host::store::Grain;
 use spk_host::store::control::Listener;
 use spk_package::manifest::Manifest;
 
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Result, ResultExt};
 use crate::ui::Ui;
 
 /// Options of the front end and of the session that is announced.
@@ -120,21 +123,23 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
     options.start_timeout = args.start_timeout;
     options.explain = args.explain;
     let (grain, app) = (options.grain_id.clone(), options.app_id.clone());
+    let stdout = Reserved::take().context("cannot set stdout aside")?;
     let observer = {
         let (ui, json) = (ui.clone(), args.json);
+        let mut stdout = stdout;
         move |event| match event {
             Event::Ready { url, session_url, address } if json => {
                 let ready = serde_json::json!({
                     "event": "ready", "grainId": grain, "appId": app, "url": url,
                     "sessionUrl": session_url, "address": address,
                 });
-                ui.line(ready.to_string());
+                stdout.line(&ready.to_string());
             }
             Event::Ready { url, session_url, .. } => {
                 ui.note(format!("grain {grain} runs; Ctrl-C stops it"));
                 ui.note(format!("the app alone, for HTTP clients: {session_url}"));
                 ui.note("open this in a browser:");
-                ui.line(url);
+                stdout.line(&url);
             }
             Event::Note(text) => ui.note(text),
             Event::DroppedHeader { name } => {
@@ -144,6 +149,31 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
         }
     };
     serve::block_on(options, observer).map_err(failure)
+}
+
+/// stdout while an app is served: ours alone. The RPC library prints an app's connection errors
+/// there, which an app can cause, and panics when nobody reads them any more.
+struct Reserved(File);
+
+impl Reserved {
+    fn take() -> io::Result<Reserved> {
+        let own = io::stdout().as_fd().try_clone_to_owned()?;
+        let null = File::options().write(true).open("/dev/null")?;
+        nix::unistd::dup2_stdout(&null)?;
+        Ok(Reserved(File::from(own)))
+    }
+
+    fn line(&mut self, text: &str) {
+        // Whoever closed it does not want to know.
+        let _ = self.0.write_all(format!("{text}\n").as_bytes());
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        // Data that comes after the app's end belongs on the real one again.
+        let _ = nix::unistd::dup2_stdout(&self.0);
+    }
 }
 
 fn failure(error: serve::Error) -> CliError {
