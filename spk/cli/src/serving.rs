@@ -63,7 +63,7 @@ pub struct Served {
     pub idle_timeout: Option<Duration>,
 }
 
-/// Serves a grain, which stays locked meanwhile, as [`serve`] does.
+/// Serves a grain, which stays locked meanwhile, as [`serve()`] does.
 pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) -> Result<()> {
     grain.touch()?;
     let mut options = Options::new(
