@@ -1,5 +1,5 @@
 //! What goes into a package: the file list and `alwaysInclude` of a definition, looked up in the
-//! [view](crate::view) and expanded to the tree of entries to pack.
+//! [view] and expanded to the tree of entries to pack.
 //!
 //! * A listed path stands for itself only; a directory is taken without what is in it. An
 //!   `alwaysInclude` path stands for everything below it (package-format.md §9.3). `.` is the root.
