@@ -48,7 +48,12 @@ fn assert_empty(store: &Store) {
 
 /// Runs a program that the tests compare with; its standard output.
 fn tool(program: &str, args: &[&str], dir: &Path) -> Vec<u8> {
-    let output = Command::new(program).args(args).current_dir(dir).output().unwrap();
+    let output = Command::new(program)
+        .args(args)
+        .env("LC_ALL", "C.UTF-8")
+        .current_dir(dir)
+        .output()
+        .unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {error}");
     output.stdout

@@ -199,7 +199,8 @@ fn zips_made_by_hand_restore() {
         z.close()";
     tool("python3", &["-c", py], &src);
     tool("zip", &["-qyr", "../zip.zip", "metadata", "data"], &src);
-    tool("sh", &["-c", "zip -qyr - metadata data | cat > ../zip-pipe.zip"], &src);
+    // Without the link: some builds of zip cannot store one to a pipe.
+    tool("sh", &["-c", "zip -qr - metadata data/d data/x | cat > ../zip-pipe.zip"], &src);
     tool("bsdtar", &["-c", "--format", "zip", "-f", "../bsdtar.zip", "metadata", "data"], &src);
     let py_pipe = "import zipfile, sys\n\
         class P:\n  \
@@ -215,7 +216,7 @@ fn zips_made_by_hand_restore() {
             restore_file(&store, &temp.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let var = restored.grain.var_path();
         assert_eq!(std::fs::read(var.join("d/f")).unwrap().len(), 800, "{name}");
-        if !name.starts_with("py") {
+        if ["zip.zip", "bsdtar.zip"].contains(&name) {
             assert_eq!(std::fs::read_link(var.join("l")).unwrap(), Path::new("x"), "{name}");
         }
     }
