@@ -101,6 +101,7 @@ pub fn view(mappings: Vec<Mapping>) -> Arc<View> {
 pub struct Mount {
     tracer: Option<Tracer>,
     agent: Child,
+    _stage: TempDir,
     socket: BufReader<UnixStream>,
     dir: TempDir,
 }
@@ -128,7 +129,10 @@ impl Mount {
         let beside = agent.with_file_name("agent"); // for the benchmark, an example itself
         let agent = if beside.exists() { beside } else { of_test };
         assert!(agent.exists(), "cargo builds examples with the tests: {}", agent.display());
-        let mut command = Command::new(agent);
+        // Where every account can execute it, wherever the checkout is.
+        let stage = scratch();
+        std::fs::copy(agent, stage.path().join("agent")).unwrap();
+        let mut command = Command::new(stage.path().join("agent"));
         command.arg(dir.path()).stdin(Stdio::from(OwnedFd::from(theirs)));
         if who == Who::User && nix::unistd::geteuid().is_root() {
             command.uid(USER).gid(USER);
@@ -140,7 +144,7 @@ impl Mount {
             None => Tracer::serve(fuse, view, options),
         };
         let tracer = tracer.unwrap();
-        Mount { tracer: Some(tracer), agent, socket: BufReader::new(ours), dir }
+        Mount { tracer: Some(tracer), agent, socket: BufReader::new(ours), dir, _stage: stage }
     }
 
     pub fn path(&self, path: &str) -> String {
