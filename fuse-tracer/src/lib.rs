@@ -9,7 +9,7 @@
 //!
 //! What makes it fast is that the kernel may keep names, attributes, listings, link texts and
 //! contents for a long time; what makes that safe is that it is told when a source changes
-//! ([`watch`]), and that opens, which always arrive, check the source again ([`fs`]). Opens always
+//! ([`watch`]), and that opens, which always arrive, check the source again ([`answers`]). Opens always
 //! arriving is also what makes the record complete.
 //!
 //! Nothing here prints, and a handler that panics must end the process (`panic = "abort"`): a dead
@@ -17,9 +17,11 @@
 //! serves must not reach its own mount: mount in another namespace.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod attr;
 mod caller;
 mod fs;
+mod handles;
 mod implied;
 mod nodes;
 mod record;
@@ -28,6 +30,7 @@ pub mod trace_file;
 mod tracer;
 mod watch;
 
+pub use caller::Callers;
 pub use implied::with_implied;
 pub use record::{Record, Usage, Use};
-pub use tracer::{Cache, Error, Options, Tracer};
+pub use tracer::{Cache, Error, Options, SUBTYPE, Tracer};

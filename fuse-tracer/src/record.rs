@@ -34,12 +34,15 @@ pub enum Use {
     /// Looked for, and there in the view, but not in the selection that was served: what works in
     /// `spk dev` and is missing in the package.
     Withheld,
+    /// To be written, made, renamed or deleted, and refused. Known only where the mount asks
+    /// (`Root::FuseAsked` of the sandbox).
+    Write,
 }
 
 impl Use {
     /// Whether this use puts a path into the file list.
     pub fn is_listed(self) -> bool {
-        !matches!(self, Use::Stat | Use::Miss | Use::Withheld)
+        !matches!(self, Use::Stat | Use::Miss | Use::Withheld | Use::Write)
     }
 }
 
@@ -84,6 +87,21 @@ impl Record {
             }
             _ => None,
         })
+    }
+
+    /// The first path at or below `path` that is for the file list.
+    pub(crate) fn first_used(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let listed = |uses: &BTreeMap<Use, Usage>| {
+            uses.keys().any(|kind| kind.is_listed() && *kind != Use::List)
+        };
+        let inside = |other: &[u8]| {
+            other
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || path.is_empty() || rest.starts_with(b"/"))
+        };
+        let from = self.paths.range(path.to_vec()..);
+        let mut below = from.take_while(|(other, _)| other.starts_with(path));
+        below.find(|(other, uses)| inside(other) && listed(uses)).map(|(path, _)| path.clone())
     }
 
     /// Takes in another session's record.

@@ -1,13 +1,14 @@
 //! What the request handlers, the watcher and the [`Tracer`](crate::Tracer) share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use fuser::Notifier;
 use spk_package::selection::Tree;
 use spk_package::view::{self, View};
 
-use crate::caller;
+use crate::caller::Finder;
 use crate::nodes::Nodes;
 use crate::record::{Record, Use};
 use crate::tracer::Options;
@@ -24,8 +25,11 @@ pub struct Shared {
     record: Mutex<Record>,
     /// Grows when a path comes into the file list.
     listed: AtomicU64,
+    finder: Finder,
     pub notifier: OnceLock<Notifier>,
     pub watch: Option<Watch>,
+    /// Is told of changes to what was used.
+    pub changes: Mutex<Option<Sender<Vec<u8>>>>,
 }
 
 impl Shared {
@@ -43,8 +47,10 @@ impl Shared {
             nodes,
             record: Mutex::default(),
             listed: AtomicU64::new(0),
+            finder: Finder::default(),
             notifier: OnceLock::new(),
             watch,
+            changes: Mutex::default(),
         }
     }
 
@@ -75,7 +81,7 @@ impl Shared {
 
     /// Records a use of `path` by process `pid`.
     pub fn note(&self, path: &[u8], kind: Use, pid: u32) {
-        let caller = || self.options.callers.then(|| caller::executable(pid)).flatten();
+        let caller = || self.finder.executable(self.options.callers, pid);
         if self.record().note(path, kind, caller) {
             self.listed.fetch_add(1, Ordering::Relaxed);
         }
@@ -85,6 +91,18 @@ impl Shared {
     pub fn failed(&self, error: &view::Error) -> fuser::Errno {
         self.record().note_unreadable(error.path(), error.io());
         errno(error.io())
+    }
+
+    /// Tells who wants to know that the source at `path`, or something below it, changed, if it was
+    /// used.
+    pub fn tell_change(&self, path: &[u8]) {
+        let changes = lock(&self.changes);
+        let Some(to) = changes.as_ref() else { return };
+        let used = self.record().first_used(path);
+        if let Some(used) = used {
+            // whoever wanted to know may be gone
+            let _ = to.send(used);
+        }
     }
 
     /// Records something for the developer to know.

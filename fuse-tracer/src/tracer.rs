@@ -2,19 +2,21 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fuser::{Config, Session, SessionACL};
+use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use spk_package::selection::Tree;
 use spk_package::view::View;
 
 use crate::attr::Ownership;
+use crate::caller::Callers;
 use crate::fs::TracedFs;
 use crate::record::Record;
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 use crate::watch::{self, Stop, Watch};
 
 /// Threads that answer requests. Two are needed so that one can wait for a slow disk; more than
@@ -23,6 +25,9 @@ const THREADS: std::ops::RangeInclusive<usize> = 2..=4;
 /// How long [`Tracer::finish`] waits for the kernel to let go after the mount is gone. Only
 /// processes that still hold the mount can make it wait.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What mount tables show after `fuse.`.
+pub const SUBTYPE: &str = "spk";
 
 /// What the kernel may keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,15 +52,23 @@ pub struct Options {
     pub owner: (u32, u32),
     /// Show the sources' permission bits instead of those a packed file will have.
     pub raw_modes: bool,
-    /// Look up which executable is behind a request. Only right if the mount was made by a process
-    /// of our own PID namespace.
-    pub callers: bool,
+    /// How to find which executable is behind a request.
+    pub callers: Callers,
+    /// The mount is not read-only, so that attempts to write arrive here: they are recorded
+    /// ([`Use::Write`](crate::Use::Write)) and refused.
+    pub ask_writes: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // 1000: whom the sandbox shows an app as
-        Options { cache: Cache::Watched, owner: (1000, 1000), raw_modes: false, callers: true }
+        Options {
+            cache: Cache::Watched,
+            owner: (1000, 1000),
+            raw_modes: false,
+            callers: Callers::Ours,
+            ask_writes: false,
+        }
     }
 }
 
@@ -71,6 +84,9 @@ pub enum Error {
     /// The kernel and we do not understand each other, or nothing is mounted with the descriptor.
     #[error("cannot begin to serve the FUSE descriptor")]
     Handshake(#[source] io::Error),
+    /// The file system cannot be mounted.
+    #[error("cannot mount a FUSE file system at {}", .0.display())]
+    Mount(std::path::PathBuf, #[source] io::Error),
     /// No thread can be started.
     #[error("cannot start a thread for the file system")]
     Thread(#[source] io::Error),
@@ -79,8 +95,10 @@ pub enum Error {
 /// A view being served on one mount.
 pub struct Tracer {
     shared: Arc<Shared>,
-    ended: Receiver<io::Result<()>>,
+    ended: Receiver<()>,
     watcher: Option<(Stop, JoinHandle<()>)>,
+    unmounter: Option<SessionUnmounter>,
+    has_ended: bool,
 }
 
 impl Tracer {
@@ -102,12 +120,57 @@ impl Tracer {
         Tracer::serve_all_or(fuse, view, Some(only), options)
     }
 
+    /// Mounts `view` at `dir` in our own mount namespace, and serves it. As root with `mount(2)`,
+    /// for everybody; otherwise through the system's `fusermount3`, for ourselves. No source of the
+    /// view may lead to `dir`: we would wait for ourselves (dev-mode.md §13).
+    ///
+    /// [`unmount`](Tracer::unmount) ends it, as does anybody who unmounts it.
+    pub fn mount(dir: &Path, view: Arc<View>, options: Options) -> Result<Tracer, Error> {
+        let root = nix::unistd::geteuid().is_root();
+        let acl = if root { SessionACL::All } else { SessionACL::Owner };
+        let mut config = Tracer::config(acl);
+        config.mount_options = vec![
+            MountOption::RO,
+            MountOption::NoSuid,
+            MountOption::NoDev,
+            MountOption::DefaultPermissions,
+            MountOption::FSName("spk".into()),
+            MountOption::Subtype(SUBTYPE.into()),
+        ];
+        let shared = Tracer::share(view, None, options);
+        let mut session = Session::new(TracedFs::new(shared.clone()), dir, &config)
+            .map_err(|error| Error::Mount(dir.to_owned(), error))?;
+        let unmounter = session.unmount_callable();
+        let mut tracer = Tracer::run(session, shared)?;
+        tracer.unmounter = Some(unmounter);
+        Ok(tracer)
+    }
+
     fn serve_all_or(
         fuse: OwnedFd,
         view: Arc<View>,
         only: Option<Arc<Tree>>,
         options: Options,
     ) -> Result<Tracer, Error> {
+        let shared = Tracer::share(view, only, options);
+        // the kernel decides; fuser compares ids of another namespace
+        let config = Tracer::config(SessionACL::All);
+        let session =
+            Session::from_fd(TracedFs::new(shared.clone()), fuse, SessionACL::All, config)
+                .map_err(Error::Handshake)?;
+        Tracer::run(session, shared)
+    }
+
+    fn config(acl: SessionACL) -> Config {
+        let mut config = Config::default();
+        config.acl = acl;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        config.n_threads = Some(threads.clamp(*THREADS.start(), *THREADS.end()));
+        config.clone_fd = can_clone();
+        config
+    }
+
+    fn share(view: Arc<View>, only: Option<Arc<Tree>>, options: Options) -> Arc<Shared> {
         let mut note = None;
         let watch = match options.cache {
             Cache::Watched => Watch::new().map_err(|error| note = Some(error)).ok(),
@@ -120,14 +183,10 @@ impl Tracer {
                  (see fs.inotify.max_user_instances)"
             ));
         }
-        let mut config = Config::default();
-        config.acl = SessionACL::All; // the kernel decides; fuser compares ids of another namespace
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        config.n_threads = Some(threads.clamp(*THREADS.start(), *THREADS.end()));
-        config.clone_fd = can_clone();
-        let session =
-            Session::from_fd(TracedFs::new(shared.clone()), fuse, SessionACL::All, config)
-                .map_err(Error::Handshake)?;
+        shared
+    }
+
+    fn run(session: Session<TracedFs>, shared: Arc<Shared>) -> Result<Tracer, Error> {
         // set once, here, before any request is read
         let _ = shared.notifier.set(session.notifier());
         let watcher = watch::spawn(&shared).map_err(Error::Thread)?;
@@ -136,10 +195,11 @@ impl Tracer {
             .name("fuse-session".into())
             .spawn(move || {
                 // nobody waits for it after `finish` ran out of patience
-                let _ = sender.send(session.run());
+                let _ = session.run();
+                let _ = sender.send(());
             })
             .map_err(Error::Thread)?;
-        Ok(Tracer { shared, ended, watcher })
+        Ok(Tracer { shared, ended, watcher, unmounter: None, has_ended: false })
     }
 
     /// What was recorded so far.
@@ -151,6 +211,28 @@ impl Tracer {
     /// anything to write without copying the [record](Tracer::record).
     pub fn listed(&self) -> u64 {
         self.shared.listed()
+    }
+
+    /// From now on, `to` is told the package paths of used files whose sources change.
+    pub fn tell_changes(&self, to: Sender<Vec<u8>>) {
+        *lock(&self.shared.changes) = Some(to);
+    }
+
+    /// Whether the mount is gone.
+    pub fn has_ended(&mut self) -> bool {
+        self.has_ended |= self.ended.try_recv() != Err(TryRecvError::Empty);
+        self.has_ended
+    }
+
+    /// Unmounts what [`mount`](Tracer::mount) mounted.
+    ///
+    /// # Errors
+    /// If it cannot be unmounted, such as because it is in use.
+    pub fn unmount(&mut self) -> io::Result<()> {
+        match &mut self.unmounter {
+            Some(unmounter) => unmounter.unmount(),
+            None => Ok(()),
+        }
     }
 
     /// Forgets what was recorded, for a tracer that goes on.
@@ -167,7 +249,10 @@ impl Tracer {
 
     /// To be called when the mount is gone, or is about to go: waits a little for the last
     /// requests, and gives what was recorded.
-    pub fn finish(self) -> Record {
+    pub fn finish(mut self) -> Record {
+        if self.has_ended() {
+            return std::mem::take(&mut self.shared.record());
+        }
         match self.ended.recv_timeout(PATIENCE) {
             Ok(_) | Err(RecvTimeoutError::Disconnected) => {}
             Err(RecvTimeoutError::Timeout) => {

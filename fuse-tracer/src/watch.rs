@@ -227,6 +227,16 @@ enum Change {
     Root(Vec<u8>),
 }
 
+impl Change {
+    /// The package path concerned.
+    fn path(&self) -> Vec<u8> {
+        match self {
+            Change::Below(path) | Change::Root(path) => path.clone(),
+            Change::Name(dir, name) | Change::InPlace(dir, name) => join(dir, name),
+        }
+    }
+}
+
 /// Starts the watcher's thread, if there is a watcher.
 pub fn spawn(shared: &Arc<Shared>) -> std::io::Result<Option<(Stop, JoinHandle<()>)>> {
     let Some(watch) = &shared.watch else { return Ok(None) };
@@ -257,6 +267,7 @@ fn run(shared: &Shared) {
             Some(events) => {
                 for change in watch.changes(events) {
                     apply(shared, &change);
+                    shared.tell_change(&change.path());
                 }
             }
             None => {

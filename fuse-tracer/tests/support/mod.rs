@@ -97,6 +97,12 @@ pub fn view(mappings: Vec<Mapping>) -> Arc<View> {
     Arc::new(View::new(SourceMap::new(mappings).unwrap(), generated))
 }
 
+/// Copies a program with `cp`: a descriptor that this process had open for writing could be
+/// inherited by what another thread forks just then, and executing the copy would fail with ETXTBSY.
+fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").args([from, to]).status().unwrap().success());
+}
+
 /// See the module's description. Dropped: unmounted, and everything gone.
 pub struct Mount {
     tracer: Option<Tracer>,
@@ -131,7 +137,7 @@ impl Mount {
         assert!(agent.exists(), "cargo builds examples with the tests: {}", agent.display());
         // Where every account can execute it, wherever the checkout is.
         let stage = scratch();
-        std::fs::copy(agent, stage.path().join("agent")).unwrap();
+        copy_program(&agent, &stage.path().join("agent"));
         let mut command = Command::new(stage.path().join("agent"));
         command.arg(dir.path()).stdin(Stdio::from(OwnedFd::from(theirs)));
         if who == Who::User && nix::unistd::geteuid().is_root() {

@@ -26,6 +26,10 @@ const LIBRARY_DIRS: [&str; 8] = [
     "lib",
     "usr/lib",
 ];
+/// Where `env` finds programs.
+const PROGRAM_DIRS: [&str; 4] = ["usr/local/bin", "usr/bin", "bin", "usr/sbin"];
+/// Longest first line of a script that the kernel reads (`BINPRM_BUF_SIZE`).
+const FIRST_LINE: u64 = 256;
 /// Libraries larger than this are not looked into: debug builds of browsers are smaller.
 const MAX_ELF: u64 = 512 << 20;
 /// Entries of one suggestion; a larger package is named by its directory all the same.
@@ -36,6 +40,10 @@ const MAX_FILES: usize = 50_000;
 pub enum Reason {
     /// Shared libraries that this file needs, directly or not.
     NeededBy(Vec<u8>),
+    /// What executes this file: the program in the first line of a script, a program's loader.
+    Executes(Vec<u8>),
+    /// Libraries that this file names, as for `dlopen`, and does not say it needs.
+    Named(Vec<u8>),
     /// The rest of the Python package in this directory.
     PythonPackage(Vec<u8>),
     /// The rest of the Node package in this directory.
@@ -61,6 +69,13 @@ pub fn suggest(view: &View, used: &BTreeSet<Vec<u8>>) -> Vec<Suggestion> {
         let Ok(Some(node)) = view.lookup(path) else { continue };
         if node.kind() == NodeKind::File {
             libraries(view, used, path, &node, &mut found);
+            let mut add = |reason: fn(Vec<u8>) -> Reason, paths: BTreeSet<Vec<u8>>| {
+                if !paths.is_empty() {
+                    found.entry(reason(path.clone())).or_default().extend(paths);
+                }
+            };
+            add(Reason::Executes, interpreter(view, used, &node));
+            add(Reason::Named, named(view, used, path, &node));
         }
         if let Some(reason) = package_of(view, path) {
             found.entry(reason).or_default();
@@ -100,15 +115,12 @@ fn libraries(
             let own = parent(&at);
             let dirs = [own].into_iter().chain(LIBRARY_DIRS.iter().map(|dir| dir.as_bytes()));
             let mut candidates = dirs.map(|dir| join(dir, &name));
-            let Some(taken) = candidates.find_map(|path| selection::resolve(view, &path).ok())
+            let Some(taken) = candidates.find_map(|path| selection::follow(view, &path).ok())
             else {
                 continue;
             };
-            let Some(real) = follow(view, &taken) else { continue };
+            let Some(real) = taken.last().cloned() else { continue };
             missing.extend(taken.into_iter().filter(|path| !used.contains(path)));
-            if !used.contains(&real) {
-                missing.insert(real.clone());
-            }
             if seen.insert(real.clone())
                 && let Ok(Some(node)) = view.lookup(&real)
             {
@@ -121,37 +133,73 @@ fn libraries(
     }
 }
 
-/// Where a path ends when a link at its end is followed too, as the loader does.
-fn follow(view: &View, taken: &[Vec<u8>]) -> Option<Vec<u8>> {
-    let mut path = taken.last()?.clone();
-    for _ in 0..selection::MAX_LINKS {
-        let node = view.lookup(&path).ok()??;
-        if node.kind() != NodeKind::Symlink {
-            return Some(path);
-        }
-        let text = node.read_link().ok()?;
-        let target = match text.strip_prefix(b"/") {
-            Some(absolute) => absolute.to_vec(),
-            // a link to a name beside it is what libraries have; other ways are not walked
-            None if !text.contains(&b'/') => join(parent(&path), &text),
-            None => return None,
-        };
-        path = selection::resolve(view, &target).ok()?.pop()?;
+/// A used file's source and its first bytes, if it has any.
+fn open(node: &Node) -> Option<(std::fs::File, Vec<u8>)> {
+    let Some(Content::Source(source)) = node.content() else { return None };
+    if node.size() > MAX_ELF {
+        return None;
     }
-    None
+    let mut file = source.open().ok()?;
+    let mut head = Vec::new();
+    std::io::Read::by_ref(&mut file).take(FIRST_LINE).read_to_end(&mut head).ok()?;
+    Some((file, head))
 }
 
 fn needed(node: &Node) -> Vec<Vec<u8>> {
-    let Some(Content::Source(source)) = node.content() else { return Vec::new() };
-    if node.size() > MAX_ELF {
-        return Vec::new();
+    match open(node) {
+        Some((file, head)) if head.starts_with(elf::MAGIC) => {
+            elf::needed(&file).unwrap_or_default()
+        }
+        _ => Vec::new(),
     }
-    let Ok(mut file) = source.open() else { return Vec::new() };
-    let mut head = [0; 4];
-    if file.read_exact(&mut head).is_err() || head != *elf::MAGIC {
-        return Vec::new();
+}
+
+/// What is not among the used paths of those that opening `path` meets.
+fn unused(view: &View, used: &BTreeSet<Vec<u8>>, path: &[u8]) -> BTreeSet<Vec<u8>> {
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    let met = selection::follow(view, path).unwrap_or_default();
+    met.into_iter().filter(|path| !used.contains(path)).collect()
+}
+
+/// What executes a file.
+fn interpreter(view: &View, used: &BTreeSet<Vec<u8>>, node: &Node) -> BTreeSet<Vec<u8>> {
+    let Some((file, head)) = open(node) else { return BTreeSet::new() };
+    if head.starts_with(elf::MAGIC) {
+        let interpreter = elf::needs(&file).ok().and_then(|needs| needs.interpreter);
+        return interpreter.map(|path| unused(view, used, &path)).unwrap_or_default();
     }
-    elf::needed(&file).unwrap_or_default()
+    let Some(line) = head.strip_prefix(b"#!").filter(|_| node.is_executable()) else {
+        return BTreeSet::new();
+    };
+    let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let Some(program) = words.next() else { return BTreeSet::new() };
+    let mut paths = unused(view, used, program);
+    if program.ends_with(b"/env")
+        && let Some(name) = words.find(|word| !word.starts_with(b"-") && !word.contains(&b'='))
+    {
+        let mut places = PROGRAM_DIRS.iter().map(|dir| join(dir.as_bytes(), name));
+        let found = places.find(|path| selection::follow(view, path).is_ok());
+        paths.extend(found.map(|path| unused(view, used, &path)).unwrap_or_default());
+    }
+    paths
+}
+
+/// Libraries that an ELF file names without saying that it needs them.
+fn named(view: &View, used: &BTreeSet<Vec<u8>>, path: &[u8], node: &Node) -> BTreeSet<Vec<u8>> {
+    let Some((mut file, mut content)) = open(node) else { return BTreeSet::new() };
+    if !content.starts_with(elf::MAGIC) || file.read_to_end(&mut content).is_err() {
+        return BTreeSet::new();
+    }
+    let needed = elf::needed(&file).unwrap_or_default();
+    let mut paths = BTreeSet::new();
+    for name in elf::library_names(&content).into_iter().filter(|name| !needed.contains(name)) {
+        let dirs = [parent(path)].into_iter().chain(LIBRARY_DIRS.iter().map(|dir| dir.as_bytes()));
+        let found =
+            dirs.map(|dir| join(dir, &name)).find_map(|path| selection::follow(view, &path).ok());
+        paths.extend(found.into_iter().flatten().filter(|path| !used.contains(path)));
+    }
+    paths
 }
 
 /// The Python or Node package that a used file is a part of.

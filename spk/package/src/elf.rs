@@ -15,8 +15,23 @@ const MAX_NAME: usize = 255;
 
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
+const PT_INTERP: u32 = 3;
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
+
+/// Bytes of a file in which names are looked for; larger ones are mostly data.
+const MAX_SEARCHED: usize = 64 << 20;
+/// Names of libraries found in one file; more are a list of something else.
+const MAX_FOUND: usize = 1000;
+
+/// What a file asks the system for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The program that loads it (`PT_INTERP`): an absolute path.
+    pub interpreter: Option<Vec<u8>>,
+    /// Libraries without which it does not start (`DT_NEEDED`).
+    pub libraries: Vec<Vec<u8>>,
+}
 
 /// The names of the libraries a little-endian 64-bit ELF file needs (`DT_NEEDED`); none for any
 /// other ELF file.
@@ -24,10 +39,42 @@ const DT_STRTAB: u64 = 5;
 /// # Errors
 /// When it cannot be read, or ends before its own tables do.
 pub fn needed(file: &impl FileExt) -> io::Result<Vec<Vec<u8>>> {
+    Ok(needs(file)?.libraries)
+}
+
+/// Names in a file that look like those of libraries, such as a program gives to `dlopen`: `lib`,
+/// something, `.so`, perhaps a version; sorted, each once.
+pub fn library_names(content: &[u8]) -> Vec<Vec<u8>> {
+    let part = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    let content = &content[..content.len().min(MAX_SEARCHED)];
+    let mut found = std::collections::BTreeSet::new();
+    for word in content.split(|&byte| !part(byte)) {
+        let Some(rest) = word.strip_prefix(b"lib") else { continue };
+        if word.len() > MAX_NAME || found.len() >= MAX_FOUND {
+            continue;
+        }
+        let Some(at) = rest.windows(3).position(|window| window == b".so") else { continue };
+        let version = &rest[at + 3..];
+        let versioned = version.strip_prefix(b".").is_some_and(|version| {
+            !version.is_empty() && version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+        });
+        if at > 0 && (version.is_empty() || versioned) {
+            found.insert(word.to_vec());
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// What a little-endian 64-bit ELF file asks for; nothing for any other ELF file.
+///
+/// # Errors
+/// When it cannot be read, or ends before its own tables do.
+pub fn needs(file: &impl FileExt) -> io::Result<Needs> {
+    let mut needs = Needs::default();
     let header = read::<64>(file, 0)?;
     // 64 bits, little endian
     if header[..4] != MAGIC[..] || header[4] != 2 || header[5] != 1 {
-        return Ok(Vec::new());
+        return Ok(needs);
     }
     let table = u64_at(&header, 32);
     let size = u64::from(u16_at(&header, 54));
@@ -39,11 +86,12 @@ pub fn needed(file: &impl FileExt) -> io::Result<Vec<Vec<u8>>> {
         let (offset, address, length) = (u64_at(&entry, 8), u64_at(&entry, 16), u64_at(&entry, 32));
         match u32_at(&entry, 0) {
             PT_LOAD => loads.push((address, offset, length)),
+            PT_INTERP => needs.interpreter = Some(text(file, offset)?),
             PT_DYNAMIC => dynamic = Some((offset, length.min(MAX_DYNAMIC))),
             _ => {}
         }
     }
-    let Some((offset, length)) = dynamic else { return Ok(Vec::new()) };
+    let Some((offset, length)) = dynamic else { return Ok(needs) };
     let (mut names, mut strings) = (Vec::new(), None);
     for index in 0..length / 16 {
         let at = offset.checked_add(index * 16).ok_or(io::ErrorKind::InvalidData)?;
@@ -61,11 +109,12 @@ pub fn needed(file: &impl FileExt) -> io::Result<Vec<Vec<u8>>> {
         })?;
         load.1.checked_add(address - load.0)
     };
-    let Some(strings) = strings.and_then(inside) else { return Ok(Vec::new()) };
-    names
+    let Some(strings) = strings.and_then(inside) else { return Ok(needs) };
+    needs.libraries = names
         .into_iter()
         .map(|name| text(file, strings.checked_add(name).ok_or(io::ErrorKind::InvalidData)?))
-        .collect()
+        .collect::<io::Result<_>>()?;
+    Ok(needs)
 }
 
 fn text(file: &impl FileExt, at: u64) -> io::Result<Vec<u8>> {
@@ -103,6 +152,17 @@ mod tests {
         let Ok(shell) = std::fs::File::open("/bin/sh") else { panic!("no /bin/sh") };
         let names = needed(&shell).unwrap();
         assert!(names.iter().any(|name| name.starts_with(b"libc.")), "{names:?}");
+        let interpreter = needs(&shell).unwrap().interpreter.unwrap();
+        assert!(interpreter.starts_with(b"/lib"), "{interpreter:?}");
+    }
+
+    #[test]
+    fn names_of_libraries_are_told_from_other_words() {
+        let content = b"x\0libssl.so.3\0/usr/lib/libz.so\0lib.so\0libx.so.old\0liby.soft\0\
+                        libcrypto.so.1.1\xfflibssl.so.3\0mylibq.so\0";
+        let names = library_names(content);
+        let expected: [&[u8]; 3] = [b"libcrypto.so.1.1", b"libssl.so.3", b"libz.so"];
+        assert_eq!(names, expected);
     }
 
     proptest! {
@@ -119,6 +179,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             std::fs::write(dir.path().join("x"), &bytes).unwrap();
             let _ = needed(&std::fs::File::open(dir.path().join("x")).unwrap());
+            let _ = library_names(&bytes);
         }
     }
 }

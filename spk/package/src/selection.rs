@@ -176,8 +176,21 @@ pub fn expand(view: &View, selection: &Selection) -> Result<Expanded, Error> {
 /// path it has without links above it, and at last where it ends (not followed if it is a link).
 /// Just `path` itself when there is no link on the way.
 pub fn resolve(view: &View, path: &[u8]) -> Result<Vec<Vec<u8>>, Reason> {
-    let walked = walk(view, &check(path)?)?;
+    let walked = walk(view, &check(path)?, Last::Kept)?;
     Ok(walked.links.iter().chain([&walked.end]).map(|steps| path_of(steps)).collect())
+}
+
+/// As [`resolve`], but a link at the end is followed too, as who opens the path does.
+pub fn follow(view: &View, path: &[u8]) -> Result<Vec<Vec<u8>>, Reason> {
+    let walked = walk(view, &check(path)?, Last::Followed)?;
+    Ok(walked.links.iter().chain([&walked.end]).map(|steps| path_of(steps)).collect())
+}
+
+/// What becomes of a link at the end of a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Kept,
+    Followed,
 }
 
 /// How much an entry stands for.
@@ -211,7 +224,7 @@ impl Expansion<'_> {
     }
 
     fn try_include(&mut self, path: &[u8], scope: Scope) -> Result<(), Reason> {
-        let walked = walk(self.view, &check(path)?)?;
+        let walked = walk(self.view, &check(path)?, Last::Kept)?;
         for link in &walked.links {
             insert(&mut self.root, link).listed = true;
         }
@@ -314,7 +327,7 @@ fn check(path: &[u8]) -> Result<Vec<u8>, Reason> {
     }
 }
 
-fn walk(view: &View, path: &[u8]) -> Result<Walked, Reason> {
+fn walk(view: &View, path: &[u8], last: Last) -> Result<Walked, Reason> {
     let root = view.root();
     let mut links: Vec<Vec<Step>> = Vec::new();
     let mut at: Vec<Step> = Vec::new();
@@ -336,7 +349,7 @@ fn walk(view: &View, path: &[u8]) -> Result<Walked, Reason> {
         };
         let kind = child.kind();
         at.push((name, child));
-        if kind != NodeKind::Symlink || pending.is_empty() {
+        if kind != NodeKind::Symlink || (last == Last::Kept && pending.is_empty()) {
             continue;
         }
         let (_, link) = &at[at.len() - 1];

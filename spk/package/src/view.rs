@@ -110,6 +110,8 @@ pub struct View {
     manifest: Arc<[u8]>,
     bridge_config: Arc<[u8]>,
     bridge: Option<PathBuf>,
+    /// Whether there is a generated part.
+    generated: bool,
 }
 
 impl View {
@@ -120,6 +122,23 @@ impl View {
             manifest: generated.manifest.into(),
             bridge_config: generated.bridge_config.into(),
             bridge: generated.bridge,
+            generated: true,
+        }
+    }
+
+    /// The view of mappings alone, without anything generated: an unpacked package as it is.
+    pub fn plain(map: SourceMap) -> View {
+        View { generated: false, ..View::new(map, Generated::default()) }
+    }
+
+    /// The same generated part over another map.
+    pub fn with_map(&self, map: SourceMap) -> View {
+        View {
+            map,
+            manifest: self.manifest.clone(),
+            bridge_config: self.bridge_config.clone(),
+            bridge: self.bridge.clone(),
+            generated: self.generated,
         }
     }
 
@@ -130,7 +149,10 @@ impl View {
 
     /// The package's root.
     pub fn root(&self) -> Node {
-        let mut layers = vec![Layer::GeneratedRoot];
+        let mut layers = Vec::new();
+        if self.generated {
+            layers.push(Layer::GeneratedRoot);
+        }
         let mut metadata = None;
         for (index, mapping) in self.map.mappings().iter().enumerate() {
             if !mapping.package_path.is_empty() {

@@ -56,6 +56,8 @@ fn the_rest_of_python_and_node_packages() {
                 Reason::PythonPackage(dir) => ("python", dir),
                 Reason::NodePackage(dir) => ("node", dir),
                 Reason::NeededBy(path) => ("needed", path),
+                Reason::Executes(path) => ("executes", path),
+                Reason::Named(path) => ("named", path),
             };
             let dir = String::from_utf8_lossy(dir);
             format!("{kind} {dir}: {} ({} bytes)", paths.join(" "), suggestion.bytes)
@@ -95,4 +97,48 @@ fn the_libraries_of_a_program_through_links() {
         "usr/lib/x86_64-linux-gnu/libc-2.so",
     ]);
     assert!(suggest(&view(root), &all).is_empty());
+}
+
+#[test]
+fn what_executes_a_file_and_what_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    for parent in ["usr/bin", "usr/lib"] {
+        fs::create_dir_all(root.join(parent)).unwrap();
+    }
+    let script = |name: &str, line: &str| {
+        let file = root.join("usr/bin").join(name);
+        fs::write(&file, format!("{line}\nexit\n")).unwrap();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    script("direct", "#! /usr/bin/interp -x");
+    script("by-env", "#!/usr/bin/env -S A=b interp");
+    fs::write(root.join("usr/bin/interp-1"), "").unwrap();
+    fs::write(root.join("usr/bin/env"), "").unwrap();
+    symlink("interp-1", root.join("usr/bin/interp")).unwrap();
+    // a program that names a library in its text
+    let mut program = fs::read("/bin/sh").unwrap();
+    program.extend_from_slice(b"\0libplugin.so.2\0libnowhere.so\0");
+    fs::write(root.join("usr/bin/program"), program).unwrap();
+    fs::write(root.join("usr/lib/libplugin.so.2"), "").unwrap();
+
+    let suggested =
+        suggest(&view(root), &used(&["usr/bin/direct", "usr/bin/by-env", "usr/bin/program"]));
+    let named: Vec<(Reason, Vec<String>)> = suggested
+        .into_iter()
+        .map(|found| {
+            let text = |path: &Vec<u8>| String::from_utf8_lossy(path).into_owned();
+            (found.reason, found.paths.iter().map(text).collect())
+        })
+        .collect();
+    let interp = ["usr/bin/interp".to_owned(), "usr/bin/interp-1".to_owned()];
+    let by_env = [&["usr/bin/env".to_owned()], &interp[..]].concat();
+    assert_eq!(
+        named,
+        [
+            (Reason::Executes(b"usr/bin/by-env".to_vec()), by_env),
+            (Reason::Executes(b"usr/bin/direct".to_vec()), interp.to_vec()),
+            (Reason::Named(b"usr/bin/program".to_vec()), vec!["usr/lib/libplugin.so.2".to_owned()]),
+        ]
+    );
 }
