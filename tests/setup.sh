@@ -8,7 +8,10 @@ if [ "$(id -u)" = 0 ]; then as_root() { "$@"; }; else as_root() { sudo "$@"; }; 
 packages=(gcc libc6-dev curl ca-certificates python3)
 if [ "${1-}" = --tests ]; then
   packages+=(python3-pip python3-venv capnproto xz-utils zip unzip libarchive-tools gnupg sqlite3
-    util-linux procps git)
+    util-linux procps git fuse3)
+  # What people package (tests/tests/runtimes.rs, apps.rs), and the sandbox's peer in its benchmark.
+  packages+=(nodejs node-express php-cli php-sqlite3 ruby perl golang-go musl-tools default-jdk-headless
+    postgresql mariadb-server redis-server nginx bubblewrap)
 fi
 
 missing=()
@@ -18,9 +21,21 @@ for package in "${packages[@]}"; do
 done
 if [ "${#missing[@]}" -gt 0 ]; then
   echo "setup: installing ${missing[*]}" >&2
+  # The tests want the servers' programs, not their services. invoke-rc.d(8) asks this file.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  fi
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     "${missing[@]}" >/dev/null
+fi
+
+# The sandbox's table for the other architecture is at least compiled.
+if [ "${1-}" = --tests ] && command -v rustup >/dev/null; then
+  rustup -q target add aarch64-unknown-linux-gnu || echo "setup: no aarch64 target" >&2
 fi
 
 # `spk dev` needs to open /dev/fuse. With udev it is mode 0666 everywhere; without (containers,

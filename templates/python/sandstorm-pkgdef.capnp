@@ -36,6 +36,7 @@ const pkgdef :Spk.PackageDefinition = (
       (packagePath = "opt/app", sourcePath = ".", hidePaths = [
         ".git", ".hg", ".env", ".venv", "__pycache__", "rootfs",
         "sandstorm-pkgdef.capnp", "sandstorm-files.list", ".sandstorm-files.list.trace",
+        ".sandstorm-files.list.requests",
         "{{spkName}}"
       ]),
 

@@ -38,6 +38,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif self.path == "/static":
             with open("/static/page.txt", encoding="utf-8") as page:
                 self.answer(200, page.read())
+        elif self.path.startswith("/read?"):
+            with open("/" + self.path[len("/read?"):], encoding="utf-8") as page:
+                self.answer(200, page.read())
         elif self.path == "/stream":
             self.send_response(200)
             self.send_header("Content-Type", "text/plain")

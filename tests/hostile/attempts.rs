@@ -69,6 +69,8 @@ fn files(run: Try<'_>) {
         "/run",
         "/var/../../log",
         "/var/../../sandbox",
+        "/var/../../socket",
+        "/etc/resolv.conf",
         "/dev/sda",
         "/dev/vda",
         "/dev/mem",
@@ -251,6 +253,24 @@ fn identity(run: Try<'_>) {
             }
         }))
     });
+    run("set-user-ID in the package", &|| {
+        io(std::process::Command::new("/suid").arg("euid").status().and_then(|status| {
+            // It says by its status whether it is root.
+            if status.success() {
+                Err(std::io::Error::from_raw_os_error(libc::EPERM))
+            } else {
+                Ok(())
+            }
+        }))
+    });
+    run("chown to itself", &|| {
+        fs::write("/tmp/self", "").unwrap();
+        io(std::os::unix::fs::chown(
+            "/tmp/self",
+            Some(nix::unistd::getuid().as_raw()),
+            Some(nix::unistd::getgid().as_raw()),
+        ))
+    });
     run("chown to 0", &|| {
         fs::write("/tmp/own", "").unwrap();
         let path = c("/tmp/own");
@@ -273,6 +293,19 @@ fn processes(run: Try<'_>) {
             call(nr, &[parent(), vector, 1, vector, 1, 0])
         });
     }
+    run("ptrace attach sibling", &|| {
+        // SAFETY: one thread, and the child only waits.
+        let child = match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Child => loop {
+                nix::unistd::pause();
+            },
+            nix::unistd::ForkResult::Parent { child } => child,
+        };
+        let said = call(libc::SYS_ptrace, &[0x4206, child.as_raw() as u64, 0, 0]);
+        nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).unwrap();
+        nix::sys::wait::waitpid(child, None).unwrap();
+        said
+    });
     run("kcmp", &|| call(libc::SYS_kcmp, &[parent(), parent(), 1, 0, 0]));
     run("pidfd_getfd", &|| {
         let fd = raw(libc::SYS_pidfd_open, [parent(), 0, 0, 0, 0, 0]).unwrap_or(0);
@@ -329,6 +362,8 @@ fn network(run: Try<'_>, port: &str, name: &str) {
     }
     run("connect to the host's listener", &|| words(net::host_listener(port)));
     run("connect to the host's abstract socket", &|| words(net::abstract_socket(name)));
+    run("ask a name server", &|| words(net::name_server()));
+    run("bind port 8000 everywhere", &|| io(std::net::TcpListener::bind("0.0.0.0:8000")));
     run("bind port 80", &|| io(std::net::TcpListener::bind("127.0.0.1:80")));
     for (what, kind) in [("link", 16), ("address", 20), ("route", 24)] {
         run(&format!("netlink new {what}"), &|| words(net::netlink(kind)));
@@ -402,6 +437,16 @@ fn kernel(run: Try<'_>) {
             call(libc::SYS_ioctl, &[fd, 0x5412 | 1 << 32, byte.as_ptr() as u64])
         });
     }
+    run("open a terminal in a session of its own", &|| {
+        let _leader = nix::unistd::setsid();
+        open("/dev/tty", libc::O_RDWR)
+    });
+    run("truncate the log", &|| call(libc::SYS_ftruncate, &[1, 0]));
+    run("seek in the log", &|| call(libc::SYS_lseek, &[1, 0, 0]));
+    run("write the log with holes", &|| {
+        let byte = *b"x";
+        call(libc::SYS_pwrite64, &[1, byte.as_ptr() as u64, 1, 1 << 30])
+    });
     run("console paste", &|| call(libc::SYS_ioctl, &[0, 0x541c, 0]));
     run("clone a file's blocks", &|| call(libc::SYS_ioctl, &[0, 0x4004_9409, 0]));
     #[cfg(target_arch = "x86_64")]
@@ -523,6 +568,19 @@ fn ordinary(run: Try<'_>) {
         let name = c("x");
         call(libc::SYS_memfd_create, &[p(&name), 0])
     });
+    run("execute from memory", &|| {
+        let name = c("x");
+        let fd = raw(libc::SYS_memfd_create, [p(&name), 0, 0, 0, 0, 0]).unwrap();
+        // SAFETY: the kernel has just made it for us.
+        let mut file = unsafe { <fs::File as std::os::fd::FromRawFd>::from_raw_fd(fd as i32) };
+        io(std::io::copy(&mut fs::File::open("/hostile").unwrap(), &mut file))
+            .replace("ok", &executed(fd))
+    });
+    run("execute a script from /var", &|| {
+        fs::write("/var/script", "#!/hostile exit0\n").unwrap();
+        fs::set_permissions("/var/script", fs::Permissions::from_mode(0o755)).unwrap();
+        io(std::process::Command::new("/var/script").status())
+    });
     run("names", &|| {
         let names = nix::sys::utsname::uname().unwrap();
         format!("{} {}", names.nodename().display(), names.domainname().display())
@@ -532,4 +590,27 @@ fn ordinary(run: Try<'_>) {
         let open = (0..4096u64).filter(|fd| raw(libc::SYS_fcntl, [*fd, 1, 0, 0, 0, 0]).is_ok());
         format!("{}", open.count())
     });
+}
+
+/// Executes the program in `fd`, with arguments that make it end at once.
+fn executed(fd: i64) -> String {
+    let (empty, program, role) = (c(""), c("memory"), c("exit0"));
+    let argv = [p(&program), p(&role), 0];
+    let environ = [0u64];
+    // SAFETY: one thread; the child only executes.
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Child => {
+            let args =
+                [fd as u64, p(&empty), argv.as_ptr() as u64, environ.as_ptr() as u64, 0x1000, 0];
+            let _failed = raw(libc::SYS_execveat, args);
+            // SAFETY: ends the process, and nothing of the parent's runs.
+            unsafe { libc::_exit(7) }
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            match nix::sys::wait::waitpid(child, None).unwrap() {
+                nix::sys::wait::WaitStatus::Exited(_, 0) => "ok".into(),
+                other => format!("{other:?}"),
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod launch;
 mod net;
 mod numbers;
 mod resources;
+mod rpc;
 mod sys;
 
 fn main() {
@@ -20,10 +21,14 @@ fn main() {
         [_, "attempts", port, name] => attempts::main(port, name),
         [_, "numbers", highest] => numbers::main(highest.parse().unwrap()),
         [_, "resources", which] => resources::main(which),
+        [_, "exit0", ..] => {}
+        [_, "rpc", which] => rpc::main(which),
         // What a set-user-ID copy of us is run for.
         [_, "euid"] => std::process::exit(i32::from(nix::unistd::geteuid().is_root())),
         _ => {
-            eprintln!("usage: launch … | attempts PORT NAME | numbers HIGHEST | resources WHICH");
+            eprintln!(
+                "usage: launch … | attempts PORT NAME | numbers HIGHEST | resources WHICH | rpc WHICH"
+            );
             std::process::exit(2);
         }
     }

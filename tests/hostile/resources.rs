@@ -9,7 +9,9 @@ pub fn main(which: &str) -> ! {
         "descriptors" => descriptors(),
         "tmp" => fill("/tmp"),
         "shm" => fill("/dev/shm"),
-        "inodes" => inodes(),
+        "inodes" => inodes("/tmp"),
+        "shm-inodes" => inodes("/dev/shm"),
+        "kill-all" => kill_all(),
         "file" => file(),
         "log" => log(),
         other => panic!("no attack {other}"),
@@ -84,12 +86,32 @@ fn fill(directory: &str) {
     println!("{}", got / 16);
 }
 
-fn inodes() {
+fn inodes(directory: &str) {
     let mut got = 0;
-    while got < 100_000 && std::fs::File::create(format!("/tmp/{got}")).is_ok() {
+    while got < 100_000 && std::fs::File::create(format!("{directory}/{got}")).is_ok() {
         got += 1;
     }
     println!("{got}");
+}
+
+/// SIGKILL to every process there is; how many were hit, of three.
+fn kill_all() {
+    use nix::sys::signal::{Signal, kill};
+    for _ in 0..3 {
+        // SAFETY: one thread, and the child only waits.
+        if let nix::unistd::ForkResult::Child = unsafe { nix::unistd::fork() }.unwrap() {
+            loop {
+                nix::unistd::pause();
+            }
+        }
+    }
+    // All but the caller and PID 1.
+    kill(nix::unistd::Pid::from_raw(-1), Signal::SIGKILL).unwrap();
+    let mut hit = 0;
+    while let Ok(nix::sys::wait::WaitStatus::Signaled(..)) = nix::sys::wait::wait() {
+        hit += 1;
+    }
+    println!("{hit}");
 }
 
 /// A sparse file beyond the limit.

@@ -18,6 +18,13 @@ pub struct Stage {
     pub who: Who,
 }
 
+/// Copies a program with `cp`: a descriptor that this process had open for writing could be
+/// inherited by what another thread forks just then, and executing the copy would fail with ETXTBSY.
+pub fn copy_program(from: &Path, to: &Path) {
+    let output = Command::new("cp").args([from, to]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 impl Stage {
     /// Makes one for `who`.
     pub fn new(who: Who) -> Stage {
@@ -27,9 +34,7 @@ impl Stage {
         fs::create_dir(&bin).unwrap();
         for name in ["spk", "sandstorm-http-bridge"] {
             let built = built(name);
-            // A hard link costs nothing where the file systems agree.
-            fs::copy(&built, bin.join(name))
-                .unwrap_or_else(|error| panic!("cannot copy {}: {error}", built.display()));
+            copy_program(&built, &bin.join(name));
         }
         for name in ["home", "work"] {
             fs::create_dir(dir.path().join(name)).unwrap();

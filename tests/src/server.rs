@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -11,6 +12,8 @@ use nix::unistd::Pid;
 
 /// How long an app may take until it answers.
 const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long a line that was written may take to arrive; the end of stdout is seen at once.
+const LINE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a server may take to stop in good order.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -18,6 +21,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub struct Server {
     child: Child,
     stderr: Arc<Mutex<String>>,
+    lines: mpsc::Receiver<String>,
+    reader: Option<JoinHandle<()>>,
     /// The ready line.
     pub ready: serde_json::Value,
 }
@@ -32,9 +37,42 @@ impl Server {
         }
     }
 
+    /// As `start`, but without `--json`: the ready line is made from what it says to people.
+    #[track_caller]
+    pub fn start_plain(command: &mut Command) -> Server {
+        let of_people = |url: &str, said: &Mutex<String>| {
+            let mark = "for HTTP clients: ";
+            let end = Instant::now() + LINE_LIMIT;
+            loop {
+                let said = said.lock().unwrap().clone();
+                let session = said.lines().find_map(|line| Some(line.split_once(mark)?.1));
+                if let Some(session) = session {
+                    return Ok(serde_json::json!({ "url": url, "sessionUrl": session }));
+                }
+                if Instant::now() > end {
+                    return Err(said);
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        match Server::run(command.args(["--port", "0"]), of_people) {
+            Ok(server) => server,
+            Err(said) => panic!("{command:?} did not become ready:\n{said}"),
+        }
+    }
+
     /// As `start`, but gives what it said when it did not become ready.
     pub fn try_start(command: &mut Command) -> Result<Server, String> {
-        command.args(["--json", "--port", "0"]);
+        let json = |line: &str, _: &Mutex<String>| {
+            serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))
+        };
+        Server::run(command.args(["--json", "--port", "0"]), json)
+    }
+
+    fn run(
+        command: &mut Command,
+        read: impl FnOnce(&str, &Mutex<String>) -> Result<serde_json::Value, String>,
+    ) -> Result<Server, String> {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -58,9 +96,9 @@ impl Server {
         });
         match receiver.recv_timeout(READY_LIMIT) {
             Ok(line) => {
-                let ready = serde_json::from_str(&line)
-                    .unwrap_or_else(|error| panic!("the ready line is not JSON: {error}: {line}"));
-                Ok(Server { child, stderr, ready })
+                let ready = read(&line, &stderr)
+                    .unwrap_or_else(|error| panic!("the ready line is none: {error}"));
+                Ok(Server { child, stderr, lines: receiver, reader: Some(reader), ready })
             }
             Err(_) => {
                 let _ = child.kill();
@@ -100,6 +138,16 @@ impl Server {
         self.stderr.lock().unwrap().clone()
     }
 
+    /// The lines on stdout after the ready line, since the last call of this; all that were to
+    /// come, if it has ended.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(LINE_LIMIT) {
+            lines.push(line);
+        }
+        lines
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
@@ -123,6 +171,10 @@ impl Server {
     pub fn stop(mut self) -> String {
         self.signal(Signal::SIGINT);
         let status = self.wait();
+        // Its last words may still be in the pipe.
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
         let said = self.said();
         assert!(status.success(), "it ended with {status}:\n{said}");
         said

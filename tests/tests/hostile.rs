@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use spk_sandbox::seccomp::{Arch, CALLS, Data, Denial, Verdict, app_filter, interpret, number};
 use spk_tests::Who;
+use spk_tests::bins::copy_program;
 
 const HOSTILE: &str = env!("CARGO_BIN_EXE_spk-hostile");
 /// Numbers beyond the newest known call that are tried.
@@ -31,10 +32,14 @@ impl Stage {
         std::fs::create_dir(dir.path().join("var")).unwrap();
         std::fs::write(dir.path().join("package/proc/cpuinfo"), "").unwrap();
         std::fs::write(dir.path().join("package/bin/data"), "data").unwrap();
-        std::fs::copy(HOSTILE, dir.path().join("package/hostile")).unwrap();
-        std::fs::copy(HOSTILE, dir.path().join("launcher")).unwrap();
+        copy_program(Path::new(HOSTILE), &dir.path().join("package/hostile"));
+        copy_program(Path::new(HOSTILE), &dir.path().join("package/suid"));
+        copy_program(Path::new(HOSTILE), &dir.path().join("launcher"));
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         who.own(dir.path());
+        // After the change of owner, which takes the bit away.
+        let suid = PermissionsExt::from_mode(0o4755);
+        std::fs::set_permissions(dir.path().join("package/suid"), suid).unwrap();
         Stage { dir, who }
     }
 
@@ -71,6 +76,34 @@ fn table(text: &[u8]) -> BTreeMap<String, String> {
 
 fn expected() -> BTreeMap<String, String> {
     table(include_bytes!("../hostile/expected.tsv"))
+}
+
+/// Rows 1 to 90 of the catalogue, each with the attempts or the test that makes it, or why not.
+#[test]
+fn every_row_of_the_catalogue_is_attempted() {
+    let catalogue = include_str!("../hostile/catalogue.tsv");
+    let rows: Vec<_> = catalogue.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(rows.len(), 90);
+    let expected = expected();
+    let mut not_made = expected.clone();
+    for (index, row) in rows.iter().enumerate() {
+        let [number, how, what] = row.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("no row: {row}");
+        };
+        assert_eq!(number, (index + 1).to_string());
+        match how {
+            "attempts" => {
+                for name in what.split("; ") {
+                    assert!(expected.contains_key(name), "row {number}: no attempt {name:?}");
+                    not_made.remove(name);
+                }
+            }
+            "test" | "not" => assert!(!what.is_empty(), "row {number}"),
+            other => panic!("row {number}: {other}"),
+        }
+    }
+    // The rest goes beyond the catalogue.
+    assert!(not_made.len() < expected.len());
 }
 
 #[test]
@@ -207,6 +240,8 @@ fn nobody_takes_too_much() {
             ("tmp", "-", "-", 15, 16),
             ("shm", "-", "-", 15, 16),
             ("inodes", "-", "-", 4000, 4096),
+            ("shm-inodes", "-", "-", 4000, 4096),
+            ("kill-all", "-", "-", 3, 3),
             ("file", "-", "-", 16 << 10, 32 << 10),
         ] {
             let got = attack(&stage, processes, memory, which);

@@ -156,7 +156,7 @@ fn python_template_without_a_change() {
         assert!(page.text().contains("Alice"), "it greets the user: {}", page.text());
         server.stop();
 
-        ok(stage.spk().args(["pack", "notes.spk"]));
+        ok(stage.spk().args(["pack", "--fast", "notes.spk"]));
         let server = Server::start(stage.spk().args(["run", "notes.spk", "--user", "carol"]));
         let page = http::get(&server.at(""));
         assert_eq!(page.status, 200, "{page:?}");

@@ -78,7 +78,7 @@ fn radicale_from_source_to_restored_grain() {
         let server = Server::start(stage.spk_in(&sources).arg("dev"));
         use_it(&stage, &server);
         server.stop();
-        ok(stage.spk_in(&sources).args(["pack", "../radicale.spk"]));
+        ok(stage.spk_in(&sources).args(["pack", "--fast", "../radicale.spk"]));
         fs::rename(&sources, stage.work().join("gone")).unwrap();
         fs::set_permissions(
             stage.work().join("gone"),

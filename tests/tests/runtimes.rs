@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use spk_tests::Who;
+use spk_tests::bins::copy_program;
 use spk_tests::skip::skip;
 
 const HOSTILE: &str = env!("CARGO_BIN_EXE_spk-hostile");
@@ -71,7 +72,7 @@ fn run(name: &str, needs: &[&str], files: &[(&str, &[u8])], script: &str, expect
         let dir = tempfile::Builder::new().prefix("runtime-").tempdir_in("/tmp").unwrap();
         std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let launcher = dir.path().join("launcher");
-        std::fs::copy(HOSTILE, &launcher).unwrap();
+        copy_program(Path::new(HOSTILE), &launcher);
         let var = dir.path().join("var");
         std::fs::create_dir(&var).unwrap();
         for (file, content) in files {

@@ -33,7 +33,7 @@ fn notes(template: &str, test: &str, runtime: &str, build: Option<&[&str]>) {
         add(&server, "traced");
         server.stop();
 
-        ok(stage.spk().args(["pack", "app.spk"]));
+        ok(stage.spk().args(["pack", "--fast", "app.spk"]));
         let server = Server::start(stage.spk().args(["run", "app.spk", "--user", "carol"]));
         let grain = server.field("grainId");
         let page = http::get(&server.at("")).text();
@@ -107,7 +107,7 @@ fn static_site_from_init_to_run() {
         assert!(http::get(&server.at("")).text().contains("It works"));
         server.stop();
 
-        ok(stage.spk().args(["pack", "app.spk"]));
+        ok(stage.spk().args(["pack", "--fast", "app.spk"]));
         let server = Server::start(stage.spk().args(["run", "app.spk"]));
         let page = http::get(&server.at(""));
         assert!(page.header("content-type").unwrap().starts_with("text/html"), "{page:?}");

@@ -22,6 +22,7 @@ pub(crate) struct App<'a> {
     pub limits: &'a Limits,
     pub proc: bool,
     pub explain: bool,
+    pub ask_writes: bool,
     /// Whether a cgroup limits memory.
     pub cgroup: bool,
     pub null: &'a OwnedFd,
@@ -57,7 +58,10 @@ fn prepare(app: &App<'_>) -> Result<(), Failure> {
         .map_err(failed(Step::Descriptors))?;
     app.helper.send(&InitReport::App, &[]).map_err(failed(Step::Descriptors))?;
     privileges::descriptors(app.null.as_fd(), app.output.as_fd(), app.rpc.as_fd())?;
-    wall::apply(app.proc)?;
+    if !wall::apply(app.proc, app.ask_writes)? {
+        let missing = "no Landlock in this kernel".to_owned();
+        app.helper.send(&InitReport::Missing(missing), &[]).map_err(failed(Step::Landlock))?;
+    }
     privileges::limit(app.limits, app.cgroup)?;
     if app.explain {
         let filter = app_filter(Arch::NATIVE, Denial::Notify);

@@ -30,6 +30,44 @@ pub struct Denied {
     pub count: u64,
 }
 
+impl Denied {
+    /// Why this denial is usually no trouble, where that is known: what a developer need not chase.
+    pub fn remark(&self) -> Option<&'static str> {
+        let detail = self.detail.as_deref();
+        Some(match (self.call.as_str(), detail) {
+            ("clone3", _) => "thread libraries go on with clone",
+            ("ioctl", Some("request=0x5401")) => "asks whether it writes to a terminal",
+            ("ioctl", Some("request=0x5413")) => "asks for the size of the terminal",
+            ("openat2" | "statmount" | "listmount" | "cachestat" | "rseq", _) => {
+                "programs go on with older calls"
+            }
+            ("io_uring_setup" | "io_setup", _) => "programs go on with threads",
+            ("get_mempolicy" | "set_mempolicy" | "mbind", _) => "only tunes memory on big machines",
+            ("splice" | "tee" | "vmsplice", _) => "programs go on with read and write",
+            (
+                "getxattr" | "lgetxattr" | "fgetxattr" | "listxattr" | "llistxattr" | "flistxattr",
+                _,
+            ) => "files have no extended attributes here",
+            ("sync", _) => "nothing is lost: fsync works",
+            _ => return None,
+        })
+    }
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "system call {}", self.call)?;
+        if let Some(detail) = &self.detail {
+            write!(f, "({detail})")?;
+        }
+        write!(f, " denied with {}", self.answer)?;
+        match self.program.as_str() {
+            "" => write!(f, ", called by a program that ended at once"),
+            program => write!(f, ", called by {program}"),
+        }
+    }
+}
+
 /// Answers and counts the calls that arrive at a filter's listener.
 pub(crate) struct Explainer {
     listener: OwnedFd,

@@ -12,12 +12,13 @@ use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use crate::cgroup::Group;
 use crate::error::{Failure, Step};
-use crate::ids::{self, Ids};
+use crate::ids::{Ids, Translator};
 use crate::init::{self, Init};
 use crate::root;
 use crate::sys::{self, Forked};
-use crate::watch::Watch;
+use crate::watch::{Extras, Watch};
 use crate::wire::{Channel, InitOrder, InitReport, Order, Report, SpecData};
 
 /// `argv[0]` that marks a helper: no path of a program looks like this.
@@ -100,18 +101,21 @@ fn prepare(
     output: OwnedFd,
 ) -> Result<Watch, Failure> {
     let (ids, mounts) = identity(summary)?;
+    let limits = spec.limits.clone();
+    let launcher = nix::unistd::getppid().as_raw().cast_unsigned();
+    let group = Group::make(&limits, &[launcher, std::process::id()]).ok();
     let (ours, theirs) = Channel::pair().map_err(|errno| Failure::new(Step::Fork, "", errno))?;
     ours.name_senders().map_err(|errno| Failure::new(Step::Fork, "", errno))?;
     let theirs = above(theirs.into_fd())
         .and_then(Channel::from_fd)
         .ok_or_else(|| Failure::new(Step::Fork, "", Errno::EMFILE))?;
-    let flags = NAMESPACES;
-    let forked =
-        sys::clone_into(flags).map_err(|errno| Failure::new(Step::Namespaces, "", errno))?;
+    let (forked, group) = fork_init(group)?;
     let (pid, pidfd) = match forked {
         Forked::Child => {
             drop((ours, mounts));
-            init::run(Init { helper: theirs, spec, ids, rpc, output, cgroup: false })
+            // The group is the helper's to remove.
+            std::mem::forget(group);
+            init::run(Init { helper: theirs, spec, ids, rpc, output })
         }
         Forked::Parent(pid, pidfd) => (pid, pidfd),
     };
@@ -122,7 +126,8 @@ fn prepare(
         let _kept = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
         ids.write_maps(pid)?;
         let fds: Vec<_> = mounts.iter().map(|fd| fd.as_raw_fd()).collect();
-        ours.send(&InitOrder::Mapped { outside: !fds.is_empty() }, &fds)
+        let memory = group.as_ref().is_some_and(Group::limits_memory);
+        ours.send(&InitOrder::Mapped { cgroup: memory }, &fds)
             .map_err(|errno| Failure::new(Step::IdMap, "", errno))?;
         match ours.receive::<InitReport>() {
             Ok(Some(packet)) => match packet.message {
@@ -135,13 +140,37 @@ fn prepare(
         }
     };
     match go_on() {
-        Ok(device) => Ok(Watch::new(ours, Pid::from_raw(pid), pidfd, device)),
+        Ok(device) => {
+            Ok(Watch::new(ours, Pid::from_raw(pid), pidfd, Extras { device, group, limits }))
+        }
         Err(failure) => {
             let _gone = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
             let _reaped = waitpid(Pid::from_raw(pid), None);
             Err(failure)
         }
     }
+}
+
+/// Forks init into its namespaces and, if that can be had, its cgroup: the root of what it sees.
+fn fork_init(group: Option<Group>) -> Result<(Forked, Option<Group>), Failure> {
+    if let Some(group) = group {
+        let born = group.open().and_then(|dir| sys::clone_into_cgroup(NAMESPACES, dir.as_fd()));
+        if let Ok(forked) = born {
+            return Ok((forked, Some(group)));
+        }
+        // Before Linux 5.7; or it is the namespaces, and the plain call says so.
+        let forked = plain_fork()?;
+        let joined = match &forked {
+            Forked::Parent(pid, _) => group.join(*pid).is_ok(),
+            Forked::Child => true,
+        };
+        return Ok((forked, joined.then_some(group)));
+    }
+    Ok((plain_fork()?, None))
+}
+
+fn plain_fork() -> Result<Forked, Failure> {
+    sys::clone_into(NAMESPACES).map_err(|errno| Failure::new(Step::Namespaces, "", errno))
 }
 
 /// How much more likely than others the app is chosen when memory runs out (-1000 to 1000).
@@ -170,12 +199,13 @@ fn identity(summary: &Summary) -> Result<(Ids, Vec<OwnedFd>), Failure> {
 
 fn translate(summary: &Summary, ids: &Ids) -> Result<Vec<OwnedFd>, Failure> {
     let mut mounts = Vec::new();
-    let translated = |path: &[u8]| {
+    let mut translator = Translator::new(*ids);
+    let mut translated = |path: &[u8]| {
         let failed = |errno| {
             Failure::new(Step::IdMapMount, String::from_utf8_lossy(path).into_owned(), errno)
         };
         let path = std::ffi::CString::new(path).map_err(|_| failed(Errno::EINVAL))?;
-        ids::translated(&path, ids).map_err(failed)
+        translator.mount(&path).map_err(failed)
     };
     if let Some(path) = &summary.root {
         let root = translated(path)?;

@@ -77,20 +77,40 @@ fn random_ids() -> (u32, u32) {
     (draw(4721), draw(2791))
 }
 
-/// A detached mount of `path`, on which what the owner of `path` has belongs to `ids`' outside ids.
-///
-/// Needs to be root of the machine, and a file system that can be idmapped (ext4, xfs, btrfs,
-/// tmpfs since 6.3, …).
-pub(crate) fn translated(path: &CStr, ids: &Ids) -> Result<OwnedFd, Errno> {
-    let owner = fs::metadata(Path::new(std::ffi::OsStr::from_bytes(path.to_bytes())))
-        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
-    let tree = mount::clone_tree(path)?;
-    let map = map_namespace(
-        &format!("{} {} 1", owner.uid(), ids.outside_uid),
-        &format!("{} {} 1", owner.gid(), ids.outside_gid),
-    )?;
-    mount::restrict(tree.as_fd(), mount::Attributes::IDMAP, Some(map.as_fd()))?;
-    Ok(tree)
+/// Makes mounts on which somebody else's files belong to an app's outside ids.
+#[derive(Debug)]
+pub(crate) struct Translator {
+    ids: Ids,
+    /// The namespace made last, and whose files it translates: a package and the storage of a
+    /// grain have the same owner, and each namespace costs a process.
+    last: Option<((u32, u32), OwnedFd)>,
+}
+
+impl Translator {
+    pub fn new(ids: Ids) -> Translator {
+        Translator { ids, last: None }
+    }
+
+    /// A detached mount of `path`, on which what the owner of `path` has is the app's.
+    ///
+    /// Needs to be root of the machine, and a file system that can be idmapped (ext4, xfs, btrfs,
+    /// tmpfs since 6.3, …).
+    pub fn mount(&mut self, path: &CStr) -> Result<OwnedFd, Errno> {
+        let owner = fs::metadata(Path::new(std::ffi::OsStr::from_bytes(path.to_bytes())))
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))?;
+        let owner = (owner.uid(), owner.gid());
+        let tree = mount::clone_tree(path)?;
+        let map = match self.last.take() {
+            Some((known, map)) if known == owner => map,
+            _ => map_namespace(
+                &format!("{} {} 1", owner.0, self.ids.outside_uid),
+                &format!("{} {} 1", owner.1, self.ids.outside_gid),
+            )?,
+        };
+        mount::restrict(tree.as_fd(), mount::Attributes::IDMAP, Some(map.as_fd()))?;
+        self.last = Some((owner, map));
+        Ok(tree)
+    }
 }
 
 /// A user namespace that exists only for its maps.

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use crate::app::{self, App};
 use crate::error::{Failure, Step};
 use crate::ids::Ids;
+use crate::mounts::Mount;
 use crate::seccomp::reaper_filter;
 use crate::wire::{Channel, InitOrder, InitReport, SpecData};
 use crate::{privileges, root, sys};
@@ -32,14 +33,12 @@ pub(crate) struct Init {
     pub ids: Ids,
     pub rpc: OwnedFd,
     pub output: OwnedFd,
-    /// Whether a cgroup limits memory.
-    pub cgroup: bool,
 }
 
 /// Everything the helper set up for us before it let us go on.
 struct Mounts {
-    root: OwnedFd,
-    var: OwnedFd,
+    root: Mount,
+    var: Mount,
 }
 
 /// Init's whole life.
@@ -69,7 +68,7 @@ struct Started {
 fn start(init: &Init) -> Result<Option<Started>, Failure> {
     die_with_helper()?;
     let Ok(Some(packet)) = init.helper.receive::<InitOrder>() else { return Ok(None) };
-    let InitOrder::Mapped { .. } = packet.message else { return Ok(None) };
+    let InitOrder::Mapped { cgroup } = packet.message else { return Ok(None) };
     let mut outside = packet.fds.into_iter();
 
     // Before taking on the inner ids: the device may be root's alone.
@@ -82,16 +81,18 @@ fn start(init: &Init) -> Result<Option<Started>, Failure> {
     die_with_helper()?;
     let walls = isolate()?;
     let mounts = match (outside.next(), outside.next(), &device, &init.spec.root) {
-        (Some(root), Some(var), None, _) => Mounts { root, var },
-        (Some(var), None, Some(device), _) => Mounts { root: fuse_root(device, &init.ids)?, var },
+        (Some(root), Some(var), None, _) => {
+            Mounts { root: Mount::Detached(root), var: Mount::Detached(var) }
+        }
+        (Some(var), None, Some(device), _) => {
+            Mounts { root: fuse_root(device, init)?, var: Mount::Detached(var) }
+        }
         (_, _, Some(device), _) => {
-            Mounts { root: fuse_root(device, &init.ids)?, var: bind_var(&init.spec.var)? }
+            Mounts { root: fuse_root(device, init)?, var: bind_var(&init.spec.var)? }
         }
         (_, _, None, path) => {
             let path = c_string(path.as_deref().unwrap_or_default())?;
-            let root = root::bind(&path)?;
-            root::harden_root(&root)?;
-            Mounts { root, var: bind_var(&init.spec.var)? }
+            Mounts { root: root::bind_root(&path)?, var: bind_var(&init.spec.var)? }
         }
     };
     let fds: Vec<_> = device.iter().map(|device| device.as_raw_fd()).collect();
@@ -105,7 +106,14 @@ fn start(init: &Init) -> Result<Option<Started>, Failure> {
     let InitOrder::Start = packet.message else { return Ok(None) };
     let null = open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| Failure::new(Step::Descriptors, "/dev/null", errno))?;
-    root::enter(mounts.root, mounts.var, &init.spec.limits, init.spec.proc)?;
+    let tmpfs = root::enter(mounts.root, mounts.var, &init.spec.limits, init.spec.proc)?;
+    let entered = InitReport::Entered { tmp: tmpfs.tmp.is_some(), shm: tmpfs.shm.is_some() };
+    let fds: Vec<_> =
+        [&tmpfs.tmp, &tmpfs.shm].into_iter().flatten().map(|fd| fd.as_raw_fd()).collect();
+    if init.helper.send(&entered, &fds).is_err() {
+        return Ok(None);
+    }
+    drop(tmpfs);
     // Nothing of the host is left in the tree, so neither should a descriptor be.
     let inside = open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
     let null = inside.unwrap_or(null);
@@ -114,7 +122,7 @@ fn start(init: &Init) -> Result<Option<Started>, Failure> {
     nix::sys::prctl::set_dumpable(false)
         .map_err(|errno| Failure::new(Step::Capabilities, "", errno))?;
     privileges::give_up()?;
-    let Some(app) = fork_app(init, &null)? else { return Ok(None) };
+    let Some(app) = fork_app(init, cgroup, &null)? else { return Ok(None) };
     if init.helper.send(&InitReport::Started { walls }, &[]).is_err() {
         return Ok(None);
     }
@@ -133,14 +141,12 @@ fn fuse_device() -> Result<OwnedFd, Failure> {
         .map_err(|errno| Failure::new(Step::FuseDevice, "/dev/fuse", errno))
 }
 
-fn fuse_root(device: &OwnedFd, ids: &Ids) -> Result<OwnedFd, Failure> {
-    root::fuse(device, ids.uid, ids.gid)
+fn fuse_root(device: &OwnedFd, init: &Init) -> Result<Mount, Failure> {
+    root::fuse(device, init.ids.uid, init.ids.gid, init.spec.ask_writes)
 }
 
-fn bind_var(path: &[u8]) -> Result<OwnedFd, Failure> {
-    let var = root::bind(&c_string(path)?)?;
-    root::harden_var(&var)?;
-    Ok(var)
+fn bind_var(path: &[u8]) -> Result<Mount, Failure> {
+    root::bind_var(&c_string(path)?)
 }
 
 fn c_string(path: &[u8]) -> Result<CString, Failure> {
@@ -208,7 +214,7 @@ fn block_signals() -> Result<SignalFd, Failure> {
 
 /// Forks the app's process and waits until its program runs. `None`: it does not, and that has
 /// been reported.
-fn fork_app(init: &Init, null: &OwnedFd) -> Result<Option<Pid>, Failure> {
+fn fork_app(init: &Init, cgroup: bool, null: &OwnedFd) -> Result<Option<Pid>, Failure> {
     let failed = |errno| Failure::new(Step::Fork, "", errno);
     let (outcome, low) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
     let ours = sys::dup_above(low.as_fd(), 10).map_err(failed)?;
@@ -221,7 +227,8 @@ fn fork_app(init: &Init, null: &OwnedFd) -> Result<Option<Pid>, Failure> {
             limits: &init.spec.limits,
             proc: init.spec.proc,
             explain: init.spec.explain,
-            cgroup: init.cgroup,
+            ask_writes: init.spec.ask_writes,
+            cgroup,
             null,
             output: &init.output,
             rpc: &init.rpc,

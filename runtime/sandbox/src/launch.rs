@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::explain::Denied;
 use crate::helper::MARKER;
 use crate::spec::{Root, Spec};
+use crate::usage::Met;
 use crate::wire::{Channel, Ending, Order, Report, SpecData};
 
 /// The running program itself, whatever became of its file.
@@ -98,10 +99,11 @@ fn split(spec: Spec) -> (SpecData, OwnedFd, OwnedFd) {
         // The helper's working directory is another; a path that is wrong stays wrong.
         std::path::absolute(&path).unwrap_or(path).into_os_string().into_vec()
     };
+    let ask_writes = matches!(spec.root, Root::FuseAsked);
     let data = SpecData {
         root: match spec.root {
             Root::Directory(path) => Some(absolute(path)),
-            Root::Fuse => None,
+            Root::Fuse | Root::FuseAsked => None,
         },
         var: absolute(spec.var),
         argv: spec.argv,
@@ -109,6 +111,7 @@ fn split(spec: Spec) -> (SpecData, OwnedFd, OwnedFd) {
         dev: spec.dev,
         proc: spec.proc,
         explain: spec.explain,
+        ask_writes,
         limits: spec.limits,
     };
     (data, spec.rpc, spec.output)
@@ -180,7 +183,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// The FUSE device's descriptor, once, if the root is [`Root::Fuse`]. It must be served, by
+    /// The FUSE device's descriptor, once, if the root is [`Root::Fuse`] or [`Root::FuseAsked`]. It must be served, by
     /// another thread or process, before [`Prepared::start`] is called.
     pub fn take_fuse(&mut self) -> Option<OwnedFd> {
         self.device.take()
@@ -197,13 +200,20 @@ impl Prepared {
             match self.link.receive()?.0 {
                 Report::Started { pid, walls } => {
                     let Prepared { link, .. } = self;
-                    return Ok(Running { link, pid, walls, denied: Vec::new(), exit: None });
+                    return Ok(Running {
+                        link,
+                        pid,
+                        walls,
+                        denied: Vec::new(),
+                        met: Vec::new(),
+                        exit: None,
+                    });
                 }
                 Report::Failed(failure) => return Err(Error::Setup(failure)),
                 Report::ExecFailed(problem) => {
                     return Err(Error::Exec { program: self.program.clone(), problem });
                 }
-                Report::Denied(_) => {}
+                Report::Denied(_) | Report::Met(_) => {}
                 Report::Ended(ending) => {
                     return Err(Error::HelperDied(format!("{:?}", Exit::from(ending))));
                 }
@@ -222,7 +232,10 @@ pub enum Exit {
     Signal(i32),
     /// By [`Running::kill`], or because the grace of [`Running::terminate`] was over.
     Killed,
-    /// The helper or PID 1 was killed by someone else (as the kernel does when memory runs out).
+    /// By the kernel, since the memory of its cgroup was used up.
+    OutOfMemory,
+    /// The helper or PID 1 was killed by someone else (as the kernel does when the machine's memory
+    /// runs out).
     Lost,
 }
 
@@ -230,6 +243,7 @@ impl From<Ending> for Exit {
     fn from(ending: Ending) -> Exit {
         match ending {
             Ending::Killed => Exit::Killed,
+            Ending::OutOfMemory => Exit::OutOfMemory,
             Ending::Lost => Exit::Lost,
             Ending::Status(status) if libc::WIFEXITED(status) => {
                 Exit::Code(libc::WEXITSTATUS(status))
@@ -246,11 +260,12 @@ pub struct Running {
     pid: i32,
     walls: Vec<String>,
     denied: Vec<Denied>,
+    met: Vec<Met>,
     exit: Option<Exit>,
 }
 
 impl AsFd for Running {
-    /// Readable when [`Running::try_wait`] or [`Running::denied`] may have news.
+    /// Readable when [`Running::try_wait`], [`Running::denied`] or [`Running::met`] may have news.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.link.channel.as_fd()
     }
@@ -305,6 +320,7 @@ impl Running {
         match report {
             Report::Ended(ending) => self.exit = Some(ending.into()),
             Report::Denied(more) => self.denied.extend(more),
+            Report::Met(more) => self.met.extend(more),
             _ => {}
         }
     }
@@ -364,5 +380,11 @@ impl Running {
     /// answer and program. Call [`Running::try_wait`] first to take what has arrived.
     pub fn denied(&mut self) -> Vec<Denied> {
         std::mem::take(&mut self.denied)
+    }
+
+    /// The limits that the app has met since the last call of this, each once in its life. Call
+    /// [`Running::try_wait`] first to take what has arrived.
+    pub fn met(&mut self) -> Vec<Met> {
+        std::mem::take(&mut self.met)
     }
 }

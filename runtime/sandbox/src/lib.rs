@@ -12,22 +12,26 @@
 //! This crate knows nothing of packages, grains or HTTP. It is the only one with `unsafe`.
 
 mod app;
+mod cgroup;
 mod error;
 mod explain;
 mod helper;
 mod ids;
 mod init;
 mod launch;
+mod mounts;
 mod privileges;
 mod remedy;
 mod root;
 pub mod seccomp;
 mod spec;
 mod sys;
+mod usage;
 mod wall;
 mod watch;
 mod wire;
 
+pub use cgroup::Cgroup;
 pub use error::{Error, ExecProblem, Failure, Step};
 pub use explain::Denied;
 pub use helper::run_helper_if_asked;
@@ -37,3 +41,4 @@ pub use spec::{
     FILE_BYTES, Limits, MEMORY_BYTES, OPEN_FILES_HARD, OPEN_FILES_SOFT, PROCESSES, Root, Spec,
     TMPFS_BYTES, TMPFS_INODES,
 };
+pub use usage::Met;

@@ -19,6 +19,9 @@ pub struct Settings {
     pub unprivileged_userns_clone: Option<u64>,
     /// Ubuntu's `kernel.apparmor_restrict_unprivileged_userns`.
     pub apparmor_restrict: Option<u64>,
+    /// Whether this process's root is below that of its mount namespace: chroot(2), for which
+    /// user_namespaces(7) and clone(2) say EPERM.
+    pub chrooted: bool,
 }
 
 impl Settings {
@@ -29,8 +32,17 @@ impl Settings {
             max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
             unprivileged_userns_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             apparmor_restrict: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
+            chrooted: chrooted(),
         }
     }
+}
+
+/// The kernel shows in mountinfo only what is mounted below a process's root; outside of a chroot
+/// that begins with a mount on `/` itself. (In a chroot whose root happens to be a mount point it
+/// looks the same: the hint is then the general one.)
+fn chrooted() -> bool {
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return false };
+    !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"))
 }
 
 fn with(failure: &Failure, settings: &Settings) -> Option<String> {
@@ -96,6 +108,11 @@ fn namespaces(errno: Errno, settings: &Settings) -> Option<String> {
         Errno::ENOSPC | Errno::EUSERS => Some(
             "too many user namespaces, or nested too deeply: raise user.max_user_namespaces".into(),
         ),
+        Errno::EPERM if settings.chrooted => Some(
+            "the kernel makes no user namespace for a process in a chroot: run outside of it, or \
+             enter the tree as containers do, by pivot_root"
+                .into(),
+        ),
         Errno::EPERM | Errno::EACCES => Some(
             "user namespaces are refused here, as by the default seccomp profile of containers: \
              allow them (docker: --security-opt seccomp=unconfined), or run outside"
@@ -121,6 +138,7 @@ mod tests {
         let open = Settings { max_user_namespaces: Some(5), ..Settings::default() };
         let off = Settings { max_user_namespaces: Some(0), ..Settings::default() };
         let debian = Settings { unprivileged_userns_clone: Some(0), ..open.clone() };
+        let chroot = Settings { chrooted: true, ..open.clone() };
         let ubuntu = Settings { apparmor_restrict: Some(1), ..open.clone() };
         for (step, errno, settings, words) in [
             (Step::Namespaces, Errno::ENOSPC, &off, "user.max_user_namespaces=10000"),
@@ -128,6 +146,7 @@ mod tests {
             (Step::Namespaces, Errno::EACCES, &ubuntu, "apparmor_restrict_unprivileged_userns=0"),
             (Step::Propagation, Errno::EACCES, &ubuntu, "apparmor_restrict_unprivileged_userns=0"),
             (Step::Namespaces, Errno::EPERM, &open, "seccomp=unconfined"),
+            (Step::Namespaces, Errno::EPERM, &chroot, "in a chroot"),
             (Step::Namespaces, Errno::EINVAL, &open, "CONFIG_USER_NS"),
             (Step::FuseDevice, Errno::EACCES, &open, "chmod 666 /dev/fuse"),
             (Step::FuseDevice, Errno::ENOENT, &open, "modprobe fuse"),

@@ -40,6 +40,9 @@ pub enum Root {
     Directory(PathBuf),
     /// A FUSE file system whose descriptor [`crate::Prepared::take_fuse`] hands out.
     Fuse,
+    /// As `Fuse`, but the kernel asks it also to write, so that attempts can be recorded: who serves
+    /// it has to refuse them. Landlock's second opinion on writing is waived.
+    FuseAsked,
 }
 
 /// How much one grain may use. [`Limits::default`] is what documentation calls the defaults.

@@ -14,15 +14,20 @@ const KNOWN: ABI = ABI::V6;
 /// Read and execute anywhere; write below `/var`, `/tmp` and `/dev/shm` and to the device nodes
 /// only; no signal and no abstract socket beyond the app's own processes.
 ///
+/// `ask_writes` waives the rule for `/`, whose file system records attempts to write and refuses
+/// them itself.
+///
 /// `false`: this kernel has no Landlock (that is no error: the mounts say the same).
-pub(crate) fn apply(proc: bool) -> Result<bool, Failure> {
+pub(crate) fn apply(proc: bool, ask_writes: bool) -> Result<bool, Failure> {
     let failed = |_| Failure::new(Step::Landlock, "", Errno::EINVAL);
     let read = AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute;
     let nodes = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev;
     let write = AccessFs::from_all(KNOWN) & !nodes;
     let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
     let mut rules: Vec<(&str, BitFlags<AccessFs>)> =
-        vec![("/", read), ("/var", write), ("/tmp", write), ("/dev/shm", write)];
+        vec![("/var", write), ("/tmp", write), ("/dev/shm", write)];
+    // `ask_writes`: the file system refuses, and wants to be asked.
+    rules.push(("/", if ask_writes { read | write } else { read }));
     for node in ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"] {
         rules.push((node, device));
     }

@@ -8,12 +8,23 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use crate::cgroup::Group;
 use crate::explain::Explainer;
+use crate::spec::Limits;
 use crate::sys;
+use crate::usage::{LOOK_EVERY, Usage};
 use crate::wire::{Channel, Ending, InitOrder, InitReport, Order, Report};
 
 /// How often denied calls are reported at most: the launcher is not woken for each of them.
 const DENIED_EVERY: Duration = Duration::from_millis(500);
+
+/// What the helper has set up beside PID 1.
+pub(crate) struct Extras {
+    /// To be handed to the launcher.
+    pub device: Option<OwnedFd>,
+    pub group: Option<Group>,
+    pub limits: Limits,
+}
 
 /// The helper once the namespaces stand.
 pub(crate) struct Watch {
@@ -21,8 +32,15 @@ pub(crate) struct Watch {
     pid: Pid,
     pidfd: OwnedFd,
     device: Option<OwnedFd>,
+    group: Option<Group>,
+    limits: Limits,
+    /// Of `/tmp` and `/dev/shm`, until the app runs.
+    tmpfs: (Option<OwnedFd>, Option<OwnedFd>),
+    usage: Option<Usage>,
+    look_at: Option<Instant>,
     explainer: Option<Explainer>,
     app: i32,
+    missing: Vec<String>,
     status: Option<i32>,
     reported: bool,
     kill_at: Option<Instant>,
@@ -31,14 +49,21 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub fn new(init: Channel, pid: Pid, pidfd: OwnedFd, device: Option<OwnedFd>) -> Watch {
+    pub fn new(init: Channel, pid: Pid, pidfd: OwnedFd, extras: Extras) -> Watch {
+        let Extras { device, group, limits } = extras;
         Watch {
             init,
             pid,
             pidfd,
             device,
+            group,
+            limits,
+            tmpfs: (None, None),
+            usage: None,
+            look_at: None,
             explainer: None,
             app: 0,
+            missing: Vec::new(),
             status: None,
             reported: false,
             kill_at: None,
@@ -61,9 +86,12 @@ impl Watch {
         let _reaped = waitpid(self.pid, None);
         self.drain(&launcher)?;
         self.flush_denied(&launcher)?;
+        self.look(&launcher)?;
         if !self.reported {
+            let starved = self.group.as_ref().is_some_and(Group::ran_out_of_memory);
             let ending = match self.status {
                 _ if self.killed => Ending::Killed,
+                None | Some(libc::SIGKILL) if starved => Ending::OutOfMemory,
                 Some(status) => Ending::Status(status),
                 None => Ending::Lost,
             };
@@ -83,7 +111,7 @@ impl Watch {
             }
             if ready.launcher {
                 match launcher.try_receive::<Order>() {
-                    Ok(Some(packet)) => self.obey(&packet.message)?,
+                    Ok(Some(packet)) => self.obey(&packet.message, launcher)?,
                     Ok(None) => return Err(Errno::EPIPE),
                     Err(Errno::EAGAIN) => {}
                     Err(errno) => return Err(errno),
@@ -95,6 +123,10 @@ impl Watch {
             if self.denied_at.is_some_and(|at| at <= Instant::now()) {
                 self.flush_denied(launcher)?;
             }
+            if self.look_at.is_some_and(|at| at <= Instant::now()) {
+                self.look(launcher)?;
+                self.look_at = Some(Instant::now() + LOOK_EVERY);
+            }
             if ready.ended {
                 return Ok(());
             }
@@ -102,7 +134,7 @@ impl Watch {
     }
 
     fn wait(&mut self, launcher: &Channel) -> Result<Ready, Errno> {
-        let deadline = [self.kill_at, self.denied_at].into_iter().flatten().min();
+        let deadline = [self.kill_at, self.denied_at, self.look_at].into_iter().flatten().min();
         let timeout = deadline.map_or(PollTimeout::NONE, |at| {
             // Rounded up, so that the deadline has passed when we wake.
             let left = at.saturating_duration_since(Instant::now()).as_millis() + 1;
@@ -139,7 +171,17 @@ impl Watch {
                 InitReport::Listener => {
                     self.explainer = packet.fds.into_iter().next().map(Explainer::new);
                 }
-                InitReport::Started { walls } => {
+                InitReport::Entered { tmp, shm } => {
+                    let mut fds = packet.fds.into_iter();
+                    let tmp = if tmp { fds.next() } else { None };
+                    self.tmpfs = (tmp, if shm { fds.next() } else { None });
+                }
+                InitReport::Missing(wall) => self.missing.push(wall),
+                InitReport::Started { mut walls } => {
+                    walls.append(&mut self.missing);
+                    let (tmp, shm) = std::mem::take(&mut self.tmpfs);
+                    self.usage = Some(Usage::new(self.limits.clone(), tmp, shm, self.app));
+                    self.look_at = Some(Instant::now() + LOOK_EVERY);
                     launcher.send(&Report::Started { pid: self.app, walls }, &[])?;
                 }
                 InitReport::Failed(failure) => {
@@ -161,11 +203,14 @@ impl Watch {
         Ok(())
     }
 
-    fn obey(&mut self, order: &Order) -> Result<(), Errno> {
+    fn obey(&mut self, order: &Order, launcher: &Channel) -> Result<(), Errno> {
         let to_init = match order {
             Order::Start => InitOrder::Start,
             Order::Terminate { grace } => {
                 self.kill_at = Some(Instant::now() + Duration::from_millis(*grace));
+                if let Some(group) = &self.group {
+                    let _not_frozen = group.thaw();
+                }
                 // A stopped process would sleep through its grace.
                 let _gone = self.init.send(&InitOrder::Signal(libc::SIGTERM), &[]);
                 InitOrder::Signal(libc::SIGCONT)
@@ -173,6 +218,14 @@ impl Watch {
             Order::Kill => {
                 self.kill();
                 return Ok(());
+            }
+            Order::Freeze | Order::Thaw if self.group.is_some() => {
+                let done = match (&self.group, order) {
+                    (Some(group), Order::Freeze) => group.freeze(),
+                    (Some(group), _) => group.thaw(),
+                    (None, _) => Ok(()),
+                };
+                return launcher.send(&Report::Frozen(done.err().map_or(0, |e| e as i32)), &[]);
             }
             Order::Freeze => InitOrder::SignalAll(libc::SIGSTOP),
             Order::Thaw => InitOrder::SignalAll(libc::SIGCONT),
@@ -187,6 +240,9 @@ impl Watch {
         self.kill_at = None;
         if self.status.is_none() {
             self.killed = true;
+        }
+        if let Some(group) = &self.group {
+            group.kill();
         }
         let _gone = sys::pidfd_send_signal(self.pidfd(), libc::SIGKILL);
     }
@@ -204,6 +260,12 @@ impl Watch {
             self.explainer = None;
         }
         Ok(())
+    }
+
+    fn look(&mut self, launcher: &Channel) -> Result<(), Errno> {
+        let Some(usage) = &mut self.usage else { return Ok(()) };
+        let met = usage.look(self.group.as_ref());
+        if met.is_empty() { Ok(()) } else { launcher.send(&Report::Met(met), &[]) }
     }
 
     fn flush_denied(&mut self, launcher: &Channel) -> Result<(), Errno> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ExecProblem, Failure};
 use crate::explain::Denied;
 use crate::spec::Limits;
+use crate::usage::Met;
 
 /// Room for a failure on the longest path (4 KiB) with every byte of it escaped in JSON. Small, since
 /// each message needs a buffer of this size; the long things go through a file.
@@ -35,6 +36,8 @@ pub(crate) struct SpecData {
     pub dev: bool,
     pub proc: bool,
     pub explain: bool,
+    /// With FUSE: attempts to write reach the server.
+    pub ask_writes: bool,
     pub limits: Limits,
 }
 
@@ -70,6 +73,8 @@ pub(crate) enum Report {
     Frozen(i32),
     /// Denied calls not reported before.
     Denied(Vec<Denied>),
+    /// Limits met, each once.
+    Met(Vec<Met>),
     /// All processes are gone.
     Ended(Ending),
 }
@@ -81,6 +86,8 @@ pub(crate) enum Ending {
     Status(i32),
     /// Killed from outside.
     Killed,
+    /// The kernel killed it since the memory of its cgroup was used up.
+    OutOfMemory,
     /// PID 1 died without saying why.
     Lost,
 }
@@ -89,7 +96,10 @@ pub(crate) enum Ending {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum InitOrder {
     /// Maps are written: go on. Descriptors: the root's and var's mounts, if made outside.
-    Mapped { outside: bool },
+    Mapped {
+        /// Whether a cgroup limits memory.
+        cgroup: bool,
+    },
     /// Build the root and execute.
     Start,
     /// Send this signal to the app.
@@ -105,6 +115,10 @@ pub(crate) enum InitReport {
     Prepared,
     /// The sender is the app's process; the kernel adds its number.
     App,
+    /// The root stands. Descriptors: those of `/tmp` and `/dev/shm` which are there.
+    Entered { tmp: bool, shm: bool },
+    /// A second wall that this machine does not have, in words.
+    Missing(String),
     /// The descriptor is the filter's listener.
     Listener,
     /// As [`Report::Started`].

@@ -41,6 +41,11 @@ impl CliError {
         self
     }
 
+    /// The message and its causes in one line, for reports.
+    pub fn lines(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).cloned().collect::<Vec<_>>().join(": ")
+    }
+
     /// Prints it on stderr and gives the exit status.
     pub fn report(&self, ui: &Ui) -> ExitCode {
         ui.error(&self.message);

@@ -8,9 +8,14 @@ mod bridge;
 mod commands;
 #[allow(dead_code)]
 mod definition;
+mod developer;
 mod error;
 mod global;
+mod limits;
+mod missing;
+mod package_tracer;
 mod progress;
+mod requests;
 mod serving;
 mod templates;
 mod ui;

@@ -7,12 +7,15 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use spk_host::serve::{self, Event, Options, Program, Rootfs};
+use spk_host::serve::{self, Event, ExchangeHook, Options, Program, Rootfs};
 use spk_host::store::Grain;
 use spk_host::store::control::Listener;
 use spk_package::manifest::Manifest;
+use spk_sandbox::Denied;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::{CliError, Result, ResultExt};
+use crate::limits::LimitArgs;
 use crate::ui::Ui;
 
 /// Options of the front end and of the session that is announced.
@@ -33,9 +36,12 @@ pub struct ServeArgs {
     /// Tell on stdout, in one line of JSON, when the app answers and where
     #[arg(long)]
     pub json: bool,
-    /// Name what the app does not get: headers that are dropped on their way to it
+    /// Name what the app does not get: headers that are dropped on their way to it, and system
+    /// calls that its sandbox denies; summed up at the end
     #[arg(long)]
     pub explain: bool,
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// A positive number of seconds, fractions allowed.
@@ -61,6 +67,10 @@ pub struct Served {
     pub proc: bool,
     /// When the app is stopped for want of requests.
     pub idle_timeout: Option<Duration>,
+    /// Who is told of each request and its answer.
+    pub exchanges: Option<ExchangeHook>,
+    /// Reasons to start the app again.
+    pub restarts: Option<UnboundedReceiver<String>>,
 }
 
 /// Serves a grain, which stays locked meanwhile, as [`serve()`] does.
@@ -78,6 +88,8 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
     options.dev = served.dev;
     options.proc = served.proc;
     options.idle_timeout = served.idle_timeout;
+    options.exchanges = served.exchanges;
+    options.restarts = served.restarts;
     options.control = Some(Listener::bind(&grain)?);
     let grain = Rc::new(RefCell::new(grain));
     options.identities = Some(Box::new({
@@ -122,6 +134,8 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
     });
     options.start_timeout = args.start_timeout;
     options.explain = args.explain;
+    options.limits = args.limits.sandbox();
+    options.host_limits = args.limits.host();
     let (grain, app) = (options.grain_id.clone(), options.app_id.clone());
     let stdout = Reserved::take().context("cannot set stdout aside")?;
     let observer = {
@@ -145,18 +159,47 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
             Event::DroppedHeader { name } => {
                 ui.note(format!("dropped request header: {name} (no app gets it)"));
             }
+            Event::Denied(call) => ui.note(call.to_string()),
+            Event::DeniedInAll(calls) if json => stdout.line(&denied_json(&calls)),
+            Event::DeniedInAll(calls) => denied_in_all(&calls, &ui),
             _ => {}
         }
     };
     serve::block_on(options, observer).map_err(failure)
 }
 
+/// What the sandbox denied, one line for each kind of call and program.
+fn denied_in_all(calls: &[Denied], ui: &Ui) {
+    if calls.is_empty() {
+        return ui.note("no system call was denied");
+    }
+    ui.note("denied system calls in all:");
+    for call in calls {
+        let remark = call.remark().map(|text| format!(" ({text})")).unwrap_or_default();
+        ui.note(format!("  {} × {call}{remark}", call.count));
+    }
+}
+
+fn denied_json(calls: &[Denied]) -> String {
+    let calls: Vec<_> = calls
+        .iter()
+        .map(|denied| {
+            serde_json::json!({
+                "call": denied.call, "detail": denied.detail, "answer": denied.answer,
+                "program": denied.program, "count": denied.count, "remark": denied.remark(),
+            })
+        })
+        .collect();
+    serde_json::json!({ "event": "denied", "calls": calls }).to_string()
+}
+
 /// stdout while an app is served: ours alone. The RPC library prints an app's connection errors
 /// there, which an app can cause, and panics when nobody reads them any more.
-struct Reserved(File);
+pub struct Reserved(File);
 
 impl Reserved {
-    fn take() -> io::Result<Reserved> {
+    /// Puts nothing in its place until this is dropped.
+    pub fn take() -> io::Result<Reserved> {
         let own = io::stdout().as_fd().try_clone_to_owned()?;
         let null = File::options().write(true).open("/dev/null")?;
         nix::unistd::dup2_stdout(&null)?;
@@ -176,7 +219,8 @@ impl Drop for Reserved {
     }
 }
 
-fn failure(error: serve::Error) -> CliError {
+/// An error of the host, with its remedy.
+pub fn failure(error: serve::Error) -> CliError {
     let remedy = error.remedy();
     let error = CliError::from(error);
     match remedy {

@@ -18,15 +18,11 @@ use super::error::Error;
 use super::launch::{Ended, Launch, Process};
 use super::log::Log;
 use super::user::User;
-use super::{IdentityHook, Notes, Settings};
+use super::{HostLimits, IdentityHook, Notes, Settings};
 use crate::store::control::{Info, Op, Request};
 
-/// Largest message taken from an app, in 8-byte words (128 MiB): what is not streamed comes in
-/// one message, and an app must not make the host hold more than this at a time.
-const MESSAGE_LIMIT: usize = 16 * 1024 * 1024;
-
-/// Bytes of one stream that may be under way to the app unacknowledged.
-const STREAM_WINDOW: usize = 256 * 1024;
+/// Bytes of a Cap'n Proto word, in which its limits count.
+const WORD: u64 = 8;
 
 /// An app that closes its connection without exiting gets this long to exit (A.13).
 const AFTER_DISCONNECT: Duration = Duration::from_secs(1);
@@ -100,6 +96,7 @@ pub(crate) struct Grain {
     state: RefCell<State>,
     life: RefCell<Option<Life>>,
     starts: Cell<u64>,
+    limits: HostLimits,
     /// Whether the grain's data must not change now: no app is started meanwhile.
     held: watch::Sender<bool>,
 }
@@ -122,6 +119,7 @@ impl Grain {
             state: RefCell::new(State::Stopped),
             life: RefCell::new(None),
             starts: Cell::new(0),
+            limits: settings.limits.clone(),
             held: watch::channel(false).0,
         })
     }
@@ -180,8 +178,8 @@ impl Grain {
             self.notes.say("starting the app again");
         }
         self.log.forget_tail();
-        let launched = self.launcher.borrow_mut().start(&self.log)?;
-        let (view, disconnected) = connect(launched.rpc, &self.notes)?;
+        let launched = self.launcher.borrow_mut().start(&self.log, &self.notes)?;
+        let (view, disconnected) = connect(launched.rpc, &self.limits, &self.notes)?;
         let (ended_sender, ended) = watch::channel(None);
         let (orders, order_receiver) = mpsc::unbounded_channel();
         tokio::task::spawn_local(look_after(
@@ -240,6 +238,28 @@ impl Grain {
                 self.end_app(super::GRACE).await;
             }
             tokio::time::sleep(limit).await;
+        }
+    }
+
+    /// Stops the app and starts it again. A start that goes on is not disturbed: what it reads
+    /// already is as it is now, or the next change comes.
+    pub async fn restart(self: &Rc<Self>, reason: &str) {
+        self.notes.say(reason);
+        self.log.note(reason);
+        let starting = match &*self.state.borrow() {
+            State::Starting(starting) => Some(starting.clone()),
+            _ => None,
+        };
+        if let Some(starting) = starting {
+            let _ = starting.await;
+        }
+        if matches!(&*self.state.borrow(), State::Closed) {
+            return;
+        }
+        *self.state.borrow_mut() = State::Stopped;
+        self.end_app(super::GRACE).await;
+        if let Err(error) = self.app().await {
+            self.notes.say(&format!("the app does not start: {error}"));
         }
     }
 
@@ -364,6 +384,7 @@ async fn look_after(
 /// server side and offer `SandstormApi`; the app offers its `UiView`.
 fn connect(
     rpc: std::os::unix::net::UnixStream,
+    limits: &HostLimits,
     notes: &Notes,
 ) -> Result<(ui_view::Client, watch::Receiver<bool>), Error> {
     let action = "use the connection to the app";
@@ -372,24 +393,43 @@ fn connect(
         tokio::net::UnixStream::from_std(rpc).map_err(|source| Error::Start { action, source })?;
     let (reader, writer) = stream.into_split();
     let mut options = capnp::message::ReaderOptions::new();
-    options.traversal_limit_in_words(Some(MESSAGE_LIMIT));
+    let words = usize::try_from(limits.message_bytes / WORD).unwrap_or(usize::MAX);
+    options.traversal_limit_in_words(Some(words));
     let mut network = twoparty::VatNetwork::new(
         futures::io::BufReader::with_capacity(READ_BUFFER, reader.compat()),
         writer.compat_write(),
         rpc_twoparty_capnp::Side::Server,
         options,
     );
-    network.set_window_size(STREAM_WINDOW);
+    network.set_window_size(usize::try_from(limits.stream_bytes).unwrap_or(usize::MAX));
     let api: sandstorm_api::Client<capnp::any_pointer::Owned> =
         capnp_rpc::new_client(Api { notes: notes.clone() });
     let mut system = RpcSystem::new(Box::new(network), Some(api.client));
     let view = system.bootstrap(rpc_twoparty_capnp::Side::Client);
     let (sender, disconnected) = watch::channel(false);
+    let (notes, largest) = (notes.clone(), limits.message_bytes);
     tokio::task::spawn_local(async move {
-        let _ = system.await;
+        if let Err(error) = system.await
+            && error.kind != capnp::ErrorKind::Disconnected
+        {
+            notes.say(&broken(&error, largest));
+        }
         let _ = sender.send(true);
     });
     Ok((view, disconnected))
+}
+
+/// Why the connection to the app was given up.
+fn broken(error: &capnp::Error, largest: u64) -> String {
+    let hint = match error.kind {
+        capnp::ErrorKind::MessageTooLarge(_) => true,
+        _ => error.extra.contains("too large"),
+    };
+    let hint = match hint {
+        true => format!(" (at most {largest} bytes; --limit-message allows more)"),
+        false => String::new(),
+    };
+    format!("the app broke its connection to the host: {error}{hint}")
 }
 
 /// How much is read from the app's connection at a time.

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::Notes;
 use super::error::Error;
 use super::log::Log;
 
@@ -17,6 +18,8 @@ pub enum Ended {
     Status(i32),
     /// Killed by this signal.
     Signal(i32),
+    /// Killed by the kernel, since it had used up the memory of its grain.
+    OutOfMemory,
     /// Stopped by us.
     Stopped,
     /// Nobody can say how.
@@ -27,6 +30,15 @@ impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Ended::Status(status) => write!(f, "exited with status {status}"),
+            Ended::OutOfMemory => {
+                write!(f, "was killed: it used more memory than --limit-memory allows")
+            }
+            Ended::Signal(libc::SIGXFSZ) => {
+                write!(f, "was killed: it wrote a larger file than --limit-file allows")
+            }
+            Ended::Signal(libc::SIGSYS) => {
+                write!(f, "was killed for a system call of a foreign architecture")
+            }
             Ended::Signal(signal) => write!(f, "was killed by signal {signal}"),
             Ended::Stopped => write!(f, "was stopped"),
             Ended::Unknown => write!(f, "ended"),
@@ -35,13 +47,14 @@ impl std::fmt::Display for Ended {
 }
 
 /// Starts the app, as often as needed.
-pub trait Launch {
-    /// Starts it; returns when its program runs. `log` receives what it prints.
-    fn start(&mut self, log: &Log) -> Result<Launched, Error>;
+pub(crate) trait Launch {
+    /// Starts it; returns when its program runs. `log` receives what it prints, `notes` what the
+    /// developer should know.
+    fn start(&mut self, log: &Log, notes: &Notes) -> Result<Launched, Error>;
 }
 
 /// A started app.
-pub struct Launched {
+pub(crate) struct Launched {
     /// The host's end of the app's descriptor 3.
     pub rpc: UnixStream,
     /// Its processes.
@@ -49,7 +62,7 @@ pub struct Launched {
 }
 
 /// The processes of a started app. Dropping it ends them all.
-pub trait Process {
+pub(crate) trait Process {
     /// Waits for the end of the first process, which is the end of all. May be dropped and
     /// called again.
     fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>>;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// `log` is moved to `log.1` when it would grow beyond this; so at most twice this is kept (the
-/// original's figure, A.14).
+/// `log` is moved to `log.1` when it would grow beyond this, unless told otherwise; so at most
+/// twice this is kept (the original's figure, A.14).
 pub const LOG_CAP: u64 = 512 * 1024;
 
 /// How many last lines an error shows.
@@ -26,6 +26,8 @@ pub struct Log {
     shared: Arc<Mutex<Shared>>,
     /// How many pipes are being drained.
     draining: Arc<tokio::sync::watch::Sender<usize>>,
+    /// Whether it has been moved to `log.1`.
+    rotated: tokio::sync::watch::Receiver<bool>,
 }
 
 #[derive(Debug)]
@@ -33,17 +35,22 @@ struct Shared {
     path: PathBuf,
     file: File,
     size: u64,
+    cap: u64,
+    rotated: tokio::sync::watch::Sender<bool>,
     tail: Tail,
 }
 
 impl Log {
-    /// Opens `path` for appending; creates it, readable by its owner only.
-    pub fn open(path: &Path) -> io::Result<Log> {
+    /// Opens `path` for appending; creates it, readable by its owner only. At `cap` bytes it is
+    /// moved to `log.1`.
+    pub fn open(path: &Path, cap: u64) -> io::Result<Log> {
         let file = open(path)?;
         let size = file.metadata()?.len();
-        let shared = Shared { path: path.to_owned(), file, size, tail: Tail::default() };
+        let (sender, rotated) = tokio::sync::watch::channel(false);
+        let path = path.to_owned();
+        let shared = Shared { path, file, size, cap, rotated: sender, tail: Tail::default() };
         let (draining, _) = tokio::sync::watch::channel(0);
-        Ok(Log { shared: Arc::new(Mutex::new(shared)), draining: Arc::new(draining) })
+        Ok(Log { shared: Arc::new(Mutex::new(shared)), draining: Arc::new(draining), rotated })
     }
 
     /// Copies what arrives on `output` to the log until its other end is closed everywhere, on a
@@ -69,6 +76,17 @@ impl Log {
     pub async fn drained(&self) {
         // The sender lives as long as `self`.
         let _ = self.draining.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Resolves when the log has been moved to `log.1` for the first time.
+    pub fn rotated(&self) -> impl Future<Output = ()> + use<> {
+        let mut rotated = self.rotated.clone();
+        async move {
+            if rotated.wait_for(|rotated| *rotated).await.is_err() {
+                // The log is gone, and with it the chance.
+                std::future::pending().await
+            }
+        }
     }
 
     /// One line of the host's own, marked as such.
@@ -119,12 +137,15 @@ fn open(path: &Path) -> io::Result<File> {
 impl Shared {
     fn write(&mut self, bytes: &[u8]) {
         self.tail.push(bytes);
-        if self.size + bytes.len() as u64 > LOG_CAP {
-            self.rotate();
-        }
-        // A full disk loses log lines; it must not stop the app.
-        if self.file.write_all(bytes).is_ok() {
-            self.size += bytes.len() as u64;
+        let cap = usize::try_from(self.cap).unwrap_or(usize::MAX).max(1);
+        for bytes in bytes.chunks(cap) {
+            if self.size + bytes.len() as u64 > self.cap {
+                self.rotate();
+            }
+            // A full disk loses log lines; it must not stop the app.
+            if self.file.write_all(bytes).is_ok() {
+                self.size += bytes.len() as u64;
+            }
         }
     }
 
@@ -139,6 +160,7 @@ impl Shared {
             return;
         }
         self.size = 0;
+        self.rotated.send_replace(true);
     }
 }
 
@@ -190,7 +212,7 @@ mod tests {
     fn the_log_is_rotated_at_its_cap_and_the_tail_shows_the_last_lines() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let log = Log::open(&path).unwrap();
+        let log = Log::open(&path, LOG_CAP).unwrap();
         let (reader, mut writer) = io::pipe().unwrap();
         let thread = log.drain(reader).unwrap();
         let line = [b'x'; 1023];
@@ -211,10 +233,26 @@ mod tests {
     }
 
     #[test]
+    fn a_cap_below_what_arrives_at_once_holds_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = Log::open(&path, 4096).unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let thread = log.drain(reader).unwrap();
+        writer.write_all(&[b'x'; 100_000]).unwrap();
+        drop(writer);
+        thread.join().unwrap();
+        for name in ["log", "log.1"] {
+            let length = std::fs::metadata(dir.path().join(name)).unwrap().len();
+            assert!(length <= 4096, "{name}: {length}");
+        }
+    }
+
+    #[test]
     fn a_log_that_is_a_link_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("log")).unwrap();
-        assert!(Log::open(&dir.path().join("log")).is_err());
+        assert!(Log::open(&dir.path().join("log"), LOG_CAP).is_err());
     }
 
     #[test]

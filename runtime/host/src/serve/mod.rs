@@ -5,10 +5,13 @@
 //! front end needs no second one. [`run`] wants a tokio `LocalSet`; [`block_on`] makes one.
 
 mod caps;
+mod denied;
 mod error;
+mod exchange;
 mod front;
 mod grain;
 mod launch;
+mod limits;
 mod log;
 mod sandboxed;
 mod session;
@@ -26,12 +29,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use error::Error;
-pub use launch::{Ended, Launch, Launched, Process};
+pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
+pub use launch::Ended;
+pub use limits::{HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use log::{LOG_CAP, Log};
 pub use user::{KNOWN, User};
 
+use denied::Tally;
 use front::Front;
 use grain::Grain;
+use launch::Launch;
+use spk_sandbox::Denied;
 
 /// How long `run` waits for the app's first answer unless told otherwise: a JVM with a database
 /// takes half of it on a slow machine.
@@ -70,6 +78,8 @@ pub struct Options {
     pub proc: bool,
     /// What the app may use.
     pub limits: spk_sandbox::Limits,
+    /// What the host takes from it.
+    pub host_limits: HostLimits,
     /// Loopback port of the front end; 0: any free one.
     pub port: u16,
     /// Who opens the session that is announced: see [`User::named`].
@@ -86,6 +96,12 @@ pub struct Options {
     pub idle_timeout: Option<Duration>,
     /// Report dropped headers and denied system calls.
     pub explain: bool,
+    /// Is told of every request to the app and the head of its answer.
+    pub exchanges: Option<ExchangeHook>,
+    /// Each reason that arrives here is told, and the app is stopped and started again.
+    pub restarts: Option<tokio::sync::mpsc::UnboundedReceiver<String>>,
+    /// Further users whose sessions are announced ([`Event::Session`]).
+    pub other_users: Vec<String>,
 }
 
 impl Options {
@@ -109,6 +125,7 @@ impl Options {
             dev: false,
             proc: false,
             limits: spk_sandbox::Limits::default(),
+            host_limits: HostLimits::default(),
             port: 0,
             user: "alice".into(),
             permissions: None,
@@ -117,6 +134,9 @@ impl Options {
             start_timeout: START_TIMEOUT,
             idle_timeout: None,
             explain: false,
+            exchanges: None,
+            restarts: None,
+            other_users: Vec::new(),
         }
     }
 }
@@ -153,6 +173,8 @@ pub enum Rootfs {
     Package(PathBuf),
     /// A file system somebody serves (`spk dev`).
     Fuse(FuseHook),
+    /// As `Fuse`; attempts to write reach it too, and it has to refuse them (`spk check`).
+    FuseAsked(FuseHook),
 }
 
 /// What happens while an app is served.
@@ -169,6 +191,13 @@ pub enum Event {
         /// `localhost`: connect here and send the URL's host as `Host`.
         address: String,
     },
+    /// Another user's session, before [`Event::Ready`]; for those of [`Options::other_users`].
+    Session {
+        /// Who: see [`User::key`].
+        user: String,
+        /// This user's own origin.
+        url: String,
+    },
     /// Something the developer should know. Text from the app is made printable.
     Note(String),
     /// A header that the protocol between host and app does not carry (`--explain`).
@@ -176,17 +205,22 @@ pub enum Event {
         /// Its name, lower case.
         name: String,
     },
+    /// A system call that the sandbox denied, the first of its kind (`--explain`).
+    Denied(Denied),
+    /// All denied system calls, summed up; the last event, with `--explain`.
+    DeniedInAll(Vec<Denied>),
 }
 
 /// Where events go.
 #[derive(Clone)]
-struct Notes {
+pub(crate) struct Notes {
     inner: Rc<RefCell<NotesInner>>,
 }
 
 struct NotesInner {
     observer: Box<dyn FnMut(Event)>,
     said: HashSet<String>,
+    denied: Tally,
 }
 
 /// How many different notes are remembered so as not to say them twice; an app that makes up
@@ -195,7 +229,11 @@ const REMEMBERED_NOTES: usize = 1000;
 
 impl Notes {
     fn new(observer: impl FnMut(Event) + 'static) -> Notes {
-        let inner = NotesInner { observer: Box::new(observer), said: HashSet::new() };
+        let inner = NotesInner {
+            observer: Box::new(observer),
+            said: HashSet::new(),
+            denied: Tally::default(),
+        };
         Notes { inner: Rc::new(RefCell::new(inner)) }
     }
 
@@ -218,6 +256,23 @@ impl Notes {
         if new {
             self.say(text);
         }
+    }
+
+    /// Takes note of denied calls, and says which are new.
+    fn denied(&self, calls: Vec<Denied>) {
+        for call in calls {
+            let first = self.inner.try_borrow_mut().ok().and_then(|mut i| i.denied.add(call));
+            if let Some(first) = first {
+                self.event(Event::Denied(first));
+            }
+        }
+    }
+
+    fn denied_in_all(&self) {
+        let Ok(total) = self.inner.try_borrow_mut().map(|inner| inner.denied.total()) else {
+            return;
+        };
+        self.event(Event::DeniedInAll(total));
     }
 
     fn dropped_header(&self, name: &str) {
@@ -262,6 +317,10 @@ pub(crate) struct Settings {
     pub start_timeout: Duration,
     pub idle_timeout: Option<Duration>,
     pub explain: bool,
+    pub limits: HostLimits,
+    pub exchanges: Option<ExchangeHook>,
+    pub restarts: Option<tokio::sync::mpsc::UnboundedReceiver<String>>,
+    pub other_users: Vec<String>,
     pub bridge_port: Option<u16>,
 }
 
@@ -274,10 +333,25 @@ pub(crate) async fn run_with(
     let notes = Notes::new(observer);
     // The port first: that it is taken must show before an app was started in vain.
     let sockets = front::listen(settings.port).await?;
-    let log = Log::open(&settings.log)
+    let log = Log::open(&settings.log, settings.limits.log_bytes)
         .map_err(|source| Error::Log { path: settings.log.clone(), source })?;
+    tokio::task::spawn_local({
+        let (rotated, notes, cap) = (log.rotated(), notes.clone(), settings.limits.log_bytes);
+        async move {
+            rotated.await;
+            notes.say(&limits::log_rotated(cap));
+        }
+    });
     let grain = Grain::new(&mut settings, launcher, log, notes.clone());
     let front = Front::new(&settings, &sockets, grain.clone(), notes.clone())?;
+    if let Some(mut restarts) = settings.restarts.take() {
+        let grain = grain.clone();
+        tokio::task::spawn_local(async move {
+            while let Some(reason) = restarts.recv().await {
+                grain.restart(&reason).await;
+            }
+        });
+    }
     let stop_asked = Rc::new(tokio::sync::Notify::new());
     if let Some(control) = settings.control.take() {
         let (sender, requests) = tokio::sync::mpsc::channel(CONTROL_QUEUE);
@@ -295,6 +369,7 @@ pub(crate) async fn run_with(
         let serving = front::serve(front.clone(), sockets);
         let ready = async {
             front.wait_until_ready(settings.start_timeout).await?;
+            front.other_sessions().into_iter().for_each(|event| notes.event(event));
             notes.event(front.ready());
             grain.stop_when_idle().await
         };
@@ -310,6 +385,9 @@ pub(crate) async fn run_with(
     };
     front.close().await;
     grain.stop(GRACE).await;
+    if settings.explain {
+        notes.denied_in_all();
+    }
     result
 }
 

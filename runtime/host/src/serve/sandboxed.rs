@@ -15,8 +15,9 @@ use tokio::io::unix::AsyncFd;
 
 use super::error::Error;
 use super::launch::{Ended, Launch, Launched, Process};
+use super::limits;
 use super::log::Log;
-use super::{Options, Program, Rootfs, Settings};
+use super::{Notes, Options, Program, Rootfs, Settings};
 
 /// Starts the app of one grain in a sandbox.
 struct SandboxLauncher {
@@ -56,6 +57,10 @@ pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Err
         start_timeout: options.start_timeout,
         idle_timeout: options.idle_timeout,
         explain: options.explain,
+        limits: options.host_limits,
+        exchanges: options.exchanges,
+        restarts: options.restarts,
+        other_users: options.other_users,
         bridge_port,
     };
     Ok((settings, Box::new(launcher)))
@@ -79,13 +84,14 @@ fn command(program: &Program) -> Result<(Vec<CString>, Vec<CString>), Error> {
 }
 
 impl Launch for SandboxLauncher {
-    fn start(&mut self, log: &Log) -> Result<Launched, Error> {
+    fn start(&mut self, log: &Log, notes: &Notes) -> Result<Launched, Error> {
         let start = |action| move |source| Error::Start { action, source };
         let (ours, theirs) = UnixStream::pair().map_err(start("make a socket pair"))?;
         let (output, input) = io::pipe().map_err(start("make a pipe"))?;
         let root = match &self.rootfs {
             Rootfs::Package(dir) => Root::Directory(dir.clone()),
             Rootfs::Fuse(_) => Root::Fuse,
+            Rootfs::FuseAsked(_) => Root::FuseAsked,
         };
         let spec = Spec {
             root,
@@ -101,10 +107,15 @@ impl Launch for SandboxLauncher {
         };
         let mut prepared = Launcher::new().prepare(spec)?;
         log.drain(output).map_err(start("start the thread of the log"))?;
-        if let (Rootfs::Fuse(hook), Some(fuse)) = (&mut self.rootfs, prepared.take_fuse()) {
+        if let (Rootfs::Fuse(hook) | Rootfs::FuseAsked(hook), Some(fuse)) =
+            (&mut self.rootfs, prepared.take_fuse())
+        {
             hook(fuse).map_err(Error::FileSystem)?;
         }
         let running = prepared.start()?;
+        for missing in running.missing_walls() {
+            notes.once(&format!("a second wall of the sandbox is missing here: {missing}"));
+        }
         // The sandbox's own descriptor cannot be lent to the event loop while it is also used to
         // ask for news: the loop gets a duplicate.
         let news = running.as_fd().try_clone_to_owned().map_err(start("watch the app"))?;
@@ -113,22 +124,38 @@ impl Launch for SandboxLauncher {
         #[expect(deprecated)]
         let news =
             AsyncFd::with_interest(news, Interest::READABLE).map_err(start("watch the app"))?;
-        Ok(Launched { rpc: ours, process: Box::new(Sandboxed { running, news }) })
+        Ok(Launched {
+            rpc: ours,
+            process: Box::new(Sandboxed {
+                running,
+                news,
+                notes: notes.clone(),
+                limits: self.limits.clone(),
+            }),
+        })
     }
 }
 
 struct Sandboxed {
     running: Running,
     news: AsyncFd<OwnedFd>,
+    notes: Notes,
+    limits: Limits,
 }
 
 impl Process for Sandboxed {
     fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>> {
         Box::pin(async move {
             loop {
-                match self.running.try_wait() {
+                let news = self.running.try_wait();
+                self.notes.denied(self.running.denied());
+                for met in self.running.met() {
+                    self.notes.once(&limits::in_words(met, &self.limits));
+                }
+                match news {
                     Ok(Some(Exit::Code(status))) => return Ended::Status(status),
                     Ok(Some(Exit::Signal(signal))) => return Ended::Signal(signal),
+                    Ok(Some(Exit::OutOfMemory)) => return Ended::OutOfMemory,
                     Ok(Some(Exit::Killed)) => return Ended::Stopped,
                     Ok(Some(Exit::Lost)) | Err(_) => return Ended::Unknown,
                     Ok(None) => {}

@@ -81,6 +81,11 @@ impl Session {
         Rc::new(Session { grain, user, permissions, base, tab_id, open })
     }
 
+    /// Whose it is.
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
     /// The session's origin.
     pub fn base(&self) -> &str {
         &self.base

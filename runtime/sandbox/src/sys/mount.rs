@@ -13,6 +13,8 @@ use super::{check, owned};
 pub struct Attributes(pub u64);
 
 impl Attributes {
+    /// Nothing beyond what it forbids already.
+    pub const NONE: Attributes = Attributes(0);
     /// No writing.
     pub const RDONLY: Attributes = Attributes(0x1);
     /// Set-user-ID bits mean nothing.
@@ -23,6 +25,11 @@ impl Attributes {
     pub const NOEXEC: Attributes = Attributes(0x8);
     /// Ids are translated by a user namespace.
     pub const IDMAP: Attributes = Attributes(0x0010_0000);
+
+    /// Whether all of `other` is among them.
+    pub const fn has(self, other: Attributes) -> bool {
+        self.0 & other.0 == other.0
+    }
 
     /// Both sets.
     pub const fn and(self, other: Attributes) -> Attributes {
@@ -67,6 +74,15 @@ pub fn attach(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
         )
     })
     .map(drop)
+}
+
+/// Whether the kernel has `mount_setattr`, the latest of the calls in this file.
+pub fn can_restrict() -> bool {
+    // SAFETY: with a size of 0 the kernel refuses before it looks at anything.
+    let done = check(unsafe {
+        libc::syscall(libc::SYS_mount_setattr, -1 as c_long, c"".as_ptr(), 0, null::<u8>(), 0)
+    });
+    done != Err(Errno::ENOSYS)
 }
 
 /// Adds `set` to what the mount at `mount` forbids; with IDMAP, `userns` gives the translation.

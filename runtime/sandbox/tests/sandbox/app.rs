@@ -33,6 +33,7 @@ pub fn main(what: &str) -> ! {
             "uid": nix::unistd::getuid().as_raw(), "gid": nix::unistd::getgid().as_raw(),
             "pid": nix::unistd::getpid().as_raw(), "ppid": nix::unistd::getppid().as_raw(),
             "status": fs::read_to_string("/proc/self/status").ok(),
+            "namespaces": fs::read_to_string("/proc/sys/user/max_user_namespaces").ok(),
         }),
         "write-var" => {
             fs::write("/var/made", "inside").unwrap();
@@ -62,6 +63,7 @@ pub fn main(what: &str) -> ! {
             fs::write("/var/ready", "").unwrap();
             sleep_forever()
         }
+        "hog" => hog(),
         "nest" => {
             json!({ "made": format!("{:?}", nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)) })
         }
@@ -186,6 +188,18 @@ fn limits() -> Value {
     })
 }
 
+/// Takes memory in several processes, each of them less than the whole.
+fn hog() -> ! {
+    for _ in 0..8 {
+        // SAFETY: one thread, and the child only allocates and waits.
+        if let nix::unistd::ForkResult::Child = unsafe { nix::unistd::fork() }.unwrap() {
+            std::mem::forget(vec![1u8; 32 << 20]);
+            sleep_forever()
+        }
+    }
+    sleep_forever()
+}
+
 fn sleep_forever() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
@@ -248,8 +262,48 @@ fn term() -> ! {
     sleep_forever()
 }
 
+/// Waits in three ways, for longer than the freeze takes; what came of it is in a file then.
+fn waits() {
+    const LONG: Duration = Duration::from_millis(1500);
+    let (reader, _writer) = nix::unistd::pipe().unwrap();
+    let poll = std::thread::spawn(move || {
+        let mut polled = [nix::poll::PollFd::new(
+            std::os::fd::AsFd::as_fd(&reader),
+            nix::poll::PollFlags::POLLIN,
+        )];
+        let timeout = u16::try_from(LONG.as_millis()).unwrap();
+        format!("{:?}", nix::poll::poll(&mut polled, timeout))
+    });
+    let sleep = std::thread::spawn(|| {
+        let time = *nix::sys::time::TimeSpec::from_duration(LONG).as_ref();
+        // SAFETY: both pointers are valid or null, as the call allows.
+        let done = unsafe { nix::libc::nanosleep(&raw const time, std::ptr::null_mut()) };
+        format!("{done}")
+    });
+    let futex = std::thread::spawn(|| {
+        let word = std::sync::atomic::AtomicU32::new(0);
+        let time = *nix::sys::time::TimeSpec::from_duration(LONG).as_ref();
+        // SAFETY: FUTEX_WAIT on a word of ours, with a valid time.
+        let done = unsafe {
+            nix::libc::syscall(
+                nix::libc::SYS_futex,
+                word.as_ptr(),
+                nix::libc::FUTEX_WAIT,
+                0,
+                &raw const time,
+            )
+        };
+        format!("{done} {:?}", nix::errno::Errno::last())
+    });
+    let said = [poll, sleep, futex].map(|thread| thread.join().unwrap());
+    fs::write("/var/waits.new", said.join("; ")).unwrap();
+    fs::rename("/var/waits.new", "/var/waits").unwrap();
+}
+
 /// Appends to a file all the time.
 fn beat() -> ! {
+    // What waits meanwhile must go on waiting after a thaw.
+    std::thread::spawn(waits);
     let mut file = fs::File::create("/var/beat").unwrap();
     loop {
         file.write_all(b".").unwrap();

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -85,10 +86,29 @@ pub fn user_ids() -> Option<(u32, u32)> {
     })
 }
 
+/// Whether launchers are to find a kernel without the mount calls on descriptors.
+static CLASSIC: AtomicBool = AtomicBool::new(false);
+
+/// Runs `test` with launchers to whom the kernel looks older than Linux 5.2.
+pub fn with_classic_mounts(test: impl FnOnce() + std::panic::UnwindSafe) {
+    CLASSIC.store(true, Ordering::Relaxed);
+    let outcome = std::panic::catch_unwind(test);
+    CLASSIC.store(false, Ordering::Relaxed);
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 /// A directory with a package, a storage directory, and a copy of this binary that anyone may run.
 pub struct Stage {
     dir: tempfile::TempDir,
     who: Who,
+}
+
+/// Copies a program with `cp`: a descriptor that this process had open for writing could be
+/// inherited by what another thread forks just then, and executing the copy would fail with ETXTBSY.
+fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").args([from, to]).status().unwrap().success());
 }
 
 impl Stage {
@@ -102,8 +122,8 @@ impl Stage {
         std::fs::write(stage.path("package/proc/cpuinfo"), "").unwrap();
         std::fs::write(stage.path("package/data"), "of the package").unwrap();
         let this = std::env::current_exe().unwrap();
-        std::fs::copy(&this, stage.path("package/app")).unwrap();
-        std::fs::copy(&this, stage.path("launcher")).unwrap();
+        copy_program(&this, &stage.path("package/app"));
+        copy_program(&this, &stage.path("launcher"));
         stage.give();
         stage
     }
@@ -137,6 +157,9 @@ impl Stage {
             if order.get(key).is_none() {
                 order[key] = self.path(path).to_str().unwrap().into();
             }
+        }
+        if CLASSIC.load(Ordering::Relaxed) {
+            order["classic"] = true.into();
         }
         let mut command = Command::new(program);
         command.args(["launch", &order.to_string()]).stdin(Stdio::null());

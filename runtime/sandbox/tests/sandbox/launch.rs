@@ -29,6 +29,9 @@ pub fn main(order: &str) -> ! {
     if let Some(bytes) = order.get("memory").and_then(Value::as_u64) {
         limits.memory_bytes = bytes;
     }
+    if flag("classic") {
+        refuse_new_mount_calls();
+    }
     // A descriptor without close-on-exec: it must not reach the app.
     let leak = std::fs::File::open("/").unwrap();
     nix::fcntl::fcntl(&leak, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
@@ -57,7 +60,8 @@ pub fn main(order: &str) -> ! {
             std::process::exit(1);
         }
     };
-    say(&json!({ "pid": running.app_pid(), "missing": running.missing_walls() }));
+    say(&json!({ "pid": running.app_pid(), "missing": running.missing_walls(),
+        "cgroup": cgroup_of(running.app_pid()) }));
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
         output.read_to_end(&mut text).unwrap();
@@ -84,11 +88,25 @@ fn steer(mut running: Running, order: &Value) -> Exit {
             // Long enough for hundreds of beats, if it were not frozen.
             std::thread::sleep(Duration::from_millis(300));
             let frozen = read().unwrap().len() == before;
+            if let Some(dir) = order.get("cgroup").and_then(Value::as_str) {
+                let group = cgroup_of(running.app_pid()).unwrap();
+                let group = format!("{dir}/{}", group.rsplit('/').next().unwrap());
+                let events = std::fs::read_to_string(format!("{group}/cgroup.events")).unwrap();
+                say(&json!({ "events": events }));
+            }
             running.thaw().unwrap();
             while read().unwrap().len() == before {
                 std::thread::yield_now();
             }
             say(&json!({ "frozen": frozen }));
+            let waits = format!("{}/waits", order["var"].as_str().unwrap());
+            let said = loop {
+                match std::fs::read_to_string(&waits) {
+                    Ok(said) => break said,
+                    Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                }
+            };
+            say(&json!({ "waits": said }));
             running.kill().unwrap();
         }
         Some("drop") => {
@@ -101,8 +119,37 @@ fn steer(mut running: Running, order: &Value) -> Exit {
     let exit = running.wait().unwrap();
     let denied: Vec<Value> =
         running.denied().iter().map(|denied| serde_json::to_value(denied).unwrap()).collect();
-    say(&json!({ "denied": denied }));
+    say(&json!({ "denied": denied, "met": running.met() }));
     exit
+}
+
+/// Makes this kernel look like one from before Linux 5.2, for this process and all it starts.
+fn refuse_new_mount_calls() {
+    use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
+    let calls = [
+        nix::libc::SYS_open_tree,
+        nix::libc::SYS_move_mount,
+        nix::libc::SYS_fsopen,
+        nix::libc::SYS_fsconfig,
+        nix::libc::SYS_fsmount,
+        nix::libc::SYS_mount_setattr,
+        nix::libc::SYS_openat2,
+    ];
+    #[cfg(target_arch = "x86_64")]
+    let arch = TargetArch::x86_64;
+    #[cfg(target_arch = "aarch64")]
+    let arch = TargetArch::aarch64;
+    let rules = calls.into_iter().map(|nr| (nr, vec![])).collect();
+    let absent = SeccompAction::Errno(nix::libc::ENOSYS as u32);
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, absent, arch).unwrap();
+    let program: seccompiler::BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+/// The name of its cgroup of version 2.
+fn cgroup_of(pid: i32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
 }
 
 /// The app says that it is ready by making this file.

@@ -116,6 +116,7 @@ pub fn freeze_and_thaw(who: Who) {
     let stage = Stage::new(who);
     let lines = stage.run(&json!({ "argv": ["/app", "beat"], "then": "freeze" }));
     assert_eq!(find(&lines, "frozen"), true);
+    waited_to_the_end(&lines);
     assert_eq!(find(&lines, "exit"), "Killed");
 }
 
@@ -210,4 +211,38 @@ pub fn namespaces_unavailable(who: Who) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("cannot create a user namespace"), "{text}");
     assert!(text.contains("sudo sysctl user.max_user_namespaces"), "{text}");
+}
+
+/// What slept through a freeze has waited to its end: no error, least of all ENOSYS.
+pub fn waited_to_the_end(lines: &[Value]) {
+    assert_eq!(find(lines, "waits"), "Ok(0); 0; -1 ETIMEDOUT");
+}
+
+/// A chroot forbids user namespaces, which nobody would guess from EPERM.
+pub fn in_a_chroot(who: Who) {
+    if !nix::unistd::geteuid().is_root() {
+        return crate::harness::skip("lifetime::in_a_chroot", "only root can chroot");
+    }
+    let stage = Stage::new(who);
+    for name in ["proc", "dev"] {
+        std::fs::create_dir(stage.path(name)).unwrap();
+    }
+    let (uid, gid) = match who {
+        Who::Root => (0, 0),
+        Who::User => crate::harness::user_ids().unwrap(),
+    };
+    let order = json!({ "argv": ["/app", "ids"], "package": "/package", "var": "/var" });
+    let script =
+        "mount -t proc proc \"$0/proc\" && mount --bind /dev \"$0/dev\" && exec chroot \"$@\"";
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--", "sh", "-c", script])
+        .arg(stage.path(""))
+        .arg(format!("--userspec={uid}:{gid}"))
+        .arg(stage.path(""))
+        .args(["/launcher", "launch", &order.to_string()])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("cannot create a user namespace"), "{text} {output:?}");
+    assert!(text.contains("in a chroot: run outside of it"), "{text}");
 }

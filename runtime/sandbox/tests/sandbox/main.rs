@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod app;
+mod cgroup;
 mod fuse;
 mod harness;
 mod launch;
@@ -42,6 +43,10 @@ fn main() {
             ("lifetime::explain", lifetime::explain),
             ("lifetime::nested", lifetime::nested),
             ("lifetime::namespaces_unavailable", lifetime::namespaces_unavailable),
+            ("lifetime::in_a_chroot", lifetime::in_a_chroot),
+            ("view::with_classic_mounts", view::classic),
+            ("cgroup::freezes_and_leaves_nothing", cgroup::freezes_and_leaves_nothing),
+            ("cgroup::limits_the_whole_grain", cgroup::limits_the_whole_grain),
             ("fuse::root_is_served", fuse::root_is_served),
             ("fuse::server_dies", fuse::server_dies),
             ("fuse::device_refused", fuse::device_refused),

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde_json::json;
 
-use crate::harness::{Stage, Who, find, skip};
+use crate::harness::{self, Stage, Who, find, skip};
 
 /// The app's `/proc/<pid>/status` as the host sees it, while the app runs.
 pub fn privileges(who: Who) {
@@ -134,6 +134,14 @@ pub fn proc_for_developers(who: Who) {
     let seen = stage.ask_with(&json!({ "argv": ["/app", "ids"], "proc": true, "dev": true }));
     let status = seen["status"].as_str().unwrap();
     assert!(status.contains("\nPid:\t2\n"), "{status}");
+    // No more user namespaces, even if the filter let them be asked for. In containers that knob
+    // cannot be reached, which is said.
+    let limit = seen["namespaces"].as_str().unwrap().trim();
+    if limit != "0" {
+        let lines = stage.run(&json!({ "argv": ["/app", "ids"] }));
+        let missing = find(&lines, "missing").to_string();
+        assert!(missing.contains("no limit on user namespaces"), "{limit} {missing}");
+    }
     for id in ["uid", "gid"] {
         assert!((1..=2000).contains(&seen[id].as_u64().unwrap()), "{seen}");
     }
@@ -154,4 +162,26 @@ pub fn storage_belongs_to_the_launcher(who: Who) {
     if who == Who::User && owner == 0 {
         skip("storage_belongs_to_the_launcher", "no ordinary user");
     }
+}
+
+/// The same view on a kernel without the mount calls on descriptors.
+pub fn classic(who: Who) {
+    harness::with_classic_mounts(move || {
+        if who == Who::User {
+            // Root's apps need translated mounts to be somebody else outside; and the kernel does
+            // not count the processes of its user 0.
+            privileges(who);
+            limits(who);
+        }
+        files(who);
+        descriptors_and_environment(who);
+        missing_directories(who);
+        links_are_refused(who);
+        proc_for_developers(who);
+        storage_belongs_to_the_launcher(who);
+        crate::lifetime::launcher_dies(who);
+        crate::lifetime::nested(who);
+        crate::fuse::root_is_served(who);
+        crate::fuse::server_dies(who);
+    });
 }

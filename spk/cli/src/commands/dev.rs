@@ -1,6 +1,9 @@
 //! `spk dev`.
 
+mod mounted;
 mod recording;
+mod server;
+mod watching;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
-use crate::{bridge, definition};
+use crate::{bridge, definition, requests};
 
 use recording::Recording;
 
@@ -44,6 +47,15 @@ pub struct Args {
     /// Let the kernel cache everything: edits may not be seen until spk dev is started again
     #[arg(short = 'c', long)]
     cache: bool,
+    /// Start the app again when a file that it used changes
+    #[arg(long, conflicts_with_all = ["cache", "mount"])]
+    watch: bool,
+    /// Only mount the files at DIR, for other programs to use them; run no app
+    #[arg(short = 'm', long, value_name = "DIR", conflicts_with_all = ["server", "proc", "grain", "new", "packed", "record"])]
+    mount: Option<PathBuf>,
+    /// Let the Sandstorm server installed in DIR run the app, instead of running it here
+    #[arg(short = 's', long, value_name = "DIR", conflicts_with_all = ["grain", "new", "packed", "record"])]
+    server: Option<PathBuf>,
     /// Show the app a /proc, which no installed app has
     #[arg(long)]
     proc: bool,
@@ -57,6 +69,10 @@ pub struct Args {
     /// for beyond that; the file list stays as it is
     #[arg(long)]
     packed: bool,
+    /// Record the requests and the heads of their answers, beside the file list, for spk check to
+    /// ask them again; in a new grain, since a new grain is what spk check begins with
+    #[arg(long, conflicts_with = "grain")]
+    record: bool,
     #[command(flatten)]
     serve: ServeArgs,
 }
@@ -72,21 +88,42 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         located.file.display(),
         definition.id
     ))?;
+    let all = definition.always_include.iter().any(|path| path == ".");
+    let cache = if args.cache { Cache::Frozen } else { Cache::Watched };
     let view = Arc::new(view(&definition, ui)?);
     let list =
         definition.file_list.as_deref().map(|name| definition::list_path(&located.file, name, ui));
+
+    if let Some(dir) = &args.mount {
+        let view = mounted::without(dir, &definition, view)?;
+        let recording = Recording::new(view, cache, list, None, None);
+        return mounted::run(dir, recording, all, ui);
+    }
+    if let Some(dir) = &args.server {
+        let watch = if args.watch { Some(watching::debounced()?) } else { None };
+        let (changes, restarts) = watch.unzip();
+        let recording = Recording::new(view, cache, list, None, changes);
+        let registered = server::Registration { dir, app_id: &app_id, proc: args.proc };
+        return server::run(registered, recording, restarts, all, ui);
+    }
 
     let store = Store::open(&global.state_dir()?)?;
     for line in store.recovered() {
         ui.note(line);
     }
     let grain = open_grain(&store, &app_id, &manifest, &args)?;
-    let cache = if args.cache { Cache::Frozen } else { Cache::Watched };
     let only = match args.packed {
-        true => Some(Arc::new(pack::select(&definition, &located.file, ui)?.root)),
+        true => Some(Arc::new(pack::select(&definition, &located.file, false, ui)?.root)),
         false => None,
     };
-    let recording = Recording::new(view, cache, list, only);
+    let requests = args.record.then(|| {
+        (requests::Recording::default(), requests::beside(list.as_deref().unwrap_or(&located.file)))
+    });
+    let (changes, restarts) = match args.watch {
+        true => watching::debounced().map(|(changes, restarts)| (Some(changes), Some(restarts)))?,
+        false => (None, None),
+    };
+    let recording = Recording::new(view, cache, list, only, changes);
     let served = Served {
         app_id: app_id.to_string(),
         rootfs: Rootfs::Fuse(recording.hook()),
@@ -94,11 +131,19 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         dev: true,
         proc: args.proc,
         idle_timeout: None,
+        exchanges: requests.as_ref().map(|(requests, _)| requests.hook()),
+        restarts,
     };
     let served = serving::serve_grain(served, grain, &args.serve, ui);
     // Whatever became of the app: what it used is not lost.
-    let written = recording.finish(definition.always_include.iter().any(|path| path == "."), ui);
-    served.and(written)
+    let written = recording.finish(all, ui);
+    let recorded = match requests {
+        Some((requests, path)) => requests.save(&path).map(|count| {
+            ui.note(format!("{}: {count} requests were recorded", path.display()));
+        }),
+        None => Ok(()),
+    };
+    served.and(written).and(recorded)
 }
 
 /// The definition's files as the app will see them.
@@ -134,7 +179,7 @@ fn open_grain(store: &Store, app_id: &AppId, manifest: &Manifest, args: &Args) -
         }
         return Ok(grain);
     }
-    if !args.new {
+    if !args.new && !args.record {
         let last = store
             .grains()?
             .into_iter()

@@ -222,6 +222,8 @@ impl Files {
         for suggestion in closure::suggest(&self.view, &listed) {
             let what = match &suggestion.reason {
                 Reason::NeededBy(path) => format!("libraries of {}", text(path)),
+                Reason::Executes(path) => format!("what executes {}", text(path)),
+                Reason::Named(path) => format!("libraries named in {}", text(path)),
                 Reason::PythonPackage(dir) => {
                     format!("the rest of the Python package {}", text(dir))
                 }
@@ -262,6 +264,7 @@ fn describe(kind: Use, usage: &Usage) -> String {
         Use::Empty => "empty file looked at",
         Use::Stat => "looked at only",
         Use::Miss => "looked for and not found",
+        Use::Write => "to be written, and refused",
         Use::Withheld => "looked for, and missing in the package",
     };
     let by: Vec<&str> = usage.by.iter().map(String::as_str).collect();

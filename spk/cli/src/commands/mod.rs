@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod cat;
+mod check;
 mod dev;
 mod diff;
 mod doctor;
@@ -18,6 +19,7 @@ mod package_input;
 mod publish;
 mod rekey;
 mod run;
+mod unmount_orphan;
 mod unpack;
 mod verify;
 
@@ -38,6 +40,7 @@ pub enum Command {
     Dev(dev::Args),
     Files(files::Args),
     Pack(pack::Args),
+    Check(check::Args),
     Verify(verify::Args),
     Unpack(unpack::Args),
     Publish(publish::Args),
@@ -47,6 +50,7 @@ pub enum Command {
     Run(run::Args),
     Grain(grain::Args),
     Doctor(doctor::Args),
+    UnmountOrphan(unmount_orphan::Args),
 }
 
 /// Runs one subcommand.
@@ -60,6 +64,7 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Dev(args) => dev::run(args, global, ui),
         Command::Files(args) => files::run(args, global, ui),
         Command::Pack(args) => pack::run(args, global, ui),
+        Command::Check(args) => check::run(args, global, ui),
         Command::Verify(args) => verify::run(args, global, ui),
         Command::Unpack(args) => unpack::run(args, global, ui),
         Command::Publish(args) => publish::run(args, global, ui),
@@ -69,5 +74,6 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Run(args) => run::run(args, global, ui),
         Command::Grain(args) => grain::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
+        Command::UnmountOrphan(args) => unmount_orphan::run(args),
     }
 }

@@ -1,9 +1,11 @@
 //! `spk pack`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use spk_package::app_id::AppId;
+use spk_package::closure;
 use spk_package::file_list;
 use spk_package::keyring::{Key, Keyring};
 use spk_package::pack::{self, Options, selected};
@@ -49,6 +51,9 @@ pub struct Args {
     /// Time, in seconds since 1970, of directories that exist only in the package
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
     source_date_epoch: i64,
+    /// Also pack what belongs to listed files without being listed: see spk files closure
+    #[arg(long)]
+    closure: bool,
     /// Say what the package consists of, and what probably should not be in it
     #[arg(long)]
     report: bool,
@@ -66,7 +71,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let imports = [&args.import_path[..], &global.import_path].concat();
     let definition = definition::load(&located, &imports, ui)?;
     let key = key(&definition, args.keyring.as_ref(), global, ui)?;
-    let expanded = select(&definition, &located.file, ui)?;
+    let expanded = select(&definition, &located.file, args.closure, ui)?;
     let mtime = args.source_date_epoch.saturating_mul(1_000_000_000);
     let (tree, special) = selected::tree(&expanded.root, mtime)?;
     for path in special {
@@ -142,11 +147,16 @@ fn key(definition: &Definition, local: Option<&PathBuf>, global: &Global, ui: &U
     })
 }
 
-/// What the definition says to pack.
-pub(crate) fn select(definition: &Definition, file: &Path, ui: &Ui) -> Result<Expanded> {
+/// What the definition says to pack; with `closure` also what belongs to it.
+pub(crate) fn select(
+    definition: &Definition,
+    file: &Path,
+    closure: bool,
+    ui: &Ui,
+) -> Result<Expanded> {
     let all = definition.always_include.iter().any(|path| path == ".");
     let uses_bridge = definition.commands_use_bridge || (all && definition.uses_bridge);
-    let file_list = match &definition.file_list {
+    let mut file_list = match &definition.file_list {
         None => Vec::new(),
         Some(name) => {
             let path = definition::list_path(file, name, ui);
@@ -175,6 +185,13 @@ pub(crate) fn select(definition: &Definition, file: &Path, ui: &Ui) -> Result<Ex
         bridge,
     };
     let view = View::new(definition.source_map.clone(), generated);
+    if closure {
+        let listed = file_list.iter().cloned().collect();
+        let suggested = closure::suggest(&view, &listed).into_iter();
+        let more: BTreeSet<Vec<u8>> = suggested.flat_map(|suggestion| suggestion.paths).collect();
+        ui.note(format!("{} further paths that belong to listed ones", more.len()));
+        file_list.extend(more);
+    }
     let always_include =
         definition.always_include.iter().map(|path| path.clone().into_bytes()).collect();
     let selection = Selection { file_list, always_include, uses_bridge };

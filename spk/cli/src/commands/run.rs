@@ -6,8 +6,11 @@ use std::time::Duration;
 use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
 use spk_host::store::{Grain, NewGrain, Package, Store};
 
+use crate::developer::Developer;
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
+use crate::missing;
+use crate::package_tracer::PackageTracer;
 use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
 
@@ -23,6 +26,10 @@ pub struct Args {
     /// Open this grain again (its ID, or the unique beginning of one) instead of making a new one
     #[arg(long, value_name = "ID")]
     grain: Option<String>,
+    /// Package definition, as FILE:CONSTANT: with --explain, what works in spk dev and is missing in
+    /// the package is told
+    #[arg(short = 'p', long, value_name = "FILE:NAME", requires = "explain")]
+    pkg_def: Option<String>,
     /// Title of a new grain, instead of the app's
     #[arg(long, value_name = "TEXT", conflicts_with = "grain")]
     title: Option<String>,
@@ -52,17 +59,39 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let package = store.add_package(&args.package)?;
     let grain = open_grain(&store, &package, &args)?;
     let program = serving::program(&package.manifest, grain.meta().started)?;
+    // What it looks for in vain can be told only where the developer's files are.
+    let developer = match args.serve.explain {
+        true => Developer::find(&package.app_id, args.pkg_def.as_deref(), global, ui)?,
+        false => None,
+    };
+    let traced = match developer {
+        Some(developer) => Some((PackageTracer::new(&package.dir)?, developer)),
+        None => None,
+    };
+    let rootfs = match &traced {
+        Some((tracer, _)) => Rootfs::Fuse(tracer.hook(false)),
+        None => Rootfs::Package(package.dir.clone()),
+    };
     let served = Served {
         app_id: package.app_id.to_string(),
-        rootfs: Rootfs::Package(package.dir.clone()),
+        rootfs,
         program,
         dev: false,
         proc: false,
         idle_timeout: args.idle.unwrap_or(Idle(Some(IDLE_TIMEOUT))).0,
+        exchanges: None,
+        restarts: None,
     };
     // The package, too, is locked for as long as the app runs.
     let result = serving::serve_grain(served, grain, &args.serve, ui);
     drop(package);
+    if let Some((tracer, developer)) = traced {
+        let found = missing::find(&tracer.finish(), tracer.view(), &developer, result.is_err());
+        if found == missing::Missing::default() {
+            ui.note("nothing that the app looked for and that is here was missing in the package");
+        }
+        missing::warn(&found, ui);
+    }
     result
 }
 

@@ -7,8 +7,6 @@ use capnp::text;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 use spk_schema::web_session_capnp::{self, web_session};
 
 use super::answer::{self, Asked};
@@ -17,6 +15,7 @@ use super::context::Described;
 use super::pages;
 use super::stream;
 use super::values;
+use crate::serve::exchange::RequestBody;
 use crate::serve::grain::Busy;
 
 /// A POST or PUT body of known length below this travels inside the call (4.9).
@@ -86,7 +85,7 @@ impl Request<'_> {
     pub async fn send(
         &self,
         web: &web_session::Client,
-        body: Incoming,
+        body: RequestBody,
         busy: Busy,
     ) -> Result<Response<Outgoing>, Failure> {
         match self.parts.method.as_str() {
@@ -135,7 +134,7 @@ impl Request<'_> {
     async fn upload(
         &self,
         web: &web_session::Client,
-        body: Incoming,
+        body: RequestBody,
         busy: Busy,
     ) -> Result<Response<Outgoing>, Failure> {
         let length = body.size_hint().exact();
@@ -229,7 +228,7 @@ impl Request<'_> {
     async fn dav(
         &self,
         web: &web_session::Client,
-        body: Incoming,
+        body: RequestBody,
         busy: Busy,
     ) -> Result<Response<Outgoing>, Failure> {
         let headers = &self.parts.headers;
@@ -357,22 +356,18 @@ pub(crate) fn is_unimplemented(error: &capnp::Error) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BodyBroken;
 
-async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, BodyBroken> {
+async fn next_piece(body: &mut RequestBody) -> Result<Option<Bytes>, BodyBroken> {
     loop {
         match tokio::time::timeout(BODY_STALL, body.frame()).await {
-            Ok(Some(Ok(frame))) => {
-                // Trailers mean nothing to us.
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
-            }
+            Ok(Some(Ok(Some(data)))) => return Ok(Some(data)),
+            Ok(Some(Ok(None))) => {}
             Ok(None) => return Ok(None),
             Ok(Some(Err(_))) | Err(_) => return Err(BodyBroken),
         }
     }
 }
 
-async fn collect(mut body: Incoming) -> Result<BytesMut, Failure> {
+async fn collect(mut body: RequestBody) -> Result<BytesMut, Failure> {
     let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large");
     let expected = body.size_hint().lower();
     if expected > COLLECTED as u64 {
@@ -389,7 +384,7 @@ async fn collect(mut body: Incoming) -> Result<BytesMut, Failure> {
 }
 
 /// The body of a method that carries XML as text.
-async fn collect_xml(headers: &HeaderMap, body: Incoming) -> Result<BytesMut, Failure> {
+async fn collect_xml(headers: &HeaderMap, body: RequestBody) -> Result<BytesMut, Failure> {
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
         let kind = kind.as_bytes();
         let subtype = kind.iter().position(|byte| *byte == b'/').map(|slash| &kind[slash..]);
@@ -409,7 +404,7 @@ async fn collect_xml(headers: &HeaderMap, body: Incoming) -> Result<BytesMut, Fa
 async fn send_body(
     upload: web_session::request_stream::Client,
     length: Option<u64>,
-    mut body: Incoming,
+    mut body: RequestBody,
 ) -> Result<(), BodyBroken> {
     use spk_schema::util_capnp::byte_stream;
     let stream: byte_stream::Client = capnp::capability::FromClientHook::new(upload.client.hook);

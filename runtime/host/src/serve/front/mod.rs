@@ -22,6 +22,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::error::Error;
+use super::exchange::Recorder;
 use super::grain::{App, Grain};
 use super::session::{Browser, OpenError, Session};
 use super::user::User;
@@ -38,6 +39,9 @@ pub(crate) struct Front {
     permissions: Option<Vec<String>>,
     explain: bool,
     bridge_port: Option<u16>,
+    recorder: Recorder,
+    /// Users other than `user` whose sessions are announced.
+    others: Vec<User>,
     /// What session names and the shell's token are derived from; lives as long as this run.
     secret: [u8; 32],
     /// Sessions by ID.
@@ -72,6 +76,8 @@ impl Front {
             permissions: settings.permissions.clone(),
             explain: settings.explain,
             bridge_port: settings.bridge_port,
+            recorder: Recorder::new(settings.exchanges.clone()),
+            others: settings.other_users.iter().map(|name| User::named(name)).collect(),
             secret,
             sessions: RefCell::default(),
             failed: tokio::sync::watch::channel(None).0,
@@ -117,6 +123,15 @@ impl Front {
     /// What a person opens.
     pub fn url(&self) -> String {
         format!("{}/?token={}", self.shell_origin(), self.shell_token())
+    }
+
+    /// Where the other users' sessions are.
+    pub fn other_sessions(&self) -> Vec<Event> {
+        let session = |user: &User| Event::Session {
+            user: user.key().to_owned(),
+            url: format!("{}/", self.session_of(user).base()),
+        };
+        self.others.iter().map(session).collect()
     }
 
     /// The event that says where everything is.

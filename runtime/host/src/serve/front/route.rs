@@ -15,6 +15,7 @@ use super::context::{Described, OWN_COOKIE};
 use super::hosts::{self, Site};
 use super::listen::HEAD_LIMIT;
 use super::{Front, is_gone, pages, plain, values, websocket};
+use crate::serve::exchange::{Recording, RequestBody};
 use crate::serve::session::{Browser, OpenError, Session};
 
 /// The connection ends without an answer: the client should ask again (5.12).
@@ -275,7 +276,8 @@ async fn ask(
     if let Some(upgrade) = upgrade {
         return socket(front, session, browser, described, &parts, path, upgrade).await;
     }
-    let mut body = Some(body);
+    let recording = front.recorder.begin(session.user().key(), &parts);
+    let mut body = Some(RequestBody::new(body, recording.clone()));
     let mut again = get;
     loop {
         let busy = front.grain.activity.begin();
@@ -291,8 +293,8 @@ async fn ask(
             None => call.get(&opened.web, busy).await,
         };
         let error = match failure {
-            Ok(response) => return Ok(response),
-            Err(Failure::Answer(response)) => return Ok(*response),
+            Ok(response) => return Ok(recorded(recording, response)),
+            Err(Failure::Answer(response)) => return Ok(recorded(recording, *response)),
             Err(Failure::ClientGone) => return Err(NoAnswer),
             Err(Failure::Rpc(error)) => error,
         };
@@ -303,8 +305,16 @@ async fn ask(
                 continue;
             }
         }
-        return failed(front, &parts, &error);
+        return failed(front, &parts, &error).map(|response| recorded(recording, response));
     }
+}
+
+/// Completes the record of an exchange.
+fn recorded(recording: Option<Rc<Recording>>, response: Response<Outgoing>) -> Response<Outgoing> {
+    if let Some(recording) = recording {
+        recording.answered(&response);
+    }
+    response
 }
 
 async fn socket(

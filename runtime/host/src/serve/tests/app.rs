@@ -133,7 +133,11 @@ thread_local! {
 struct Launcher(Rc<Launches>);
 
 impl Launch for Launcher {
-    fn start(&mut self, log: &Log) -> Result<Launched, crate::serve::Error> {
+    fn start(
+        &mut self,
+        log: &Log,
+        _: &crate::serve::Notes,
+    ) -> Result<Launched, crate::serve::Error> {
         let launches = self.0.clone();
         launches.manner.set(MANNER.get());
         launches.count.set(launches.count.get() + 1);

@@ -3,6 +3,7 @@
 
 mod app;
 mod client;
+mod exchange;
 mod framing;
 mod life;
 mod request;
@@ -65,6 +66,10 @@ fn settings(dir: &std::path::Path) -> Settings {
         start_timeout: Duration::from_secs(20),
         idle_timeout: None,
         explain: true,
+        limits: super::HostLimits::default(),
+        exchanges: None,
+        restarts: None,
+        other_users: Vec::new(),
         bridge_port: Some(8000),
     }
 }

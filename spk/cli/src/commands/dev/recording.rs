@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fuse_tracer::{Cache, Options, Record, Tracer, Use, trace_file, with_implied};
+use fuse_tracer::{Cache, Callers, Options, Record, Tracer, Use, trace_file, with_implied};
 use spk_host::serve::FuseHook;
 use spk_package::file_list::{self, Update};
 use spk_package::selection::Tree;
 use spk_package::view::View;
 
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::ui::Ui;
 
 /// How often the list is written while the session goes on, so that little is lost with it.
@@ -35,6 +35,10 @@ struct Shared {
     list: Option<PathBuf>,
     /// With `--packed`: all that is shown of the view.
     only: Option<Arc<Tree>>,
+    /// Who is told of changes to used files.
+    changes: Mutex<Option<Sender<Vec<u8>>>>,
+    /// The sources that were there in the beginning.
+    sources: Vec<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -53,13 +57,38 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    fn serve(
+        &self,
+        fuse: OwnedFd,
+        callers: Callers,
+    ) -> std::result::Result<(), fuse_tracer::Error> {
+        let options = Options { cache: self.cache, callers, ..Options::default() };
+        let view = self.view.clone();
+        let tracer = match &self.only {
+            None => Tracer::serve(fuse, view, options)?,
+            Some(only) => Tracer::serve_selected(fuse, view, only.clone(), options)?,
+        };
+        let changes = self.changes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(changes) = changes.as_ref() {
+            tracer.tell_changes(changes.clone());
+        }
+        self.state().tracers.push(tracer);
+        Ok(())
+    }
+
+    /// A source that was there and is gone: without it entries of the list would look as if they
+    /// were no more, and be dropped.
+    fn vanished(&self) -> Option<&PathBuf> {
+        self.sources.iter().find(|source| !source.exists())
+    }
+
     /// Writes the list if something new was used. Errors wait for the end of the session, where
     /// the same thing is tried again and can be told.
     fn write_in_between(&self) {
         let (Some(list), None) = (&self.list, &self.only) else { return };
         let mut state = self.state();
         let now = state.tracers.iter().map(Tracer::listed).sum();
-        if now == state.written {
+        if now == state.written || self.vanished().is_some() {
             return;
         }
         let used = state.tracers.iter().flat_map(|tracer| tracer.record().used()).collect();
@@ -79,9 +108,13 @@ impl Recording {
         cache: Cache,
         list: Option<PathBuf>,
         only: Option<Arc<Tree>>,
+        changes: Option<Sender<Vec<u8>>>,
     ) -> Recording {
-        let state = Mutex::new(State::default());
-        let shared = Arc::new(Shared { view, cache, list, only, state });
+        let (state, changes) = (Mutex::new(State::default()), Mutex::new(changes));
+        let mappings = view.source_map().mappings().iter();
+        let sources = mappings.map(|mapping| mapping.source_path.clone());
+        let sources = sources.filter(|source| source.exists()).collect();
+        let shared = Arc::new(Shared { view, cache, list, only, changes, sources, state });
         let (stop, stopped) = mpsc::channel();
         let writing = shared.clone();
         let thread = std::thread::Builder::new().name("file-list".into()).spawn(move || {
@@ -97,16 +130,33 @@ impl Recording {
     /// What serves the app's root each time a sandbox was made.
     pub fn hook(&self) -> FuseHook {
         let shared = self.shared.clone();
-        Box::new(move |fuse: OwnedFd| {
-            let options = Options { cache: shared.cache, ..Options::default() };
-            let view = shared.view.clone();
-            let tracer = match &shared.only {
-                None => Tracer::serve(fuse, view, options)?,
-                Some(only) => Tracer::serve_selected(fuse, view, only.clone(), options)?,
-            };
-            shared.state().tracers.push(tracer);
-            Ok(())
-        })
+        Box::new(move |fuse: OwnedFd| Ok(shared.serve(fuse, Callers::Sandboxed)?))
+    }
+
+    /// Serves the file system of a descriptor that somebody mounted.
+    pub fn serve(&self, fuse: OwnedFd) -> Result<()> {
+        // The server mounts, not in the grain's PID namespace.
+        Ok(self.shared.serve(fuse, Callers::Ours)?)
+    }
+
+    /// Mounts the file system at `dir`.
+    pub fn mount(&self, dir: &Path) -> Result<()> {
+        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        let owner = (uid.as_raw(), gid.as_raw());
+        let options = Options { cache: self.shared.cache, owner, ..Options::default() };
+        let tracer = Tracer::mount(dir, self.shared.view.clone(), options)?;
+        self.shared.state().tracers.push(tracer);
+        Ok(())
+    }
+
+    /// Whether every mount is gone.
+    pub fn has_ended(&self) -> bool {
+        self.shared.state().tracers.iter_mut().all(Tracer::has_ended)
+    }
+
+    /// Unmounts what was mounted here.
+    pub fn unmount(&self) -> std::io::Result<()> {
+        self.shared.state().tracers.iter_mut().try_for_each(Tracer::unmount)
     }
 
     /// Ends it: writes the list, or prints what was used where the definition names no list, and
@@ -137,6 +187,14 @@ impl Recording {
         if self.shared.only.is_some() {
             report_withheld(&record, ui);
             return Ok(());
+        }
+        if let Some(source) = self.shared.vanished() {
+            let kept = match &self.shared.list {
+                Some(list) => format!("; {} is left as it was", list.display()),
+                None => String::new(),
+            };
+            return Err(CliError::new(format!("the source {} is gone{kept}", source.display()))
+                .hint("bring it back, and use the app with spk dev once more"));
         }
         let used = with_implied(&self.shared.view, record.used());
         let Some(list) = &self.shared.list else {

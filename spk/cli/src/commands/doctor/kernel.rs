@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 
+use spk_sandbox::Cgroup;
+
 use super::Check;
 
 /// Oldest kernel with all that the sandbox is built from: `mount_setattr` is of 5.12.
@@ -86,34 +88,42 @@ pub fn landlock() -> Check {
     }
 }
 
-/// Limits on memory and processes of a whole grain (cgroups(7)).
+/// Limits on memory and processes of a whole grain (cgroups(7)), tried for real.
 pub fn cgroup() -> Check {
     let name = "cgroup v2";
-    let Ok(own) = fs::read_to_string("/proc/self/cgroup") else {
-        return Check::warning(name, "the kernel has no cgroups", RLIMITS_ONLY);
-    };
-    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::")) else {
-        return Check::warning(name, "only version 1 is mounted", RLIMITS_ONLY);
-    };
-    let dir = format!("/sys/fs/cgroup{}", path.trim_end_matches('/'));
-    let controllers = fs::read_to_string(format!("{dir}/cgroup.controllers"));
-    match controllers {
-        Ok(list)
-            if ["memory", "pids"]
-                .iter()
-                .all(|wanted| list.split_whitespace().any(|c| c == *wanted))
-                && nix::unistd::access(dir.as_str(), nix::unistd::AccessFlags::W_OK).is_ok() =>
-        {
-            Check::ok(name, format!("{dir} is ours, with {}", list.trim()))
-        }
-        Ok(_) => Check::warning(
+    match Cgroup::try_one() {
+        Cgroup::Own { dir, memory: true, processes: true, .. } => Check::ok(
             name,
-            format!("{dir} is not delegated to this user"),
-            "limits fall back to rlimits; to have them for the whole grain: \
-             systemd-run --user --scope -p Delegate=yes spk …",
+            format!(
+                "each grain gets one below {}: its memory and processes are limited as a whole, \
+                 and it is frozen and killed at once",
+                dir.display()
+            ),
         ),
-        Err(_) => Check::warning(name, "not mounted at /sys/fs/cgroup", RLIMITS_ONLY),
+        Cgroup::Own { dir, memory, lacking, .. } => Check::warning(
+            name,
+            format!(
+                "each grain gets one below {} to be frozen and killed, but none that limits its \
+                 {} ({})",
+                dir.display(),
+                if memory { "processes" } else { "memory" },
+                lacking.unwrap_or_else(|| "the controller is missing".to_owned())
+            ),
+            if memory { PROCESSES_BY_RLIMIT } else { MEMORY_BY_RLIMIT },
+        ),
+        Cgroup::None(reason) => {
+            Check::warning(name, format!("none for a grain: {reason}"), RLIMITS_ONLY)
+        }
     }
 }
 
-const RLIMITS_ONLY: &str = "limits fall back to rlimits, which hold for each process on its own";
+/// What differs without the pids controller.
+const PROCESSES_BY_RLIMIT: &str = "processes are limited by RLIMIT_NPROC instead";
+
+/// What differs without the memory controller.
+const MEMORY_BY_RLIMIT: &str = "the memory limit holds for each process on its own; for one of \
+    the whole grain: systemd-run --user --scope -p Delegate=yes spk …";
+
+/// What differs without a cgroup.
+const RLIMITS_ONLY: &str = "the memory limit holds for each process on its own, and a grain is \
+    frozen by signals; for both on whole grains: systemd-run --user --scope -p Delegate=yes spk …";

@@ -34,6 +34,8 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         dev: false,
         proc: false,
         idle_timeout: Some(IDLE_TIMEOUT),
+        exchanges: None,
+        restarts: None,
     };
     let result = serving::serve_grain(served, grain, &args.serve, ui);
     drop(package);

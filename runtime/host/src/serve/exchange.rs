@@ -1,0 +1,185 @@
+//! What browsers asked the app and what it answered, for who wants to ask the same again
+//! (`spk dev --record`, `spk check`).
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap};
+use http::request::Parts;
+use http::{HeaderName, Response};
+use hyper::body::{Body, Incoming, SizeHint};
+
+/// Bodies are kept up to this length: forms and small uploads. Of longer ones only that they were
+/// is known.
+pub const KEPT_BODY: usize = 1 << 20;
+
+/// Headers that belong to one connection, one front end or one browser's cache, not to the request.
+const NOT_KEPT: [HeaderName; 13] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::EXPECT,
+    header::ORIGIN,
+    header::REFERER,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::UPGRADE_INSECURE_REQUESTS,
+    header::CACHE_CONTROL,
+];
+
+/// A request and the head of its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Counts from 0 in the order in which the requests came; the answers may come in another.
+    pub number: u64,
+    /// Who asked: see [`super::User::key`].
+    pub user: String,
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Headers as they came, names in lower case, without those of the connection.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body; `None` if it was longer than [`KEPT_BODY`], or its end did not come.
+    pub body: Option<Vec<u8>>,
+    /// Status of the answer.
+    pub status: u16,
+    /// `Content-Type` of the answer.
+    pub content_type: Option<String>,
+    /// `Location` of the answer.
+    pub location: Option<String>,
+}
+
+/// Is told of each exchange when the answer's head and the request's body are complete.
+pub type ExchangeHook = Rc<dyn Fn(Exchange)>;
+
+/// Makes [`Recording`]s, if anybody wants them.
+pub(super) struct Recorder {
+    hook: Option<ExchangeHook>,
+    next: Cell<u64>,
+}
+
+impl Recorder {
+    pub fn new(hook: Option<ExchangeHook>) -> Recorder {
+        Recorder { hook, next: Cell::new(0) }
+    }
+
+    /// Begins to record a request.
+    pub fn begin(&self, user: &str, parts: &Parts) -> Option<Rc<Recording>> {
+        let hook = self.hook.clone()?;
+        let number = self.next.replace(self.next.get() + 1);
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let exchange = Exchange {
+            number,
+            user: user.to_owned(),
+            method: parts.method.as_str().to_owned(),
+            target: target.to_owned(),
+            headers: kept(&parts.headers),
+            body: Some(Vec::new()),
+            status: 0,
+            content_type: None,
+            location: None,
+        };
+        Some(Rc::new(Recording { hook, exchange: RefCell::new(exchange) }))
+    }
+}
+
+fn kept(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers
+        .iter()
+        .filter(|(name, _)| !NOT_KEPT.contains(name))
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+/// An exchange that goes on. Told of when the last reference goes: the request's body and the
+/// answer's head have one each.
+pub(super) struct Recording {
+    hook: ExchangeHook,
+    exchange: RefCell<Exchange>,
+}
+
+impl Recording {
+    /// The answer's head is known.
+    pub fn answered<B>(&self, response: &Response<B>) {
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.status = response.status().as_u16();
+        let value = |name| {
+            let value: Option<&http::HeaderValue> = response.headers().get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        exchange.content_type = value(header::CONTENT_TYPE);
+        exchange.location = value(header::LOCATION);
+    }
+
+    fn body_piece(&self, piece: &[u8]) {
+        let mut exchange = self.exchange.borrow_mut();
+        let body = exchange.body.take();
+        exchange.body =
+            body.filter(|body| body.len() + piece.len() <= KEPT_BODY).map(|mut body| {
+                body.extend_from_slice(piece);
+                body
+            });
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let exchange = self.exchange.borrow().clone();
+        // 0: there was no answer, so there is nothing to compare with.
+        if exchange.status != 0 {
+            (self.hook)(exchange);
+        }
+    }
+}
+
+/// A request's body on its way to the app, recorded as it passes.
+pub(super) struct RequestBody {
+    incoming: Incoming,
+    recording: Option<Rc<Recording>>,
+    complete: bool,
+}
+
+impl RequestBody {
+    pub fn new(incoming: Incoming, recording: Option<Rc<Recording>>) -> RequestBody {
+        let complete = incoming.is_end_stream();
+        RequestBody { incoming, recording, complete }
+    }
+
+    pub fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
+    /// The next frame's data; `None` for a frame without any (trailers).
+    pub async fn frame(&mut self) -> Option<Result<Option<Bytes>, hyper::Error>> {
+        use http_body_util::BodyExt as _;
+        let frame = match self.incoming.frame().await {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Some(Err(error)),
+            None => {
+                self.complete = true;
+                return None;
+            }
+        };
+        // Trailers mean nothing to us.
+        let data = frame.into_data().ok();
+        if let (Some(data), Some(recording)) = (&data, &self.recording) {
+            recording.body_piece(data);
+        }
+        Some(Ok(data))
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(recording) = &self.recording
+            && !self.complete
+        {
+            recording.exchange.borrow_mut().body = None;
+        }
+    }
+}

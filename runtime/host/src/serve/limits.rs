@@ -1,0 +1,84 @@
+//! What the host takes from one app: its log and its messages. What the app's processes may use is
+//! the sandbox's matter ([`spk_sandbox::Limits`]).
+
+use spk_sandbox::{Limits, Met};
+
+use super::log::LOG_CAP;
+
+/// Largest message taken from an app (128 MiB): what is not streamed comes in one message, and an
+/// app must not make the host hold more than this at a time.
+pub const MESSAGE_BYTES: u64 = 128 << 20;
+
+/// Bytes of one stream that may be under way to the app unacknowledged (256 KiB): enough to keep
+/// the pipe full, and no more than that kept for an app that does not read.
+pub const STREAM_BYTES: u64 = 256 << 10;
+
+/// How much the host takes from the app; [`HostLimits::default`] is what documentation calls the
+/// defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostLimits {
+    /// Size at which the log is moved to `log.1`: at most twice this is kept.
+    pub log_bytes: u64,
+    /// Largest message the app may send.
+    pub message_bytes: u64,
+    /// Bytes of one stream to the app that may be unacknowledged.
+    pub stream_bytes: u64,
+}
+
+impl Default for HostLimits {
+    fn default() -> HostLimits {
+        HostLimits { log_bytes: LOG_CAP, message_bytes: MESSAGE_BYTES, stream_bytes: STREAM_BYTES }
+    }
+}
+
+/// What a met limit means for the developer, with the flag that changes it.
+pub(super) fn in_words(met: Met, limits: &Limits) -> String {
+    let (what, amount, flag) = match met {
+        Met::Tmp => ("/tmp is full", size(limits.tmp_bytes), "--limit-tmp"),
+        Met::Shm => ("/dev/shm is full", size(limits.shm_bytes), "--limit-shm"),
+        Met::TmpInodes => {
+            ("/tmp holds no more files", limits.tmpfs_inodes.to_string(), "--limit-inodes")
+        }
+        Met::ShmInodes => {
+            ("/dev/shm holds no more files", limits.tmpfs_inodes.to_string(), "--limit-inodes")
+        }
+        Met::Processes => {
+            ("it gets no more processes", limits.processes.to_string(), "--limit-processes")
+        }
+        Met::Memory => ("it gets no more memory", size(limits.memory_bytes), "--limit-memory"),
+    };
+    format!("the app has met a limit: {what} ({amount}; {flag} allows more)")
+}
+
+/// What it means that the log was moved away.
+pub(super) fn log_rotated(cap: u64) -> String {
+    let cap = size(cap);
+    format!(
+        "the app's log was rotated: only the last {cap} and what follows are kept (--limit-log)"
+    )
+}
+
+/// A size as the flags take it.
+pub(super) fn size(bytes: u64) -> String {
+    for (shift, unit) in [(40, 'T'), (30, 'G'), (20, 'M'), (10, 'K')] {
+        if bytes >= 1 << shift && bytes.is_multiple_of(1 << shift) {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    bytes.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_met_limit_is_told_with_its_size_and_its_flag() {
+        let limits = Limits { tmp_bytes: 3 << 20, memory_bytes: 5000, ..Limits::default() };
+        assert_eq!(
+            in_words(Met::Tmp, &limits),
+            "the app has met a limit: /tmp is full (3M; --limit-tmp allows more)"
+        );
+        assert!(in_words(Met::Memory, &limits).contains("(5000; --limit-memory"));
+    }
+}

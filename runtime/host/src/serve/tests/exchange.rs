@@ -1,0 +1,58 @@
+//! What is told of requests and answers to who records them.
+
+use super::app::echo;
+use super::*;
+use crate::serve::{Exchange, KEPT_BODY};
+
+#[test]
+fn every_exchange_is_told_of_once_and_in_the_order_of_the_requests() {
+    let told: Rc<RefCell<Vec<Exchange>>> = Rc::default();
+    let hook = {
+        let told = told.clone();
+        move |settings: &mut Settings| {
+            settings.exchanges = Some(Rc::new(move |exchange| told.borrow_mut().push(exchange)));
+        }
+    };
+    with_settings(echo(), hook, |host| async move {
+        let headers = "Accept: text/x\r\nIf-None-Match: \"a\"\r\nCookie: c=d\r\n";
+        host.connect().await.exchange("GET /a?b", headers, "").await;
+        let form = "Content-Type: text/plain\r\nContent-Length: 5\r\n";
+        host.connect().await.exchange("POST /p", form, "12345").await;
+        let chunked = "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n";
+        host.connect().await.exchange("PUT /q", chunked, "2\r\nab\r\n0\r\n\r\n").await;
+        let long = format!("Content-Length: {}\r\n", KEPT_BODY + 1);
+        host.connect().await.exchange("POST /long", &long, vec![b'x'; KEPT_BODY + 1]).await;
+    });
+    let mut told = told.take();
+    told.sort_by_key(|exchange| exchange.number);
+    let asked: Vec<_> = told
+        .iter()
+        .map(|told| (told.number, told.method.as_str(), told.target.as_str(), told.body.clone()))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            (0, "GET", "/a?b", Some(Vec::new())),
+            (1, "POST", "/p", Some(b"12345".to_vec())),
+            (2, "PUT", "/q", Some(b"ab".to_vec())),
+            (3, "POST", "/long", None),
+        ]
+    );
+    assert!(told.iter().all(|told| told.status == 200 && told.user == "alice"), "{told:?}");
+    let names: Vec<&str> = told[0].headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["accept", "cookie"], "nothing of the connection or of a cache");
+}
+
+#[test]
+fn other_users_sessions_are_announced() {
+    let more = |settings: &mut Settings| settings.other_users = vec!["Bob".into()];
+    with_settings(echo(), more, |host| async move {
+        let events = host.events.borrow().clone();
+        let Some(Event::Session { user, url }) = events.first() else { panic!("{events:?}") };
+        assert_eq!(user, "bob");
+        let bob = url["http://".len()..].trim_end_matches('/');
+        assert_ne!(bob, host.host);
+        let answer = Client::connect(&host.address, bob).await.get("/x").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    });
+}

@@ -1,0 +1,154 @@
+//! The backup's round trip: export, restore, same data, and the app starts from it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use spk_host::backup::{self, ExportOptions, RestoreOptions, Target};
+use spk_host::serve::{Options, Rootfs};
+use spk_host::store::Grain;
+
+use crate::error::{CliError, Result, ResultExt};
+use crate::serving;
+
+use super::Check;
+use super::replay::Replay;
+use super::report::{Backup, Report};
+
+/// Differences that are named; more tell nothing new.
+const NAMED: usize = 10;
+
+/// Puts what came of it into the report.
+pub fn round_trip(check: &Check<'_>, grain: Grain, report: &mut Report) -> Result<()> {
+    let mut result = Backup::default();
+    if let Err(error) = attempt(check, grain, &mut result, report) {
+        result.error = Some(error.lines());
+    }
+    report.backup = Some(result);
+    Ok(())
+}
+
+fn attempt(
+    check: &Check<'_>,
+    grain: Grain,
+    result: &mut Backup,
+    report: &mut Report,
+) -> Result<()> {
+    let zip = check.store.path().join("backup.zip");
+    let exported =
+        backup::export_grain(&grain, Target::File(zip.clone()), &ExportOptions::default())
+            .context("the grain cannot be exported")?;
+    (result.files, result.bytes) = (exported.contents.files, exported.size);
+    for skipped in exported.contents.skipped.iter().chain(&exported.contents.warnings) {
+        let (path, reason) = (skipped.path.escape_ascii(), &skipped.reason);
+        result.notes.push(format!("in the backup, {path}: {reason}"));
+    }
+    let file = File::open(&zip).context("the backup cannot be read")?;
+    let options = RestoreOptions { package: Some(check.package), ..RestoreOptions::default() };
+    let mut restored = backup::restore(check.store, file, &options)
+        .context("the backup cannot be restored")?
+        .grain;
+    compare(&grain.var_path(), &restored.var_path())?;
+
+    restored.touch()?;
+    let mut options = Options::new(
+        restored.id().as_str(),
+        check.package.app_id.to_string(),
+        Rootfs::Package(check.package.dir.clone()),
+        serving::program(&check.package.manifest, true)?,
+        restored.var_path(),
+        restored.log_path(),
+    );
+    options.user.clone_from(&check.args.user);
+    options.start_timeout = check.args.start_timeout;
+    let ended = check.served(options, async move |ready| {
+        let mut replay = Replay::default();
+        replay.ask_all(&ready).await;
+        replay
+    })?;
+    report.add_notes(&ended.notes);
+    ended.result.context("the restored grain does not start")?;
+    let mut requests = super::report::Requests::default();
+    ended.driven.unwrap_or_default().into_report(&mut requests);
+    match requests.different.first() {
+        Some(different) => Err(CliError::new(format!(
+            "the restored grain answers {} with {}",
+            different.request, different.got
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Whether two grains have the same data.
+fn compare(before: &Path, after: &Path) -> Result<()> {
+    let (before, after) = (entries(before)?, entries(after)?);
+    let differ: Vec<String> = before
+        .iter()
+        .filter(|(path, entry)| after.get(*path) != Some(*entry))
+        .map(|(path, _)| path.clone())
+        .chain(after.keys().filter(|path| !before.contains_key(*path)).cloned())
+        .collect();
+    if differ.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<&str> = differ.iter().take(NAMED).map(String::as_str).collect();
+    Err(CliError::new(format!(
+        "{} of the grain's files are not the same after a backup: {}",
+        differ.len(),
+        named.join(", ")
+    )))
+}
+
+/// What a backup keeps of an entry.
+#[derive(Debug, PartialEq, Eq)]
+enum Entry {
+    Directory,
+    Link(std::path::PathBuf),
+    File { executable: bool, content: [u8; 32] },
+}
+
+fn entries(root: &Path) -> Result<BTreeMap<String, Entry>> {
+    let mut found = BTreeMap::new();
+    collect(root, "", &mut found).context(format!("cannot read {}", root.display()))?;
+    Ok(found)
+}
+
+fn collect(dir: &Path, name: &str, into: &mut BTreeMap<String, Entry>) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = format!("{name}/{}", entry.file_name().to_string_lossy());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            into.insert(path.clone(), Entry::Directory);
+            collect(&entry.path(), &path, into)?;
+        } else if kind.is_symlink() {
+            into.insert(path, Entry::Link(std::fs::read_link(entry.path())?));
+        } else if kind.is_file() {
+            let mut hash = Sha256::new();
+            let mut file = File::open(entry.path())?;
+            let executable = file.metadata()?.permissions().mode() & 0o100 != 0;
+            io::copy(&mut file, &mut HashWriter(&mut hash))?;
+            into.insert(path, Entry::File { executable, content: hash.finalize().into() });
+        } else if !kind.is_socket() && !kind.is_fifo() {
+            // Sockets and pipes are made anew by the app; nothing else can be there.
+            return Err(io::Error::other(format!("{path} is a device")));
+        }
+    }
+    Ok(())
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! `spk check`.
+
+mod backup;
+mod client;
+mod replay;
+mod report;
+mod session;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use spk_host::serve::{Options, Rootfs};
+use spk_host::store::{NewGrain, Package, Store};
+
+use crate::developer::Developer;
+use crate::error::{CliError, Result, ResultExt};
+use crate::global::Global;
+use crate::missing;
+use crate::package_tracer::PackageTracer;
+use crate::requests::{self, Request};
+use crate::serving::{self, Reserved};
+use crate::ui::Ui;
+
+use replay::Replay;
+use report::{Grade, Report};
+
+/// Try a package out, and say what is wrong with it
+///
+/// Runs the package in the sandbox, in a grain of its own that is thrown away. Asks the app what
+/// spk dev --record recorded and compares the answers, saves the grain and restores it, and reports
+/// what the app looked for and did not find although the definition here has it, what it tried to
+/// write outside of /var, and the system calls it was denied.
+///
+/// The grade is good, fair (it works, but something may be missing or was refused) or poor. Exit
+/// status 0 for good and fair, 1 for poor.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The package
+    #[arg(value_name = "FILE")]
+    package: PathBuf,
+    /// Package definition, as FILE:CONSTANT, that says what works in spk dev
+    #[arg(short = 'p', long, value_name = "FILE:NAME")]
+    pkg_def: Option<String>,
+    /// Recorded requests, instead of those beside the definition's file list
+    #[arg(long, value_name = "FILE")]
+    requests: Option<PathBuf>,
+    /// Who asks for the first page: alice, bob, carol, dave, eve, anonymous, or any other name
+    #[arg(long, value_name = "NAME", default_value = "alice")]
+    user: String,
+    /// How long to wait until the app answers its first request
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = serving::seconds)]
+    start_timeout: Duration,
+    /// Exit with status 1 unless the grade is good
+    #[arg(long)]
+    strict: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the subcommand.
+pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    let state = tempfile::Builder::new()
+        .prefix("spk-check.")
+        .tempdir()
+        .context("cannot make a directory for the check")
+        .hint("TMPDIR names another place")?;
+    let store = Store::open(state.path())?;
+    let package = store.add_package(&args.package)?;
+    let developer = Developer::find(&package.app_id, args.pkg_def.as_deref(), global, ui)?;
+    let requests = recorded(&args, developer.as_ref())?;
+
+    let mut report = Report::new(&args.package, &package.app_id.to_string());
+    report.requests.recorded = requests.len();
+    if developer.is_none() {
+        report.notes.push(
+            "no definition of this app here: what is missing in the package cannot be told".into(),
+        );
+    } else if requests.is_empty() {
+        report.notes.push(
+            "no requests are recorded (spk dev --record): only the first page was asked for".into(),
+        );
+    }
+    let check = Check { args: &args, store: &store, package: &package };
+    check.start_and_ask(requests, developer.as_ref(), &mut report)?;
+    drop(package);
+    drop(store);
+    state.close().context("cannot remove the grain of the check")?;
+
+    report.print(args.json, ui);
+    match report.grade() {
+        Grade::Poor => Err(CliError::new(report.verdict())),
+        Grade::Fair if args.strict => Err(CliError::new(report.verdict())),
+        _ => Ok(()),
+    }
+}
+
+/// The requests to ask again; none if nothing is recorded.
+fn recorded(args: &Args, developer: Option<&Developer>) -> Result<Vec<Request>> {
+    match (&args.requests, developer) {
+        (Some(path), _) => requests::load(path),
+        (None, Some(developer)) if developer.requests.exists() => {
+            requests::load(&developer.requests)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+struct Check<'a> {
+    args: &'a Args,
+    store: &'a Store,
+    package: &'a Package,
+}
+
+impl Check<'_> {
+    /// The new grain's life: first start, all requests, end; then the backup of it.
+    fn start_and_ask(
+        &self,
+        requests: Vec<Request>,
+        developer: Option<&Developer>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let mut grain = self.store.create_grain(self.package, NewGrain::default())?;
+        let program = serving::program(&self.package.manifest, false)?;
+        grain.touch()?;
+        let tracer = PackageTracer::new(&self.package.dir)?;
+        let mut options = Options::new(
+            grain.id().as_str(),
+            self.package.app_id.to_string(),
+            Rootfs::FuseAsked(tracer.hook(true)),
+            program,
+            grain.var_path(),
+            grain.log_path(),
+        );
+        options.user.clone_from(&self.args.user);
+        options.start_timeout = self.args.start_timeout;
+        options.explain = true;
+        options.other_users = requests.iter().map(|request| request.user.clone()).collect();
+        options.other_users.sort();
+        options.other_users.dedup();
+
+        let replay = Replay::new(requests.clone());
+        let mut ended = self.served(options, async move |ready| {
+            let mut replay = replay;
+            replay.ask_all(&ready).await;
+            replay
+        })?;
+        let replay = ended.driven.take().unwrap_or_else(|| Replay::new(requests));
+        let record = tracer.finish();
+        report.add_notes(&ended.notes);
+        report.denied = ended.denied;
+        let started = match ended.result {
+            Ok(()) => true,
+            Err(error) => {
+                report.start = Some(error.lines());
+                false
+            }
+        };
+        replay.into_report(&mut report.requests);
+        let failed = !started || !report.requests.different.is_empty();
+        if let Some(developer) = developer {
+            report.missing = missing::find(&record, tracer.view(), developer, failed);
+        }
+        report.add_writes(&record);
+        if started {
+            backup::round_trip(self, grain, report)?;
+        }
+        Ok(())
+    }
+
+    /// Serves until `drive` is done.
+    fn served<T, F>(&self, options: Options, drive: F) -> Result<session::Ended<T>>
+    where
+        T: 'static,
+        F: AsyncFnOnce(session::Ready) -> T + 'static,
+    {
+        let _stdout = Reserved::take().context("cannot set stdout aside")?;
+        session::serve(options, drive)
+    }
+}

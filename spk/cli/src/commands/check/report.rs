@@ -1,0 +1,286 @@
+//! What the check found, and the grade.
+
+use std::path::{Path, PathBuf};
+
+use fuse_tracer::{Record, Use};
+use serde_json::{Value, json};
+use spk_sandbox::Denied;
+
+use crate::missing::{self, Missing};
+use crate::ui::{Ui, printable};
+
+/// Entries of one kind that are shown as text; the JSON form has all.
+const SHOWN: usize = 50;
+
+/// The grade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grade {
+    /// Nothing to say against it.
+    Good,
+    /// It works; something may be missing, or was refused.
+    Fair,
+    /// It does not start, answers differently, misses files it needs, or loses data.
+    Poor,
+}
+
+impl Grade {
+    fn name(self) -> &'static str {
+        match self {
+            Grade::Good => "good",
+            Grade::Fair => "fair",
+            Grade::Poor => "poor",
+        }
+    }
+}
+
+/// An answer that was not the recorded one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Method and target.
+    pub request: String,
+    /// Status and media type in `spk dev`.
+    pub expected: String,
+    /// Status and media type now, or what went wrong.
+    pub got: String,
+}
+
+/// The recorded requests.
+#[derive(Clone, Debug, Default)]
+pub struct Requests {
+    /// How many there are.
+    pub recorded: usize,
+    /// How many were answered as recorded.
+    pub same: usize,
+    /// Those that were not.
+    pub different: Vec<Difference>,
+    /// Those that could not be asked.
+    pub skipped: Vec<String>,
+}
+
+/// The backup.
+#[derive(Clone, Debug, Default)]
+pub struct Backup {
+    /// What went wrong.
+    pub error: Option<String>,
+    /// Files in it.
+    pub files: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// What is not in it.
+    pub notes: Vec<String>,
+}
+
+/// All of it.
+pub struct Report {
+    package: PathBuf,
+    app_id: String,
+    /// Why the app did not start, or did not go on.
+    pub start: Option<String>,
+    /// The recorded requests.
+    pub requests: Requests,
+    /// What is missing.
+    pub missing: Missing,
+    writes: Vec<missing::Path>,
+    /// System calls that were denied. Most programs go on without: they do not touch the grade.
+    pub denied: Vec<Denied>,
+    /// Nothing if the app did not start.
+    pub backup: Option<Backup>,
+    /// Anything else.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Nothing found yet.
+    pub fn new(package: &Path, app_id: &str) -> Report {
+        Report {
+            package: package.to_owned(),
+            app_id: app_id.to_owned(),
+            start: None,
+            requests: Requests::default(),
+            missing: Missing::default(),
+            writes: Vec::new(),
+            denied: Vec::new(),
+            backup: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Takes in what the host said.
+    pub fn add_notes(&mut self, notes: &[String]) {
+        for note in notes {
+            if !self.notes.contains(note) {
+                self.notes.push(note.clone());
+            }
+        }
+    }
+
+    /// Takes in where the app wanted to write.
+    pub fn add_writes(&mut self, record: &Record) {
+        let write = |(path, uses): (&Vec<u8>, &std::collections::BTreeMap<Use, _>)| {
+            let usage: &fuse_tracer::Usage = uses.get(&Use::Write)?;
+            Some(missing::Path { path: path.clone(), by: usage.by.clone() })
+        };
+        self.writes = record.paths.iter().filter_map(write).collect();
+    }
+
+    /// The grade.
+    pub fn grade(&self) -> Grade {
+        let backup_failed = self.backup.as_ref().is_some_and(|backup| backup.error.is_some());
+        if self.start.is_some()
+            || !self.requests.different.is_empty()
+            || !self.missing.needed.is_empty()
+            || backup_failed
+        {
+            return Grade::Poor;
+        }
+        let remarks = !self.missing.looked_for.is_empty()
+            || !self.writes.is_empty()
+            || !self.requests.skipped.is_empty();
+        if remarks { Grade::Fair } else { Grade::Good }
+    }
+
+    /// Why the grade is not better, in one line.
+    pub fn verdict(&self) -> String {
+        let mut reasons = Vec::new();
+        let mut count = |count: usize, one: &str, many: &str| match count {
+            0 => {}
+            1 => reasons.push(format!("1 {one}")),
+            count => reasons.push(format!("{count} {many}")),
+        };
+        count(self.missing.needed.len(), "missing path", "missing paths");
+        count(self.requests.different.len(), "different answer", "different answers");
+        if self.start.is_some() {
+            reasons.push("it does not start".into());
+        }
+        if self.backup.as_ref().is_some_and(|backup| backup.error.is_some()) {
+            reasons.push("its backup does not come back".into());
+        }
+        let grade = self.grade().name();
+        let shown = self.package.display();
+        match reasons.is_empty() {
+            true => format!("{shown} is only {grade}"),
+            false => format!("{shown} is {grade}: {}", reasons.join(", ")),
+        }
+    }
+
+    /// Prints it on stdout.
+    pub fn print(&self, as_json: bool, ui: &Ui) {
+        if as_json {
+            ui.line(self.json().to_string());
+            return;
+        }
+        let lines = self.lines();
+        lines.iter().for_each(|line| ui.line(printable(line)));
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{}: {}", self.package.display(), self.grade().name())];
+        match &self.start {
+            None => lines.push("start: ok".into()),
+            Some(error) => lines.push(format!("start: {error}")),
+        }
+        let requests = &self.requests;
+        lines.push(match requests.recorded {
+            0 => format!("requests: {} of 1 answered", requests.same),
+            recorded => format!("requests: {} of {recorded} answered as recorded", requests.same),
+        });
+        let differ = |different: &Difference| {
+            let Difference { request, expected, got } = different;
+            format!("{request}: {got}, in dev {expected}")
+        };
+        group(&mut lines, "answered differently", requests.different.iter().map(differ));
+        group(&mut lines, "not asked", requests.skipped.iter().cloned());
+        let paths = |paths: &[missing::Path]| -> Vec<String> {
+            paths.iter().map(missing::Path::text).collect()
+        };
+        group(&mut lines, "works in dev, missing in the package", paths(&self.missing.needed));
+        group(
+            &mut lines,
+            "looked for and missing in the package, though not used in dev",
+            paths(&self.missing.looked_for),
+        );
+        group(&mut lines, "wanted to write outside of /var", paths(&self.writes));
+        let denied = |call: &Denied| {
+            let remark = call.remark().map(|text| format!(" ({text})")).unwrap_or_default();
+            format!("{} × {call}{remark}", call.count)
+        };
+        group(&mut lines, "denied system calls", self.denied.iter().map(denied));
+        match &self.backup {
+            None => lines.push("backup: not tried".into()),
+            Some(Backup { error: None, files, bytes, .. }) => {
+                lines.push(format!("backup: ok, {files} files in {bytes} bytes"));
+            }
+            Some(Backup { error: Some(error), .. }) => lines.push(format!("backup: {error}")),
+        }
+        let backup_notes = self.backup.iter().flat_map(|backup| backup.notes.iter().cloned());
+        group(&mut lines, "notes", self.notes.iter().cloned().chain(backup_notes));
+        lines
+    }
+
+    fn json(&self) -> Value {
+        let paths = |paths: &[missing::Path]| -> Vec<Value> {
+            let path = |path: &missing::Path| json!({ "path": String::from_utf8_lossy(&path.path), "by": path.by });
+            paths.iter().map(path).collect()
+        };
+        let different = |different: &Difference| {
+            json!({
+                "request": different.request, "expected": different.expected,
+                "got": different.got,
+            })
+        };
+        json!({
+            "package": self.package.to_string_lossy(),
+            "appId": self.app_id,
+            "grade": self.grade().name(),
+            "start": { "ok": self.start.is_none(), "error": self.start },
+            "requests": {
+                "recorded": self.requests.recorded,
+                "same": self.requests.same,
+                "different": self.requests.different.iter().map(different).collect::<Vec<_>>(),
+                "skipped": self.requests.skipped,
+            },
+            "missing": paths(&self.missing.needed),
+            "lookedFor": paths(&self.missing.looked_for),
+            "writes": paths(&self.writes),
+            "denied": self.denied.iter().map(|call| json!({
+                "call": call.call, "detail": call.detail, "answer": call.answer,
+                "program": call.program, "count": call.count, "remark": call.remark(),
+            })).collect::<Vec<_>>(),
+            "backup": self.backup.as_ref().map(|backup| json!({
+                "ok": backup.error.is_none(), "error": backup.error, "files": backup.files,
+                "bytes": backup.bytes, "notes": backup.notes,
+            })),
+            "notes": self.notes,
+        })
+    }
+}
+
+fn group(lines: &mut Vec<String>, what: &str, items: impl IntoIterator<Item = String>) {
+    let items: Vec<String> = items.into_iter().collect();
+    if items.is_empty() {
+        return;
+    }
+    lines.push(format!("{what} ({}):", items.len()));
+    lines.extend(items.iter().take(SHOWN).map(|item| format!("  {item}")));
+    if items.len() > SHOWN {
+        lines.push(format!("  … and {} more", items.len() - SHOWN));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grade_is_that_of_the_worst_finding() {
+        let mut report = Report::new(Path::new("a.spk"), "id");
+        assert_eq!(report.grade(), Grade::Good);
+        let path = missing::Path { path: b"x".to_vec(), by: Default::default() };
+        report.writes.push(path.clone());
+        assert_eq!(report.grade(), Grade::Fair);
+        report.missing.needed.push(path);
+        assert_eq!(report.grade(), Grade::Poor);
+        assert_eq!(report.verdict(), "a.spk is poor: 1 missing path");
+        assert!(report.lines().contains(&"works in dev, missing in the package (1):".to_owned()));
+    }
+}

@@ -1,0 +1,188 @@
+//! `spk dev -s DIR`: an installed Sandstorm server runs the app from our file system, as with the
+//! original's `spk dev`.
+//!
+//! The handshake (dev-mode.md §14): we start `DIR/sandstorm dev` with one end of a socket as its
+//! standard input and output, and write the app ID and whether `/proc` is wanted, a line each. The
+//! server's session mounts, and sends one NUL byte with the FUSE descriptor attached; whatever else
+//! it sends is text for the terminal. A line `restart` makes it start the app's grains again. When
+//! we shut down our side of the socket, it unmounts and closes.
+
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use spk_package::app_id::AppId;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::error::{CliError, Result, ResultExt};
+use crate::ui::{Ui, printable};
+
+use super::recording::Recording;
+
+/// The server's program below its directory.
+const PROGRAM: &str = "sandstorm";
+/// Text of the server that is shown at a time.
+const PIECE: usize = 4096;
+
+/// With which server, as what.
+pub struct Registration<'a> {
+    /// Where the server is installed.
+    pub dir: &'a Path,
+    /// The app that our files replace for all of the server's users.
+    pub app_id: &'a AppId,
+    /// Whether its grains see a `/proc`.
+    pub proc: bool,
+}
+
+/// Registers, serves until a signal comes or the server ends it, and writes the list.
+pub fn run(
+    registration: Registration<'_>,
+    recording: Recording,
+    restarts: Option<UnboundedReceiver<String>>,
+    everything: bool,
+    ui: &Ui,
+) -> Result<()> {
+    let socket = connect(&registration)?;
+    let fuse = receive(&socket, ui)?.ok_or_else(|| {
+        CliError::new("the server closed the connection without a file system")
+            .hint("its own words above say why; its log may say more")
+    })?;
+    // The mount exists already: from here on somebody may wait for our answers.
+    recording.serve(fuse)?;
+    ui.note("registered with the server; Ctrl-C ends it");
+    let served = serve(&socket, restarts, ui);
+    let written = recording.finish(everything, ui);
+    served.and(written)
+}
+
+fn connect(registration: &Registration<'_>) -> Result<UnixStream> {
+    let program = registration.dir.join(PROGRAM);
+    let (mut ours, theirs) = UnixStream::pair().context("cannot make a socket pair")?;
+    let output = theirs.try_clone().context("cannot make a socket pair")?;
+    let mut helper = Command::new(&program)
+        .arg("dev")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::from(OwnedFd::from(output)))
+        .spawn()
+        .context(format!("cannot start {}", program.display()))
+        .hint("-s wants the directory that the server is installed in, such as /opt/sandstorm")?;
+    let lines = format!("{}\n{}\n", registration.app_id, u8::from(registration.proc));
+    // If it is gone already, its end says more than this.
+    let _ = ours.write_all(lines.as_bytes());
+    // It ends when it has handed the connection over; nobody is to be left as a zombie.
+    std::thread::Builder::new()
+        .name("server-helper".into())
+        .spawn(move || helper.wait())
+        .context("cannot start a thread")?;
+    Ok(ours)
+}
+
+/// Shows what the server says until the descriptor comes; `None` if the end comes first.
+fn receive(socket: &UnixStream, ui: &Ui) -> Result<Option<OwnedFd>> {
+    let mut byte = [0];
+    let mut text = Vec::new();
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let received =
+            match recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags) {
+                Err(rustix::io::Errno::INTR) => continue,
+                // It ended without reading what we wrote.
+                Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+                received => received.context("cannot read from the server")?,
+            };
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(mut fds) = message
+                && let Some(fd) = fds.next()
+            {
+                show(&mut text, ui);
+                return Ok(Some(fd));
+            }
+        }
+        if received.bytes == 0 {
+            show(&mut text, ui);
+            return Ok(None);
+        }
+        text.push(byte[0]);
+        if byte[0] == b'\n' || text.len() >= PIECE {
+            show(&mut text, ui);
+        }
+    }
+}
+
+fn show(text: &mut Vec<u8>, ui: &Ui) {
+    ui.data(printable(&String::from_utf8_lossy(text)));
+    text.clear();
+}
+
+/// Shows the server's text until it closes the connection; shuts down our side when a signal comes.
+fn serve(socket: &UnixStream, restarts: Option<UnboundedReceiver<String>>, ui: &Ui) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?;
+    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let mut reading = socket.try_clone().context("cannot read from the server")?;
+    let shown = ui.clone();
+    std::thread::Builder::new()
+        .name("server-text".into())
+        .spawn(move || {
+            let mut piece = vec![0; PIECE];
+            while let Ok(length @ 1..) = reading.read(&mut piece) {
+                show(&mut piece[..length].to_vec(), &shown);
+            }
+            let _ = sender.send(());
+        })
+        .context("cannot start a thread")?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let restart = restart(restarts, socket, ui);
+        tokio::pin!(restart);
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = ended.recv() => {
+                    if !asked {
+                        ui.warn("the server ended the session");
+                    }
+                    return Ok(());
+                }
+                () = &mut restart => {}
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            if asked {
+                return Err(CliError::new("ended before the server had unmounted")
+                    .hint("if the app stays, restart the server"));
+            }
+            asked = true;
+            let _ = socket
+                .as_fd()
+                .try_clone_to_owned()
+                .map(UnixStream::from)
+                .and_then(|socket| socket.shutdown(Shutdown::Write));
+        }
+    })
+}
+
+/// Passes reasons to start again on; never ends.
+async fn restart(restarts: Option<UnboundedReceiver<String>>, mut socket: &UnixStream, ui: &Ui) {
+    if let Some(mut restarts) = restarts {
+        while let Some(reason) = restarts.recv().await {
+            ui.note(reason);
+            // A server that is gone is noticed by who reads from it.
+            let _ = socket.write_all(b"restart\n");
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,181 @@
+//! The requests that `spk dev --record` keeps and `spk check` asks again: a hidden file beside the
+//! file list. What people typed is in it, so nobody else may read it.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use spk_host::serve::{Exchange, ExchangeHook};
+
+use crate::error::{CliError, Result, ResultExt};
+
+/// Version of the format; others are not read.
+const VERSION: u32 = 1;
+/// Larger files are not read: some ten thousand requests with small forms take a tenth of it.
+const MAX_LEN: u64 = 256 << 20;
+/// Requests kept of one session: more than anybody clicks, fewer than fill memory.
+const MAX_REQUESTS: usize = 100_000;
+
+/// A recorded request, and what was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Who asked.
+    pub user: String,
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Headers that are text, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body in base64; nothing if it was too long to keep.
+    pub body: Option<String>,
+    /// Status of the answer.
+    pub status: u16,
+    /// `Content-Type` of the answer.
+    pub content_type: Option<String>,
+    /// `Location` of the answer.
+    pub location: Option<String>,
+}
+
+impl Request {
+    fn of(exchange: Exchange) -> Request {
+        let text = |(name, value)| Some((name, String::from_utf8(value).ok()?));
+        Request {
+            user: exchange.user,
+            method: exchange.method,
+            target: exchange.target,
+            headers: exchange.headers.into_iter().filter_map(text).collect(),
+            body: exchange.body.map(|body| STANDARD.encode(body)),
+            status: exchange.status,
+            content_type: exchange.content_type,
+            location: exchange.location,
+        }
+    }
+
+    /// The body's bytes; `None` if it was not kept.
+    pub fn body(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.body.as_ref()?).ok()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    version: u32,
+    requests: Vec<Request>,
+}
+
+/// Where the recording of a definition is: `.NAME.requests` beside `NAME`, which is its file list,
+/// or the definition itself if it has no list.
+pub fn beside(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!(".{name}.requests"))
+}
+
+/// Reads a recording.
+pub fn load(path: &Path) -> Result<Vec<Request>> {
+    let shown = path.display();
+    let cannot = || format!("cannot read the recorded requests {shown}");
+    if std::fs::metadata(path).context(cannot())?.len() > MAX_LEN {
+        return Err(CliError::new(cannot()).context(format!("larger than {MAX_LEN} bytes")));
+    }
+    let text = std::fs::read(path).context(cannot())?;
+    let file: File = serde_json::from_slice(&text)
+        .context(format!("not a recording of requests: {shown}"))
+        .hint("make a new one with: spk dev --record")?;
+    if file.version != VERSION {
+        return Err(CliError::new(format!("{shown} is a recording of version {}", file.version))
+            .hint("make a new one with: spk dev --record"));
+    }
+    if let Some(bad) = file.requests.iter().position(|request| !request.target.starts_with('/')) {
+        return Err(CliError::new(format!("{shown}: request {bad} has no path")));
+    }
+    Ok(file.requests)
+}
+
+/// Collects what passes while an app is served.
+#[derive(Clone, Default)]
+pub struct Recording(Rc<RefCell<Vec<Exchange>>>);
+
+impl Recording {
+    /// What the host tells.
+    pub fn hook(&self) -> ExchangeHook {
+        let exchanges = self.0.clone();
+        Rc::new(move |exchange| {
+            let mut exchanges = exchanges.borrow_mut();
+            if exchanges.len() < MAX_REQUESTS {
+                exchanges.push(exchange);
+            }
+        })
+    }
+
+    /// Writes it in one step, and gives how many there were.
+    pub fn save(&self, path: &Path) -> Result<usize> {
+        let mut exchanges = self.0.take();
+        exchanges.sort_by_key(|exchange| exchange.number);
+        let requests: Vec<Request> = exchanges.into_iter().map(Request::of).collect();
+        let count = requests.len();
+        write(path, &File { version: VERSION, requests })
+            .context(format!("cannot write the recorded requests {}", path.display()))?;
+        Ok(count)
+    }
+}
+
+fn write(path: &Path, file: &File) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A temporary file's mode is 0600, which it keeps.
+    let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
+    temporary.write_all(&serde_json::to_vec_pretty(file)?)?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_recording_comes_back_in_the_order_of_the_requests() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = beside(&dir.path().join("list"));
+        assert!(path.ends_with(".list.requests"));
+        let recording = Recording::default();
+        for number in [1, 0] {
+            (recording.hook())(Exchange {
+                number,
+                user: "alice".into(),
+                method: "POST".into(),
+                target: format!("/{number}"),
+                headers: vec![("a".into(), b"b".to_vec()), ("c".into(), b"\xff".to_vec())],
+                body: Some(b"\0x".to_vec()),
+                status: 200,
+                content_type: None,
+                location: Some("/x".into()),
+            });
+        }
+        assert_eq!(recording.save(&path).unwrap(), 2);
+        let requests = load(&path).unwrap();
+        assert_eq!(requests[0].target, "/0");
+        assert_eq!(requests[1].body().unwrap(), b"\0x");
+        assert_eq!(requests[0].headers, [("a".to_owned(), "b".to_owned())]);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_no_recording_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        assert!(load(&path).is_err(), "missing");
+        for text in ["", "[]", r#"{"version":9,"requests":[]}"#] {
+            std::fs::write(&path, text).unwrap();
+            assert!(load(&path).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+<!doctype html><title>Counter</title><p><?= count_once() ?></p>

@@ -1,0 +1,133 @@
+"""Takes as much of everything as it gets, and tells how much that was."""
+import ctypes
+import http.server
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import urllib.parse
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def limits():
+    names = ["NOFILE", "FSIZE", "NPROC", "DATA"]
+    found = {name: resource.getrlimit(getattr(resource, "RLIMIT_" + name)) for name in names}
+    for directory in ("/tmp", "/dev/shm"):
+        stat = os.statvfs(directory)
+        found[directory] = [stat.f_blocks * stat.f_frsize, stat.f_files]
+    return found
+
+
+def denied():
+    """Three calls of this program, one of another."""
+    for _ in range(3):
+        LIBC.unshare(0x10000000)
+    child = subprocess.run(["/usr/bin/unshare", "--mount", "true"], stderr=subprocess.PIPE)
+    return [child.returncode]
+
+
+def fill(directory):
+    got, block = 0, b"x" * 4096
+    try:
+        with open(directory + "/fill", "wb", buffering=0) as file:
+            while got < 1 << 30:
+                got += file.write(block)
+    except OSError as error:
+        return [got, error.strerror]
+    return [got, ""]
+
+
+def files():
+    got = 0
+    try:
+        while got < 100000:
+            open("/tmp/%d" % got, "x").close()
+            got += 1
+    except OSError as error:
+        return [got, error.strerror]
+    return [got, ""]
+
+
+def file():
+    try:
+        with open("/var/large", "wb") as out:
+            out.truncate(1 << 40)
+    except OSError as error:
+        return error.strerror
+    return ""
+
+
+CHILDREN = []
+
+
+def processes():
+    """They stay, so that whoever looks sees them; `release` ends them."""
+    try:
+        while len(CHILDREN) < 5000:
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+                os._exit(0)
+            CHILDREN.append(child)
+    except OSError as error:
+        return [len(CHILDREN), error.strerror]
+    return [len(CHILDREN), ""]
+
+
+HELD = []
+
+
+def memory():
+    try:
+        while len(HELD) < 4096:
+            HELD.append(bytearray(b"x") * (1 << 20))
+    except MemoryError:
+        return len(HELD)
+    return len(HELD)
+
+
+def release():
+    HELD.clear()
+    for child in CHILDREN:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    CHILDREN.clear()
+
+
+def log():
+    for number in range(2000):
+        print("line", number, flush=True)
+
+
+def spin():
+    """All processors, until the app is stopped."""
+    for _ in range(os.cpu_count() + 2):
+        if os.fork() == 0:
+            while True:
+                pass
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        path = urllib.parse.urlsplit(self.path)
+        what, argument = path.path.strip("/"), path.query
+        action = globals().get(what)
+        answer = None
+        if what in ("limits", "denied", "fill", "files", "file", "processes", "memory", "release",
+                    "log", "spin"):
+            answer = action(argument) if argument else action()
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+sys.stdout.reconfigure(line_buffering=True)
+http.server.HTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
