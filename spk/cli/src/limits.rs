@@ -38,6 +38,10 @@ pub struct LimitArgs {
     /// Bytes of one request body under way to the app that it has not acknowledged
     #[arg(long, value_name = "SIZE", default_value = "256K", value_parser = stream)]
     pub limit_stream: u64,
+    /// Bytes of the app's messages that are kept because they are not dealt with, and of those for
+    /// it that it does not read
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = message)]
+    pub limit_rpc: u64,
 }
 
 /// Fewer than the two processes that are always there, and a child, and nothing starts.
@@ -76,6 +80,7 @@ impl LimitArgs {
             log_bytes: self.limit_log,
             message_bytes: self.limit_message,
             stream_bytes: self.limit_stream,
+            held_bytes: self.limit_rpc,
         }
     }
 }
@@ -184,6 +189,7 @@ mod tests {
             ("--limit-log", "10"),
             ("--limit-message", "1K"),
             ("--limit-stream", "0"),
+            ("--limit-rpc", "1K"),
         ] {
             let error = Only::try_parse_from(["spk", flag, bad]).err().expect(flag).to_string();
             assert!(error.contains(flag) && error.contains("at least"), "{error}");

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,6 +31,20 @@ pub struct ServeArgs {
     /// The user's permissions by name, separated by commas; all, if not given
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub permissions: Option<Vec<String>>,
+    /// The user's role by title or number; permissions come in addition to it
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Make an API token for this user, so that programs can use the app: with all the user's
+    /// permissions, or with those named, separated by commas
+    #[arg(long, value_name = "NAMES", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub api_token: Option<String>,
+    /// Keep the mail that the app sends in this directory, one file for each message; without it
+    /// sending mail fails
+    #[arg(long, value_name = "DIR")]
+    pub mail: Option<PathBuf>,
+    /// Let the app have one of the host's objects for tests: http-api, mail
+    #[arg(long, value_name = "NAME", value_parser = grant)]
+    pub grant: Vec<String>,
     /// How long to wait until the app answers its first request
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub start_timeout: Duration,
@@ -51,6 +66,15 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("must be more than 0 and not absurdly large".to_owned()),
     }
+}
+
+/// The name of one of the host's objects for tests.
+fn grant(text: &str) -> Result<String, String> {
+    let known = serve::GRANTS.map(|(name, _)| name);
+    if known.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("there is none; there are: {}", known.join(", ")))
 }
 
 /// What is served of a grain: see [`serve_grain`].
@@ -91,6 +115,7 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
     options.exchanges = served.exchanges;
     options.restarts = served.restarts;
     options.control = Some(Listener::bind(&grain)?);
+    options.capabilities = Some(grain.capabilities()?);
     let grain = Rc::new(RefCell::new(grain));
     options.identities = Some(Box::new({
         let (grain, ui) = (grain.clone(), ui.clone());
@@ -132,6 +157,16 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
         // `--permissions ""` means none at all.
         names.iter().filter(|name| !name.is_empty()).cloned().collect()
     });
+    options.role = args.role.clone();
+    options.api_token = args.api_token.as_deref().map(|names| match names {
+        "*" => None,
+        names => Some(names.split(',').filter(|name| !name.is_empty()).map(Into::into).collect()),
+    });
+    if let Some(dir) = &args.mail {
+        std::fs::create_dir_all(dir).context(format!("cannot make {}", dir.display()))?;
+    }
+    options.mail = args.mail.clone();
+    options.grants = args.grant.clone();
     options.start_timeout = args.start_timeout;
     options.explain = args.explain;
     options.limits = args.limits.sandbox();
@@ -142,16 +177,34 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
         let (ui, json) = (ui.clone(), args.json);
         let mut stdout = stdout;
         move |event| match event {
-            Event::Ready { url, session_url, address } if json => {
-                let ready = serde_json::json!({
+            Event::Ready { url, session_url, address, api, grants } if json => {
+                let mut ready = serde_json::json!({
                     "event": "ready", "grainId": grain, "appId": app, "url": url,
                     "sessionUrl": session_url, "address": address,
                 });
+                if let Some(api) = api {
+                    ready["api"] = serde_json::json!({
+                        "id": api.id, "token": api.token, "url": api.url, "webkey": api.webkey(),
+                    });
+                }
+                if !grants.is_empty() {
+                    ready["grants"] = grants
+                        .into_iter()
+                        .map(|(name, token)| (name, token.into()))
+                        .collect::<serde_json::Map<_, _>>()
+                        .into();
+                }
                 stdout.line(&ready.to_string());
             }
-            Event::Ready { url, session_url, .. } => {
+            Event::Ready { url, session_url, api, grants, .. } => {
                 ui.note(format!("grain {grain} runs; Ctrl-C stops it"));
                 ui.note(format!("the app alone, for HTTP clients: {session_url}"));
+                if let Some(api) = api {
+                    ui.note(format!("the app's API, for programs: {}", api.webkey()));
+                }
+                for (name, token) in grants {
+                    ui.note(format!("granted: {name}; the app claims it with {token}"));
+                }
                 ui.note("open this in a browser:");
                 stdout.line(&url);
             }

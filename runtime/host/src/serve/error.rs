@@ -92,6 +92,20 @@ pub enum Error {
         /// The names it has.
         known: Vec<String>,
     },
+    /// The user has no such role.
+    #[error("the app has no role {name:?}; it has: {}", known_names(known))]
+    UnknownRole {
+        /// The name.
+        name: String,
+        /// The titles of those it has.
+        known: Vec<String>,
+    },
+    /// The grain's saved capabilities cannot be read or written.
+    #[error("cannot keep the grain's capabilities")]
+    Capabilities(#[source] crate::store::Error),
+    /// The API token that was asked for cannot be made.
+    #[error("cannot make an API token: {0}")]
+    Token(String),
     /// The machine gives no random numbers.
     #[error("cannot get random numbers: {0}")]
     Random(String),

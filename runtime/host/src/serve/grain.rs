@@ -6,23 +6,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use capnp_rpc::{RpcSystem, rpc_twoparty_capnp, twoparty};
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
-use spk_schema::grain_capnp::{sandstorm_api, ui_view};
+use spk_schema::grain_capnp::ui_view;
+use spk_schema::powerbox_capnp::powerbox_descriptor;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
+use super::caps::Objects;
 use super::caps::api::Api;
 use super::error::Error;
 use super::launch::{Ended, Launch, Process};
 use super::log::Log;
-use super::user::User;
-use super::{HostLimits, IdentityHook, Notes, Settings};
+use super::{HostLimits, Notes, Settings, rpc};
 use crate::store::control::{Info, Op, Request};
-
-/// Bytes of a Cap'n Proto word, in which its limits count.
-const WORD: u64 = 8;
 
 /// An app that closes its connection without exiting gets this long to exit (A.13).
 const AFTER_DISCONNECT: Duration = Duration::from_secs(1);
@@ -32,9 +28,35 @@ const AFTER_DISCONNECT: Duration = Duration::from_secs(1);
 pub(crate) struct ViewInfo {
     /// Names of the permissions, in order of their bits.
     pub permissions: Vec<String>,
-    /// Roles: title and permission bits.
-    pub roles: Vec<(String, Vec<bool>)>,
+    /// Roles, in order of their IDs.
+    pub roles: Vec<RoleDef>,
+    /// Powerbox requests that the app can fulfil: the IDs of the tags of each.
+    pub match_requests: Vec<Vec<u64>>,
+    /// Powerbox offers that it takes, in the same form.
+    pub match_offers: Vec<Vec<u64>>,
 }
+
+/// One role of the app's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RoleDef {
+    /// What it is called.
+    pub title: String,
+    /// What whoever has it can do: "can edit".
+    pub verb_phrase: String,
+    /// Its permission bits.
+    pub permissions: Vec<bool>,
+    /// Not for new shares.
+    pub obsolete: bool,
+    /// For shares that name no role.
+    pub default: bool,
+}
+
+/// Permissions, roles and powerbox descriptors that are read of each; what an app lists beyond it
+/// is as good as not there.
+const LISTED: usize = 1000;
+
+/// Characters of a name or title that are read.
+const NAME: usize = 1000;
 
 /// One life of the app.
 pub(crate) struct App {
@@ -86,12 +108,13 @@ enum State {
 
 /// A grain being served.
 pub(crate) struct Grain {
-    id: String,
-    identities: RefCell<Option<IdentityHook>>,
+    pub objects: Rc<Objects>,
     pub log: Log,
     pub notes: Notes,
     pub activity: Rc<Activity>,
     idle_timeout: Option<Duration>,
+    /// When a `WebSession` that nobody uses is closed.
+    pub session_idle: Duration,
     launcher: RefCell<Box<dyn Launch>>,
     state: RefCell<State>,
     life: RefCell<Option<Life>>,
@@ -103,18 +126,19 @@ pub(crate) struct Grain {
 
 impl Grain {
     pub fn new(
-        settings: &mut Settings,
+        settings: &Settings,
         launcher: Box<dyn Launch>,
         log: Log,
-        notes: Notes,
+        objects: Rc<Objects>,
+        activity: Rc<Activity>,
     ) -> Rc<Grain> {
         Rc::new(Grain {
-            id: settings.grain_id.clone(),
-            identities: RefCell::new(settings.identities.take()),
             log,
-            notes,
-            activity: Rc::new(Activity::new()),
+            notes: objects.notes.clone(),
+            objects,
+            activity,
             idle_timeout: settings.idle_timeout,
+            session_idle: settings.session_idle,
             launcher: RefCell::new(launcher),
             state: RefCell::new(State::Stopped),
             life: RefCell::new(None),
@@ -122,16 +146,6 @@ impl Grain {
             limits: settings.limits.clone(),
             held: watch::channel(false).0,
         })
-    }
-
-    /// The 32 bytes by which the app knows a user; `None` for a visitor without account.
-    pub fn identity_id(&self, user: &User) -> Option<[u8; 32]> {
-        if user.is_anonymous() {
-            return None;
-        }
-        let mut hook = self.identities.borrow_mut();
-        let known = hook.as_mut().and_then(|hook| hook(user.key()));
-        known.or_else(|| user.identity_id(&self.id))
     }
 
     /// The running app; starts it if there is none. Whoever waits may go away: the start goes on
@@ -179,7 +193,18 @@ impl Grain {
         }
         self.log.forget_tail();
         let launched = self.launcher.borrow_mut().start(&self.log, &self.notes)?;
-        let (view, disconnected) = connect(launched.rpc, &self.limits, &self.notes)?;
+        let api = capnp_rpc::new_client(Api { objects: self.objects.clone() });
+        let (view, disconnected) = rpc::connect(launched.rpc, api, &self.limits, &self.notes)?;
+        self.objects.set_view(view.clone());
+        tokio::task::spawn_local({
+            // The view holds the connection, which holds what the host gives the app.
+            let (objects, mut gone, view) =
+                (self.objects.clone(), disconnected.clone(), view.clone());
+            async move {
+                let _ = gone.wait_for(|gone| *gone).await;
+                objects.forget_view(&view);
+            }
+        });
         let (ended_sender, ended) = watch::channel(None);
         let (orders, order_receiver) = mpsc::unbounded_channel();
         tokio::task::spawn_local(look_after(
@@ -265,9 +290,20 @@ impl Grain {
 
     /// Does what other processes ask for through the grain's control socket: see
     /// [`crate::store::control`]. Ends when nobody can ask any more.
-    pub async fn obey(&self, mut requests: mpsc::Receiver<Request>, stop: Rc<Notify>, url: String) {
-        while let Some(request) = requests.recv().await {
-            match request.op {
+    pub async fn obey(
+        &self,
+        mut requests: mpsc::Receiver<Request>,
+        stop: Rc<Notify>,
+        url: String,
+        ask: impl Fn(serde_json::Value) -> LocalBoxFuture<'static, Result<serde_json::Value, String>>,
+    ) {
+        while let Some(mut request) = requests.recv().await {
+            match std::mem::replace(&mut request.op, Op::Info) {
+                Op::Ask(question) => {
+                    let answer = ask(question);
+                    // What takes long must not keep others from stopping the grain.
+                    tokio::task::spawn_local(async move { request.answer_ask(answer.await) });
+                }
                 Op::Freeze => {
                     self.held.send_replace(true);
                     let frozen = self.order(Order::Freeze).await;
@@ -380,61 +416,6 @@ async fn look_after(
     let _ = ended.send(Some(if asked { Ended::Stopped } else { how }));
 }
 
-/// Speaks Cap'n Proto on the app's descriptor 3 (grain-runtime specification, C.1): we are the
-/// server side and offer `SandstormApi`; the app offers its `UiView`.
-fn connect(
-    rpc: std::os::unix::net::UnixStream,
-    limits: &HostLimits,
-    notes: &Notes,
-) -> Result<(ui_view::Client, watch::Receiver<bool>), Error> {
-    let action = "use the connection to the app";
-    rpc.set_nonblocking(true).map_err(|source| Error::Start { action, source })?;
-    let stream =
-        tokio::net::UnixStream::from_std(rpc).map_err(|source| Error::Start { action, source })?;
-    let (reader, writer) = stream.into_split();
-    let mut options = capnp::message::ReaderOptions::new();
-    let words = usize::try_from(limits.message_bytes / WORD).unwrap_or(usize::MAX);
-    options.traversal_limit_in_words(Some(words));
-    let mut network = twoparty::VatNetwork::new(
-        futures::io::BufReader::with_capacity(READ_BUFFER, reader.compat()),
-        writer.compat_write(),
-        rpc_twoparty_capnp::Side::Server,
-        options,
-    );
-    network.set_window_size(usize::try_from(limits.stream_bytes).unwrap_or(usize::MAX));
-    let api: sandstorm_api::Client<capnp::any_pointer::Owned> =
-        capnp_rpc::new_client(Api { notes: notes.clone() });
-    let mut system = RpcSystem::new(Box::new(network), Some(api.client));
-    let view = system.bootstrap(rpc_twoparty_capnp::Side::Client);
-    let (sender, disconnected) = watch::channel(false);
-    let (notes, largest) = (notes.clone(), limits.message_bytes);
-    tokio::task::spawn_local(async move {
-        if let Err(error) = system.await
-            && error.kind != capnp::ErrorKind::Disconnected
-        {
-            notes.say(&broken(&error, largest));
-        }
-        let _ = sender.send(true);
-    });
-    Ok((view, disconnected))
-}
-
-/// Why the connection to the app was given up.
-fn broken(error: &capnp::Error, largest: u64) -> String {
-    let hint = match error.kind {
-        capnp::ErrorKind::MessageTooLarge(_) => true,
-        _ => error.extra.contains("too large"),
-    };
-    let hint = match hint {
-        true => format!(" (at most {largest} bytes; --limit-message allows more)"),
-        false => String::new(),
-    };
-    format!("the app broke its connection to the host: {error}{hint}")
-}
-
-/// How much is read from the app's connection at a time.
-const READ_BUFFER: usize = 64 * 1024;
-
 /// `getViewInfo`; an app that does not offer it has no permissions and no roles (C.4).
 async fn view_info(view: &ui_view::Client) -> Result<ViewInfo, capnp::Error> {
     let response = match view.get_view_info_request().send().promise.await {
@@ -447,18 +428,32 @@ async fn view_info(view: &ui_view::Client) -> Result<ViewInfo, capnp::Error> {
 }
 
 fn read_view_info(info: ui_view::view_info::Reader<'_>) -> Result<ViewInfo, capnp::Error> {
-    let text =
-        |text: capnp::text::Reader<'_>| String::from_utf8_lossy(text.as_bytes()).into_owned();
-    let mut permissions = Vec::new();
-    for permission in info.get_permissions()? {
-        permissions.push(text(permission.get_name()?));
+    let text = |text: capnp::text::Reader<'_>| -> String {
+        String::from_utf8_lossy(text.as_bytes()).chars().take(NAME).collect()
+    };
+    let tags = |descriptor: powerbox_descriptor::Reader<'_>| -> Result<Vec<u64>, capnp::Error> {
+        Ok(descriptor.get_tags()?.iter().take(LISTED).map(|tag| tag.get_id()).collect())
+    };
+    let mut read = ViewInfo::default();
+    for permission in info.get_permissions()?.iter().take(LISTED) {
+        read.permissions.push(text(permission.get_name()?));
     }
-    let mut roles = Vec::new();
-    for role in info.get_roles()? {
-        let title = text(role.get_title()?.get_default_text()?);
-        roles.push((title, role.get_permissions()?.iter().collect()));
+    for role in info.get_roles()?.iter().take(LISTED) {
+        read.roles.push(RoleDef {
+            title: text(role.get_title()?.get_default_text()?),
+            verb_phrase: text(role.get_verb_phrase()?.get_default_text()?),
+            permissions: role.get_permissions()?.iter().take(LISTED).collect(),
+            obsolete: role.get_obsolete(),
+            default: role.get_default(),
+        });
     }
-    Ok(ViewInfo { permissions, roles })
+    for descriptor in info.get_match_requests()?.iter().take(LISTED) {
+        read.match_requests.push(tags(descriptor)?);
+    }
+    for descriptor in info.get_match_offers()?.iter().take(LISTED) {
+        read.match_offers.push(tags(descriptor)?);
+    }
+    Ok(read)
 }
 
 /// Signs of life: what keeps a grain from being stopped as idle.
@@ -468,7 +463,7 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    fn new() -> Activity {
+    pub fn new() -> Activity {
         Activity { last: Cell::new(Instant::now()), busy: Cell::new(0) }
     }
 

@@ -13,6 +13,12 @@ pub const MESSAGE_BYTES: u64 = 128 << 20;
 /// the pipe full, and no more than that kept for an app that does not read.
 pub const STREAM_BYTES: u64 = 256 << 10;
 
+/// Bytes of messages from the app that may be kept at a time because they are not dealt with
+/// (64 MiB): calls of its that go on, answers on their way to clients. Beyond it the host reads
+/// nothing more from the app until some are. The original's limit, for calls alone, is 8 MiB; 512
+/// downloads to clients that stall hold 32 MiB of a bridge's.
+pub const HELD_BYTES: u64 = 64 << 20;
+
 /// How much the host takes from the app; [`HostLimits::default`] is what documentation calls the
 /// defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +29,18 @@ pub struct HostLimits {
     pub message_bytes: u64,
     /// Bytes of one stream to the app that may be unacknowledged.
     pub stream_bytes: u64,
+    /// Bytes of messages from the app that may be kept at a time.
+    pub held_bytes: u64,
 }
 
 impl Default for HostLimits {
     fn default() -> HostLimits {
-        HostLimits { log_bytes: LOG_CAP, message_bytes: MESSAGE_BYTES, stream_bytes: STREAM_BYTES }
+        HostLimits {
+            log_bytes: LOG_CAP,
+            message_bytes: MESSAGE_BYTES,
+            stream_bytes: STREAM_BYTES,
+            held_bytes: HELD_BYTES,
+        }
     }
 }
 

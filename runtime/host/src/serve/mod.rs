@@ -10,11 +10,15 @@ mod error;
 mod exchange;
 mod front;
 mod grain;
+mod keeper;
 mod launch;
 mod limits;
 mod log;
+mod powerbox;
+mod rpc;
 mod sandboxed;
 mod session;
+mod sharing;
 mod user;
 
 #[cfg(test)]
@@ -28,16 +32,20 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use caps::grants::GRANTS;
 pub use error::Error;
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
 pub use launch::Ended;
-pub use limits::{HostLimits, MESSAGE_BYTES, STREAM_BYTES};
+pub use limits::{HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use log::{LOG_CAP, Log};
 pub use user::{KNOWN, User};
 
+use caps::{Objects, Parts};
 use denied::Tally;
-use front::Front;
-use grain::Grain;
+use front::{Front, PARENT};
+use futures::FutureExt;
+use grain::{Activity, Grain};
+use keeper::Keeper;
 use launch::Launch;
 use spk_sandbox::Denied;
 
@@ -48,6 +56,18 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// After this long without a request the app is stopped; the next request starts it again. The
 /// original's figure lies between 90 and 180 s (grain-runtime specification, A.13).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// `sessionType` of a browser session, and an interface's ID (http-bridge specification, 3.2).
+pub(crate) const WEB_SESSION: u64 = 0xa507_11a1_4d35_a8ce;
+
+/// `sessionType` of a session of programs, and the powerbox tag of HTTP APIs.
+pub(crate) const API_SESSION: u64 = 0xc879_e379_c625_cdc7;
+
+/// The powerbox tag of identities.
+pub(crate) const IDENTITY: u64 = 0xc084_987a_a951_dd18;
+
+/// The powerbox tag of ports for mail.
+pub(crate) const EMAIL_SEND_PORT: u64 = 0xec83_1dbf_4cc9_bcca;
 
 /// Requests through the control socket that wait at a time; their senders wait, too.
 const CONTROL_QUEUE: usize = 8;
@@ -88,6 +108,16 @@ pub struct Options {
     pub permissions: Option<Vec<String>>,
     /// Where users' identity IDs are kept; `None`: they are derived from the grain's ID.
     pub identities: Option<IdentityHook>,
+    /// Where saved capabilities and API tokens are kept; `None`: until the end of the run.
+    pub capabilities: Option<crate::store::CapabilityFile>,
+    /// Where the mail goes that the app sends, one file for each message; `None`: it sends none.
+    pub mail: Option<PathBuf>,
+    /// Names of the host's objects for tests ([`GRANTS`]) that the app may be given.
+    pub grants: Vec<String>,
+    /// Role of the user of [`Options::user`], by title or number; `None`: all permissions.
+    pub role: Option<String>,
+    /// Make an API token with these permissions; `Some(None)`: with all.
+    pub api_token: Option<Option<Vec<String>>>,
     /// The grain's control socket: through it other processes freeze and stop the grain.
     pub control: Option<crate::store::control::Listener>,
     /// How long to wait for the app's first answer.
@@ -130,6 +160,11 @@ impl Options {
             user: "alice".into(),
             permissions: None,
             identities: None,
+            capabilities: None,
+            mail: None,
+            grants: Vec::new(),
+            role: None,
+            api_token: None,
             control: None,
             start_timeout: START_TIMEOUT,
             idle_timeout: None,
@@ -190,6 +225,10 @@ pub enum Event {
         /// `address:port` of the front end, for clients that cannot resolve names below
         /// `localhost`: connect here and send the URL's host as `Host`.
         address: String,
+        /// The token of [`Options::api_token`].
+        api: Option<ApiAccess>,
+        /// What the app may claim of [`Options::grants`]: name, and token for `claimRequest`.
+        grants: Vec<(String, String)>,
     },
     /// Another user's session, before [`Event::Ready`]; for those of [`Options::other_users`].
     Session {
@@ -209,6 +248,36 @@ pub enum Event {
     Denied(Denied),
     /// All denied system calls, summed up; the last event, with `--explain`.
     DeniedInAll(Vec<Denied>),
+}
+
+/// How a program gets at the app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiAccess {
+    /// Short name of the token, to revoke it by.
+    pub id: String,
+    /// The secret.
+    pub token: String,
+    /// `http://api-….spk.localhost:PORT`: the token's own origin.
+    pub url: String,
+}
+
+impl ApiAccess {
+    /// URL and token in one, as people pass them on (`URL#TOKEN`).
+    pub fn webkey(&self) -> String {
+        format!("{}#{}", self.url, self.token)
+    }
+}
+
+/// An exception of the app's as one printable line, of bounded length.
+pub(crate) fn printable(error: &capnp::Error) -> String {
+    const LONGEST: usize = 500;
+    let text = error.to_string();
+    let mut line: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    if text.chars().count() > LONGEST {
+        line.push('…');
+    }
+    line
 }
 
 /// Where events go.
@@ -309,13 +378,21 @@ pub(crate) struct Settings {
     pub grain_id: String,
     pub title: String,
     pub log: PathBuf,
+    pub var: Option<PathBuf>,
     pub port: u16,
     pub user: String,
     pub permissions: Option<Vec<String>>,
     pub identities: Option<IdentityHook>,
+    pub capabilities: Option<crate::store::CapabilityFile>,
+    pub mail: Option<PathBuf>,
+    pub grants: Vec<String>,
+    pub role: Option<String>,
+    pub api_token: Option<Option<Vec<String>>>,
     pub control: Option<crate::store::control::Listener>,
     pub start_timeout: Duration,
     pub idle_timeout: Option<Duration>,
+    /// When a `WebSession` that nobody uses is closed.
+    pub session_idle: Duration,
     pub explain: bool,
     pub limits: HostLimits,
     pub exchanges: Option<ExchangeHook>,
@@ -342,7 +419,19 @@ pub(crate) async fn run_with(
             notes.say(&limits::log_rotated(cap));
         }
     });
-    let grain = Grain::new(&mut settings, launcher, log, notes.clone());
+    let keeper = Keeper::open(settings.capabilities.take()).map_err(Error::Capabilities)?;
+    let activity = Rc::new(Activity::new());
+    let objects = Objects::new(Parts {
+        notes: notes.clone(),
+        keeper,
+        activity: activity.clone(),
+        grain_id: settings.grain_id.clone(),
+        identities: settings.identities.take(),
+        port: sockets.port,
+        mail: settings.mail.clone(),
+        granted: settings.grants.clone(),
+    });
+    let grain = Grain::new(&settings, launcher, log, objects, activity);
     let front = Front::new(&settings, &sockets, grain.clone(), notes.clone())?;
     if let Some(mut restarts) = settings.restarts.take() {
         let grain = grain.clone();
@@ -356,8 +445,14 @@ pub(crate) async fn run_with(
     if let Some(control) = settings.control.take() {
         let (sender, requests) = tokio::sync::mpsc::channel(CONTROL_QUEUE);
         let (grain, stop, notes) = (grain.clone(), stop_asked.clone(), notes.clone());
-        let url = front.url();
-        tokio::task::spawn_local(async move { grain.obey(requests, stop, url).await });
+        let (url, shell) = (front.url(), front.clone());
+        tokio::task::spawn_local(async move {
+            let ask = |question| {
+                let shell = shell.clone();
+                async move { shell.ask(question).await }.boxed_local()
+            };
+            grain.obey(requests, stop, url, ask).await;
+        });
         tokio::task::spawn_local(async move {
             if let Err(error) = control.serve(sender).await {
                 notes.say(&format!("other processes cannot reach this grain: {error}"));
@@ -370,6 +465,8 @@ pub(crate) async fn run_with(
         let ready = async {
             front.wait_until_ready(settings.start_timeout).await?;
             front.other_sessions().into_iter().for_each(|event| notes.event(event));
+            front.announce(&settings).await?;
+            tokio::task::spawn_local(caps::schedule::run(grain.clone()));
             notes.event(front.ready());
             grain.stop_when_idle().await
         };

@@ -35,6 +35,7 @@ struct SandboxLauncher {
 pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Error> {
     let bridge_port = options.program.port();
     let (argv, environ) = command(&options.program)?;
+    let var = Some(options.var.clone());
     let launcher = SandboxLauncher {
         rootfs: options.rootfs,
         argv,
@@ -49,13 +50,20 @@ pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Err
         grain_id: options.grain_id,
         title: options.title,
         log: options.log,
+        var,
         port: options.port,
         user: options.user,
         permissions: options.permissions,
         identities: options.identities,
+        capabilities: options.capabilities,
+        mail: options.mail,
+        grants: options.grants,
+        role: options.role,
+        api_token: options.api_token,
         control: options.control,
         start_timeout: options.start_timeout,
         idle_timeout: options.idle_timeout,
+        session_idle: super::session::SESSION_IDLE,
         explain: options.explain,
         limits: options.host_limits,
         exchanges: options.exchanges,

@@ -1,25 +1,26 @@
 //! Sessions: one user, one origin, one `WebSession` of the app per browser (http-bridge
-//! specification, 7.4).
+//! specification, 7.4); and those of programs, which have a token instead (7.9).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use spk_schema::grain_capnp::ui_view;
+use spk_schema::api_session_capnp::api_session;
 use spk_schema::hack_session_capnp::hack_session_context;
+use spk_schema::powerbox_capnp::powerbox_descriptor;
 use spk_schema::web_session_capnp::web_session;
 
 use super::caps::context::Context;
-use super::caps::identity::IdentityCap;
 use super::error::Error;
-use super::grain::{App, Grain};
+use super::grain::{App, Grain, ViewInfo};
+use super::sharing::{self, Unknown};
 use super::user::User;
-
-/// `sessionType` of a browser session: the interface's ID (specification, 3.2).
-const WEB_SESSION: u64 = 0xa507_11a1_4d35_a8ce;
+use super::{API_SESSION, WEB_SESSION};
+use crate::store::capabilities::{Assignment, Object};
 
 /// A `WebSession` that nobody used for this long is closed; the next request opens another (7.3).
 pub(crate) const SESSION_IDLE: Duration = Duration::from_secs(120);
@@ -28,21 +29,69 @@ pub(crate) const SESSION_IDLE: Duration = Duration::from_secs(120);
 /// because the app learns the browser's name and languages when the session opens.
 const BROWSERS: usize = 16;
 
+/// What the base path is for apps that know no API sessions (7.9).
+const SANDBOX: &str = "https://sandbox";
+
 /// What a `WebSession` is opened with besides user and origin.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Browser {
     /// `User-Agent`.
     pub user_agent: Vec<u8>,
     /// `Accept-Language`, split at commas.
     pub languages: Vec<Vec<u8>>,
+    /// The client's address, when a program lets the app know it (4.11).
+    pub address: Option<IpAddr>,
+}
+
+/// What a session is for.
+pub(crate) enum Kind {
+    /// A person uses the app.
+    Ui,
+    /// A person chooses something in the app for somebody who asked (7.12).
+    Request {
+        /// The powerbox's number of the request.
+        number: u64,
+        /// The request: a message with a `List(PowerboxDescriptor)`.
+        query: Vec<u8>,
+    },
+    /// A person brings the app something.
+    Offer {
+        /// What.
+        object: Object,
+        /// Its descriptor, serialized.
+        descriptor: Vec<u8>,
+    },
+    /// A program uses the app.
+    Api,
+}
+
+/// What the user may do.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// What was shared with the user; everything, if nothing was.
+    Shared {
+        /// Who owns the grain.
+        owner: String,
+    },
+    /// These, by name.
+    Named(Vec<String>),
+    /// What a role gives.
+    Assigned(Assignment),
+    /// What a role gives of what its giver has.
+    Given {
+        /// Who owns the grain.
+        owner: String,
+        /// What the role gives.
+        role: Assignment,
+    },
 }
 
 /// A user at an origin.
 pub(crate) struct Session {
     grain: Rc<Grain>,
     user: User,
-    /// Names of the permissions the user has; `None`: all.
-    permissions: Option<Vec<String>>,
+    kind: Kind,
+    access: Access,
     /// `http://<host>:<port>`.
     base: String,
     tab_id: [u8; 16],
@@ -63,27 +112,66 @@ pub(crate) enum OpenError {
     Start(Arc<Error>),
     /// `newSession` failed.
     App(capnp::Error),
-    /// `--permissions` names one the app does not have.
-    Permission { name: String, known: Vec<String> },
+    /// A permission or role was asked for that the app does not have.
+    Unknown(Unknown),
+}
+
+/// The first 16 bytes of a SHA-256, of which tab IDs and host names are made (7.4).
+pub(crate) fn half_hash(text: &str) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&Sha256::digest(text)[..16]);
+    half
+}
+
+/// Fills what the parameters of all three methods have.
+macro_rules! fill {
+    ($session:ident, $params:expr, $bits:expr, $type:expr, $context:expr) => {{
+        let mut params = $params;
+        let mut info = params.reborrow().init_user_info();
+        let (user, objects) = (&$session.user, &$session.grain.objects);
+        let picture = objects.picture_url(user);
+        user.describe(objects.identity_id(user), $bits, picture.as_deref(), info.reborrow());
+        if !user.is_anonymous() {
+            info.set_identity(objects.identity(user));
+        }
+        params.set_context(capnp::capability::FromClientHook::new($context.client.hook));
+        params.set_session_type($type);
+        params.set_tab_id(&$session.tab_id);
+        params
+    }};
+}
+
+/// Sends the request and takes the session out of the answer.
+macro_rules! opened {
+    ($request:expr) => {{
+        let response = $request.send().promise.await?;
+        let session = response.get()?.get_session()?;
+        Ok(capnp::capability::FromClientHook::new(session.client.hook))
+    }};
 }
 
 impl Session {
+    /// A session; `tab` is what its tab ID is derived from.
     pub fn new(
         grain: Rc<Grain>,
         user: User,
-        permissions: Option<Vec<String>>,
-        host: &str,
+        kind: Kind,
+        access: Access,
+        tab: &str,
         base: String,
     ) -> Rc<Session> {
-        let mut tab_id = [0; 16];
-        tab_id.copy_from_slice(&Sha256::digest(format!("tab:{host}"))[..16]);
-        let open = RefCell::default();
-        Rc::new(Session { grain, user, permissions, base, tab_id, open })
+        let tab_id = half_hash(&format!("tab:{tab}"));
+        Rc::new(Session { grain, user, kind, access, base, tab_id, open: RefCell::default() })
     }
 
     /// Whose it is.
     pub fn user(&self) -> &User {
         &self.user
+    }
+
+    /// Whether it is an ordinary session of a person's.
+    pub fn is_for_people(&self) -> bool {
+        matches!(self.kind, Kind::Ui)
     }
 
     /// The session's origin.
@@ -100,10 +188,30 @@ impl Session {
             return Ok(opened);
         }
         let app = self.grain.app().await.map_err(OpenError::Start)?;
-        let web = self.open_web(&app, browser).await?;
+        let permissions = self.permissions(&app.info).map_err(OpenError::Unknown)?;
+        let web = self.open_web(&app, &permissions, browser).await.map_err(OpenError::App)?;
         let opened = Rc::new(Opened { web, app, used: Cell::new(Instant::now()) });
         self.open.borrow_mut().insert(browser.clone(), opened.clone());
         Ok(opened)
+    }
+
+    /// What the user may do, by the app's own account of its permissions.
+    pub fn permissions(&self, info: &ViewInfo) -> Result<Vec<bool>, Unknown> {
+        let shared = |owner: &str| {
+            let keeper = &self.grain.objects.keeper;
+            let shares = keeper.read(|records| records.shares.clone());
+            sharing::of_user(info, &shares, owner, self.user.key())
+        };
+        match &self.access {
+            Access::Named(names) => sharing::named(info, names),
+            Access::Assigned(role) => sharing::assigned(info, role),
+            Access::Shared { owner } => shared(owner),
+            Access::Given { owner, role } => {
+                let given = sharing::assigned(info, role)?;
+                let held = shared(owner)?;
+                Ok(given.iter().zip(held).map(|(given, held)| *given && held).collect())
+            }
+        }
     }
 
     /// Forgets a `WebSession` that turned out to be dead.
@@ -111,12 +219,23 @@ impl Session {
         self.open.borrow_mut().retain(|_, known| !Rc::ptr_eq(known, opened));
     }
 
+    /// Lets go of every `WebSession`: what the user may do has changed (7.6).
+    pub fn close(&self) {
+        self.open.borrow_mut().clear();
+    }
+
+    /// Whether nobody has used it for a while.
+    pub fn is_unused(&self) -> bool {
+        self.close_unused();
+        self.open.borrow().is_empty()
+    }
+
     fn close_unused(&self) {
         let mut open = self.open.borrow_mut();
         // One that is in use has another reference.
         open.retain(|_, opened| {
             Rc::strong_count(opened) > 1
-                || (opened.app.is_alive() && opened.used.get().elapsed() < SESSION_IDLE)
+                || (opened.app.is_alive() && opened.used.get().elapsed() < self.grain.session_idle)
         });
         if open.len() >= BROWSERS
             && let Some(oldest) =
@@ -126,50 +245,105 @@ impl Session {
         }
     }
 
+    fn context(&self, permissions: &[bool]) -> hack_session_context::Client {
+        capnp_rpc::new_client(Context {
+            objects: self.grain.objects.clone(),
+            user: self.user.clone(),
+            permissions: permissions.to_vec(),
+            request: match self.kind {
+                Kind::Request { number, .. } => Some(number),
+                _ => None,
+            },
+        })
+    }
+
     async fn open_web(
         &self,
         app: &App,
-        browser: &Browser,
-    ) -> Result<web_session::Client, OpenError> {
-        let permissions = self.permission_bits(&app.info.permissions)?;
-        let mut request = app.view.new_session_request();
-        self.fill(request.get(), &permissions, browser);
-        let response = request.send().promise.await.map_err(OpenError::App)?;
-        let session = response.get().and_then(|results| results.get_session());
-        let session = session.map_err(OpenError::App)?;
-        Ok(capnp::capability::FromClientHook::new(session.client.hook))
-    }
-
-    fn fill(
-        &self,
-        mut params: ui_view::new_session_params::Builder<'_>,
         permissions: &[bool],
         browser: &Browser,
-    ) {
-        let mut info = params.reborrow().init_user_info();
-        self.user.describe(self.grain.identity_id(&self.user), permissions, None, info.reborrow());
-        if !self.user.is_anonymous() {
-            info.set_identity(capnp_rpc::new_client(IdentityCap { user: self.user.clone() }));
+    ) -> Result<web_session::Client, capnp::Error> {
+        match &self.kind {
+            Kind::Ui => self.open_ui(app, permissions, browser, &self.base).await,
+            Kind::Api => match self.open_api(app, permissions, browser).await {
+                Ok(web) => Ok(web),
+                Err(error) if error.kind == capnp::ErrorKind::Disconnected => Err(error),
+                // An app from before there were API sessions (P16).
+                Err(_) => self.open_ui(app, permissions, browser, SANDBOX).await,
+            },
+            Kind::Request { query, .. } => {
+                let mut request = app.view.new_request_session_request();
+                let context = self.context(permissions);
+                let mut params = fill!(self, request.get(), permissions, WEB_SESSION, context);
+                let message = read(query)?;
+                let query: capnp::struct_list::Reader<'_, powerbox_descriptor::Owned> =
+                    message.get_root::<capnp::any_pointer::Reader<'_>>()?.get_as()?;
+                params.set_request_info(query)?;
+                self.fill_web(params.init_session_params().init_as(), browser, &self.base);
+                opened!(request)
+            }
+            Kind::Offer { object, descriptor } => {
+                let offered = self.grain.objects.restore(object).await?;
+                let mut request = app.view.new_offer_session_request();
+                let context = self.context(permissions);
+                let mut params = fill!(self, request.get(), permissions, WEB_SESSION, context);
+                params.reborrow().init_offer().set_as_capability(offered.hook);
+                let message = read(descriptor)?;
+                params.set_descriptor(message.get_root()?)?;
+                self.fill_web(params.init_session_params().init_as(), browser, &self.base);
+                opened!(request)
+            }
         }
-        let context: hack_session_context::Client =
-            capnp_rpc::new_client(Context { notes: self.grain.notes.clone() });
-        params.set_context(capnp::capability::FromClientHook::new(context.client.hook));
-        params.set_session_type(WEB_SESSION);
-        params.set_tab_id(&self.tab_id);
-        let mut web: web_session::params::Builder<'_> = params.init_session_params().init_as();
-        web.set_base_path(self.base.as_str());
+    }
+
+    async fn open_ui(
+        &self,
+        app: &App,
+        permissions: &[bool],
+        browser: &Browser,
+        base: &str,
+    ) -> Result<web_session::Client, capnp::Error> {
+        let mut request = app.view.new_session_request();
+        let context = self.context(permissions);
+        let params = fill!(self, request.get(), permissions, WEB_SESSION, context);
+        self.fill_web(params.init_session_params().init_as(), browser, base);
+        opened!(request)
+    }
+
+    async fn open_api(
+        &self,
+        app: &App,
+        permissions: &[bool],
+        browser: &Browser,
+    ) -> Result<web_session::Client, capnp::Error> {
+        let mut request = app.view.new_session_request();
+        let context = self.context(permissions);
+        let params = fill!(self, request.get(), permissions, API_SESSION, context);
+        let mut api: api_session::params::Builder<'_> = params.init_session_params().init_as();
+        if let Some(address) = browser.address {
+            let bits = match address {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+                IpAddr::V6(v6) => v6.to_bits(),
+            };
+            let mut to = api.reborrow().init_remote_address();
+            to.set_upper64((bits >> 64) as u64);
+            to.set_lower64(bits as u64);
+        }
+        opened!(request)
+    }
+
+    fn fill_web(&self, mut web: web_session::params::Builder<'_>, browser: &Browser, base: &str) {
+        web.set_base_path(base);
         web.set_user_agent(capnp::text::Reader(&browser.user_agent));
         let mut languages = web.init_acceptable_languages(browser.languages.len() as u32);
         for (index, language) in browser.languages.iter().enumerate() {
             languages.set(index as u32, capnp::text::Reader(language));
         }
     }
+}
 
-    fn permission_bits(&self, known: &[String]) -> Result<Vec<bool>, OpenError> {
-        let Some(wanted) = &self.permissions else { return Ok(vec![true; known.len()]) };
-        if let Some(name) = wanted.iter().find(|name| !known.contains(name)) {
-            return Err(OpenError::Permission { name: name.clone(), known: known.to_vec() });
-        }
-        Ok(known.iter().map(|name| wanted.contains(name)).collect())
-    }
+fn read(
+    bytes: &[u8],
+) -> Result<capnp::message::Reader<capnp::serialize::OwnedSegments>, capnp::Error> {
+    capnp::serialize::read_message(bytes, capnp::message::ReaderOptions::new())
 }

@@ -42,6 +42,11 @@ impl User {
         &self.key
     }
 
+    /// A name by which [`User::named`] makes the same user again.
+    pub fn name(&self) -> &str {
+        if KNOWN.contains(&self.key.as_str()) { &self.key } else { &self.display_name }
+    }
+
     /// The name shown to people.
     pub fn display_name(&self) -> &str {
         &self.display_name
@@ -137,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_is_stable_in_a_grain_and_differs_between_grains() {
+    fn l10_an_identity_is_stable_in_a_grain_and_differs_between_grains() {
         let alice = User::named("alice");
         assert_eq!(alice.identity_id("g1"), User::named("ALICE").identity_id("g1"));
         assert_ne!(alice.identity_id("g1"), alice.identity_id("g2"));

@@ -22,8 +22,12 @@ use super::grain::Grain;
 /// Name of the socket in the grain's directory.
 const CONTROL: &str = "control";
 
-/// Longest line accepted.
-const LINE_LIMIT: u64 = 4096;
+/// Longest line accepted: a question with all that an API host answers without a token, or a
+/// powerbox query.
+const LINE_LIMIT: u64 = 64 << 10;
+
+/// Longest answer accepted: a list of everything a grain may have a thousand of.
+const ANSWER_LIMIT: u64 = 4 << 20;
 
 /// Longest freeze whatever the client asks for: browsers give up on a page after about so long.
 pub const LONGEST_FREEZE: Duration = Duration::from_secs(120);
@@ -35,7 +39,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 const CLIENTS: usize = 8;
 
 /// What is asked of the process that runs the grain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Stop all processes of the app where they are. When none runs, start none until the thaw.
     Freeze,
@@ -45,6 +49,8 @@ pub enum Op {
     Stop,
     /// Tell [`Info`].
     Info,
+    /// A question to whoever serves the grain, in its words: see `serve`.
+    Ask(serde_json::Value),
 }
 
 /// What is known about a running grain.
@@ -62,19 +68,32 @@ pub struct Info {
 pub struct Request {
     /// What is asked.
     pub op: Op,
-    reply: oneshot::Sender<Result<Info, String>>,
+    reply: oneshot::Sender<Result<Reply, String>>,
+}
+
+/// What an answer carries.
+#[derive(Debug, Default)]
+struct Reply {
+    info: Info,
+    answer: Option<serde_json::Value>,
 }
 
 impl Request {
     /// Says that it is done, or why not.
     pub fn answer(self, result: Result<(), String>) {
         // A client that is gone needs no answer.
-        let _ = self.reply.send(result.map(|()| Info::default()));
+        let _ = self.reply.send(result.map(|()| Reply::default()));
     }
 
     /// Answers [`Op::Info`].
     pub fn answer_info(self, info: Info) {
-        let _ = self.reply.send(Ok(info));
+        let _ = self.reply.send(Ok(Reply { info, answer: None }));
+    }
+
+    /// Answers [`Op::Ask`].
+    pub fn answer_ask(self, answer: Result<serde_json::Value, String>) {
+        let reply = answer.map(|answer| Reply { info: Info::default(), answer: Some(answer) });
+        let _ = self.reply.send(reply);
     }
 }
 
@@ -88,6 +107,9 @@ enum Question {
     Thaw,
     Stop,
     Info,
+    Ask {
+        question: serde_json::Value,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +117,8 @@ struct Answer {
     ok: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<serde_json::Value>,
     #[serde(flatten)]
     info: Info,
 }
@@ -126,6 +150,15 @@ impl Listener {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .at("create", path)?;
         Ok(Listener { listener, dir })
+    }
+
+    /// Binds one anywhere, for tests.
+    #[cfg(test)]
+    pub(crate) fn in_dir(path: &std::path::Path) -> Listener {
+        let dir = Dir::open_trusted(path).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(dir.proc_path(CONTROL)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Listener { listener, dir }
     }
 
     /// Serves clients until the receiver of `requests` is dropped. To be run within a `LocalSet`.
@@ -193,22 +226,26 @@ async fn client(
             }
             let question = serde_json::from_slice(&line)?;
             let op = match question {
-                Question::Freeze { .. } => Op::Freeze,
+                Question::Freeze { limit_ms } => {
+                    let limit = Duration::from_millis(limit_ms).min(LONGEST_FREEZE);
+                    frozen_until = Some(tokio::time::Instant::now() + limit);
+                    Op::Freeze
+                }
                 Question::Thaw => Op::Thaw,
                 Question::Stop => Op::Stop,
                 Question::Info => Op::Info,
+                Question::Ask { question } => Op::Ask(question),
             };
-            if let Question::Freeze { limit_ms } = question {
-                let limit = Duration::from_millis(limit_ms).min(LONGEST_FREEZE);
-                frozen_until = Some(tokio::time::Instant::now() + limit);
-            }
+            let thaw = op == Op::Thaw;
             let result = ask(requests, op).await;
-            if op == Op::Thaw {
+            if thaw {
                 frozen_until = None;
             }
             let answer = match result {
-                Ok(info) => Answer { ok: true, error: None, info },
-                Err(error) => Answer { ok: false, error: Some(error), info: Info::default() },
+                Ok(Reply { info, answer }) => Answer { ok: true, error: None, answer, info },
+                Err(error) => {
+                    Answer { ok: false, error: Some(error), answer: None, info: Info::default() }
+                }
             };
             let mut line = serde_json::to_vec(&answer)?;
             line.push(b'\n');
@@ -223,7 +260,7 @@ async fn client(
     result
 }
 
-async fn ask(requests: &mpsc::Sender<Request>, op: Op) -> Result<Info, String> {
+async fn ask(requests: &mpsc::Sender<Request>, op: Op) -> Result<Reply, String> {
     let (reply, answer) = oneshot::channel();
     let ending = || "the grain is being stopped".to_owned();
     requests.send(Request { op, reply }).await.map_err(|_| ending())?;
@@ -262,6 +299,12 @@ impl Client {
         Ok(Client { stream: BufReader::new(stream) })
     }
 
+    /// Connects to one of [`Listener::in_dir`].
+    #[cfg(test)]
+    pub(crate) fn in_dir(path: &std::path::Path) -> Result<Client, ControlError> {
+        Client::connect(&Dir::open_trusted(path).map_err(ControlError::Nobody)?)
+    }
+
     /// Stops all processes of the app for at most `limit`, or until [`Client::thaw`], or until
     /// this value is dropped.
     ///
@@ -294,16 +337,24 @@ impl Client {
     /// # Errors
     /// When it does not answer.
     pub fn info(&mut self) -> Result<Info, ControlError> {
-        self.ask(&Question::Info)
+        self.ask(&Question::Info).map(|answer| answer.info)
     }
 
-    fn ask(&mut self, question: &Question) -> Result<Info, ControlError> {
+    /// Asks whoever serves the grain: see `docs/sessions.md` for what can be asked.
+    ///
+    /// # Errors
+    /// When it does not answer, or answers no.
+    pub fn put(&mut self, question: serde_json::Value) -> Result<serde_json::Value, ControlError> {
+        self.ask(&Question::Ask { question }).map(|answer| answer.answer.unwrap_or_default())
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Answer, ControlError> {
         let broke_off = ControlError::BrokeOff;
         let mut line = serde_json::to_vec(question).map_err(|error| broke_off(error.into()))?;
         line.push(b'\n');
         self.stream.get_mut().write_all(&line).map_err(broke_off)?;
         let mut answer = Vec::new();
-        io::Read::take(&mut self.stream, LINE_LIMIT)
+        io::Read::take(&mut self.stream, ANSWER_LIMIT)
             .read_until(b'\n', &mut answer)
             .map_err(broke_off)?;
         if answer.is_empty() {
@@ -312,7 +363,7 @@ impl Client {
         let answer: Answer =
             serde_json::from_slice(&answer).map_err(|error| broke_off(error.into()))?;
         match answer {
-            Answer { ok: true, info, .. } => Ok(info),
+            Answer { ok: true, .. } => Ok(answer),
             Answer { error, .. } => Err(ControlError::Refused(error.unwrap_or_default())),
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::beneath::Dir;
+use super::capabilities::CapabilityFile;
 use super::error::{Error, IoContext};
 use super::id::GrainId;
 use super::lock::Lock;
@@ -60,6 +61,14 @@ impl Grain {
     /// What the app prints; the part before it is in `log.1`.
     pub fn log_path(&self) -> PathBuf {
         self.path.join(LOG)
+    }
+
+    /// Where what the host remembers for the grain is kept: saved capabilities, API tokens.
+    ///
+    /// # Errors
+    /// When no descriptor is to be had.
+    pub fn capabilities(&self) -> Result<CapabilityFile, Error> {
+        CapabilityFile::new(&self.dir, &self.path)
     }
 
     /// The grain's directory, opened.

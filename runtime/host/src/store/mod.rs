@@ -2,6 +2,7 @@
 //! and several processes at once. See [`layout`] for what lies where.
 
 pub mod beneath;
+pub(crate) mod capabilities;
 pub mod control;
 mod error;
 mod grain;
@@ -15,6 +16,7 @@ mod packages;
 use std::io;
 use std::path::Path;
 
+pub use capabilities::CapabilityFile;
 pub use error::Error;
 pub use grain::Grain;
 pub use id::{GrainId, ID_LENGTH};

@@ -32,7 +32,6 @@ pub(crate) enum Policy {
         base: String,
     },
     /// Sessions of programs.
-    #[expect(dead_code, reason = "API hosts come with the tokens")]
     Api,
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::published::FileBody;
 use super::stream::{CutShort, StreamBody};
 
 /// A response's body.
@@ -16,6 +17,8 @@ pub(crate) enum Outgoing {
     Full(Full<Bytes>),
     /// As the app writes it.
     Stream(StreamBody),
+    /// A file that the app publishes.
+    File(FileBody),
 }
 
 impl Outgoing {
@@ -38,6 +41,9 @@ impl Body for Outgoing {
                 Pin::new(body).poll_frame(context).map_err(|never: Infallible| match never {})
             }
             Outgoing::Stream(body) => Pin::new(body).poll_frame(context),
+            Outgoing::File(body) => body
+                .poll(context)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|()| CutShort))),
         }
     }
 
@@ -45,6 +51,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Full(body) => body.is_end_stream(),
             Outgoing::Stream(body) => body.is_end_stream(),
+            Outgoing::File(body) => body.left() == 0,
         }
     }
 
@@ -52,6 +59,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Full(body) => body.size_hint(),
             Outgoing::Stream(body) => body.size_hint(),
+            Outgoing::File(body) => SizeHint::with_exact(body.left()),
         }
     }
 }

@@ -20,6 +20,12 @@ pub(crate) enum Site {
     Session(String),
     /// API clients of a token, by ID.
     Api(String),
+    /// API clients of any token.
+    SharedApi,
+    /// The files the app publishes, by public ID.
+    Public(String),
+    /// Pictures of users.
+    Static,
     /// Tells a client that names below the parent reach this front end.
     SelfTest,
 }
@@ -44,8 +50,19 @@ pub(crate) fn site(host: &str, port: u16) -> Option<Site> {
     if let Some(id) = label.strip_prefix("api-") {
         return is_id(id).then(|| Site::Api(id.to_owned()));
     }
+    match label {
+        "api" => return Some(Site::SharedApi),
+        "static" => return Some(Site::Static),
+        _ if is_public_id(label) => return Some(Site::Public(label.to_owned())),
+        _ => {}
+    }
     let test = label.strip_prefix("selftest-")?;
     (!test.is_empty() && !test.contains('.')).then_some(Site::SelfTest)
+}
+
+fn is_public_id(text: &str) -> bool {
+    text.len() == crate::serve::caps::publish::ID_LENGTH
+        && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
 fn is_id(text: &str) -> bool {
@@ -66,6 +83,12 @@ mod tests {
             Some(Site::Session(ID.into()))
         );
         assert_eq!(site(&format!("api-{ID}.spk.localhost:1"), 1), Some(Site::Api(ID.into())));
+        assert_eq!(site("api.spk.localhost:1", 1), Some(Site::SharedApi));
+        assert_eq!(site("static.spk.localhost:1", 1), Some(Site::Static));
+        let public = "abcdefghij0123456789";
+        let site_of = |name: &str| site(&format!("{name}.spk.localhost:1"), 1);
+        assert_eq!(site_of(public), Some(Site::Public(public.into())));
+        assert_eq!(site_of("abcdefghij012345678"), None);
         assert_eq!(site("selftest-x.spk.localhost:1", 1), Some(Site::SelfTest));
         assert_eq!(site("spk.localhost", 80), Some(Site::Shell));
     }

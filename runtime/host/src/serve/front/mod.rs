@@ -1,15 +1,19 @@
 //! The HTTP front end: loopback only, one origin per session.
 
 mod answer;
+mod api_origin;
 mod body;
 mod call;
 mod context;
 mod headers;
 mod hosts;
+mod identicon;
 mod io;
 mod listen;
 mod pages;
+mod published;
 mod route;
+mod shell;
 mod stream;
 mod values;
 mod websocket;
@@ -24,9 +28,12 @@ use sha2::{Digest, Sha256};
 use super::error::Error;
 use super::exchange::Recorder;
 use super::grain::{App, Grain};
-use super::session::{Browser, OpenError, Session};
+pub(crate) use super::printable as plain;
+use super::session::{Access, Browser, Kind, OpenError, Session};
+use super::sharing::Unknown;
 use super::user::User;
 use super::{Event, Notes, Settings};
+pub(super) use hosts::PARENT;
 pub(super) use listen::{Sockets, listen, serve};
 
 /// One front end.
@@ -36,7 +43,8 @@ pub(crate) struct Front {
     port: u16,
     title: String,
     user: User,
-    permissions: Option<Vec<String>>,
+    /// What the user may do, if the developer said.
+    access: Option<Access>,
     explain: bool,
     bridge_port: Option<u16>,
     recorder: Recorder,
@@ -46,6 +54,16 @@ pub(crate) struct Front {
     secret: [u8; 32],
     /// Sessions by ID.
     sessions: RefCell<HashMap<String, Rc<Session>>>,
+    /// Sessions for requests and offers, the oldest first.
+    passing: RefCell<std::collections::VecDeque<String>>,
+    /// The app's `/var`, for what it publishes.
+    var: Option<std::path::PathBuf>,
+    /// Sessions of programs.
+    programs: api_origin::Programs,
+    /// The API token that was asked for.
+    token: RefCell<Option<super::ApiAccess>>,
+    /// Choices made in advance, by the name of what was granted: what claims them.
+    granted: RefCell<Vec<(String, String)>>,
     /// Set when nothing will be answered any more: why.
     failed: tokio::sync::watch::Sender<Option<String>>,
     closing: tokio::sync::watch::Sender<bool>,
@@ -73,13 +91,18 @@ impl Front {
             port: sockets.port,
             title: settings.title.clone(),
             user: User::named(&settings.user),
-            permissions: settings.permissions.clone(),
+            access: shell::access(settings.permissions.as_deref(), settings.role.as_deref()),
             explain: settings.explain,
             bridge_port: settings.bridge_port,
             recorder: Recorder::new(settings.exchanges.clone()),
             others: settings.other_users.iter().map(|name| User::named(name)).collect(),
             secret,
             sessions: RefCell::default(),
+            passing: RefCell::default(),
+            var: settings.var.clone(),
+            programs: api_origin::Programs::default(),
+            token: RefCell::default(),
+            granted: RefCell::default(),
             failed: tokio::sync::watch::channel(None).0,
             closing: tokio::sync::watch::channel(false).0,
             connections: RefCell::default(),
@@ -112,10 +135,11 @@ impl Front {
         let mut sessions = self.sessions.borrow_mut();
         let session = sessions.entry(id.clone()).or_insert_with(|| {
             let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
-            // The permissions asked for are those of the user asked for.
-            let permissions = if *user == self.user { self.permissions.clone() } else { None };
+            // What is asked for is for the user asked for.
+            let asked = self.access.clone().filter(|_| *user == self.user);
+            let access = asked.unwrap_or_else(|| self.shared());
             let base = format!("http://{host}");
-            Session::new(self.grain.clone(), user.clone(), permissions, &host, base)
+            Session::new(self.grain.clone(), user.clone(), Kind::Ui, access, &host, base)
         });
         session.clone()
     }
@@ -140,6 +164,8 @@ impl Front {
             url: self.url(),
             session_url: format!("{}/", self.session_of(&self.user).base()),
             address: format!("127.0.0.1:{}", self.port),
+            api: self.token.borrow().clone(),
+            grants: self.granted.borrow().clone(),
         }
     }
 
@@ -165,13 +191,17 @@ impl Front {
         let browser = Browser {
             user_agent: concat!("spk/", env!("CARGO_PKG_VERSION")).into(),
             languages: values::languages(&http::HeaderMap::new()),
+            address: None,
         };
         let session = self.session_of(&self.user);
         let opened = match session.web(&browser).await {
             Ok(opened) => opened,
             Err(OpenError::Start(error)) => return Err(Error::shared(error)),
-            Err(OpenError::Permission { name, known }) => {
+            Err(OpenError::Unknown(Unknown::Permission { name, known })) => {
                 return Err(Error::UnknownPermission { name, known });
+            }
+            Err(OpenError::Unknown(Unknown::Role { name, known })) => {
+                return Err(Error::UnknownRole { name, known });
             }
             Err(OpenError::App(error)) => return Err(self.refused(error).await),
         };
@@ -210,18 +240,6 @@ impl Front {
         let _ = tokio::time::timeout(DRAIN, drained).await;
         connections.shutdown().await;
     }
-}
-
-/// An exception of the app's as one printable line, of bounded length.
-fn plain(error: &capnp::Error) -> String {
-    const LONGEST: usize = 500;
-    let text = error.to_string();
-    let mut line: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
-    if text.chars().count() > LONGEST {
-        line.push('…');
-    }
-    line
 }
 
 /// Whether an app that just broke a call is really gone: its connection's end may be noticed a

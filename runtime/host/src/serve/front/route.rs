@@ -14,7 +14,7 @@ use super::call::{self, Failure};
 use super::context::{Described, OWN_COOKIE};
 use super::hosts::{self, Site};
 use super::listen::HEAD_LIMIT;
-use super::{Front, is_gone, pages, plain, values, websocket};
+use super::{Front, api_origin, identicon, is_gone, pages, plain, published, values, websocket};
 use crate::serve::exchange::{Recording, RequestBody};
 use crate::serve::session::{Browser, OpenError, Session};
 
@@ -38,7 +38,7 @@ pub(crate) async fn answer(
     result
 }
 
-fn refuse(status: StatusCode, text: &str) -> Result<Response<Outgoing>, NoAnswer> {
+pub(super) fn refuse(status: StatusCode, text: &str) -> Result<Response<Outgoing>, NoAnswer> {
     Ok(pages::text(status, text))
 }
 
@@ -79,7 +79,10 @@ async fn checked(
                 None => refuse(StatusCode::NOT_FOUND, "no such session"),
             }
         }
-        Some(Site::Api(_)) => refuse(StatusCode::UNAUTHORIZED, "no API token"),
+        Some(Site::Api(id)) => api_origin::answer(front, Some(&id), request).await,
+        Some(Site::SharedApi) => api_origin::answer(front, None, request).await,
+        Some(Site::Public(id)) => Ok(published::answer(front, &id, &request).await),
+        Some(Site::Static) => Ok(identicon::answer(&request)),
         Some(Site::SelfTest) => Ok(self_test(&request)),
         None => Ok(pages::page(StatusCode::NOT_FOUND, "text/html; charset=UTF-8", UNKNOWN_HOST)),
     }
@@ -208,6 +211,7 @@ async fn browser_session(
         user_agent: values::joined(request.headers(), &header::USER_AGENT)
             .unwrap_or_else(|| b"UnknownAgent/0.0".to_vec()),
         languages: values::languages(request.headers()),
+        address: None,
     };
     let mut failed = front.failed.subscribe();
     tokio::select! {
@@ -252,7 +256,7 @@ fn init(query: &str) -> Response<Outgoing> {
 }
 
 /// Asks the app. A request without side effects is asked again if the app turns out to be gone.
-async fn ask(
+pub(super) async fn ask(
     front: &Rc<Front>,
     session: &Rc<Session>,
     browser: &Browser,
@@ -276,7 +280,11 @@ async fn ask(
     if let Some(upgrade) = upgrade {
         return socket(front, session, browser, described, &parts, path, upgrade).await;
     }
-    let recording = front.recorder.begin(session.user().key(), &parts);
+    // What programs ask is not asked again as somebody's page.
+    let recording = session
+        .is_for_people()
+        .then(|| front.recorder.begin(session.user().key(), &parts))
+        .flatten();
     let mut body = Some(RequestBody::new(body, recording.clone()));
     let mut again = get;
     loop {
@@ -381,7 +389,7 @@ fn not_opened(front: &Front, error: &OpenError) -> Response<Outgoing> {
     let text = match error {
         OpenError::Start(error) => error.to_string(),
         OpenError::App(error) => format!("the app refused to open a session: {}", plain(error)),
-        OpenError::Permission { name, .. } => format!("the app has no permission {name:?}"),
+        OpenError::Unknown(unknown) => unknown.to_string(),
     };
     front.notes.say(&text);
     pages::text(StatusCode::BAD_GATEWAY, &text)

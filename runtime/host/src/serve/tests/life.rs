@@ -1,6 +1,6 @@
 //! Starting, ending, starting again.
 
-use super::app::{MANNER, Manner, echo};
+use super::app::{MANNER, Manner, echo, script, stream, write};
 use super::client::Client;
 use super::*;
 use crate::serve::launch::Ended;
@@ -106,6 +106,55 @@ fn l08_an_open_websocket_keeps_the_app_awake() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(life.ended.borrow().is_none());
         assert_eq!(host.launches.count.get(), starts);
+        drop(client);
+        life.ended.subscribe().wait_for(Option::is_some).await.unwrap();
+    });
+}
+
+#[test]
+fn g16_a_session_that_nobody_used_for_a_while_is_opened_again() {
+    let soon = |settings: &mut Settings| settings.session_idle = Duration::from_millis(50);
+    with_settings(echo(), soon, |host| async move {
+        assert_eq!(host.connect().await.get("/").await.status, 200);
+        let before = host.launches.sessions.borrow().len();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(host.connect().await.get("/").await.status, 200);
+        assert_eq!(host.launches.sessions.borrow().len(), before + 1);
+        assert_eq!(host.launches.count.get(), 1, "the app itself runs on");
+    });
+}
+
+#[test]
+fn l09_a_visit_without_account_shows_nobody() {
+    let visit = |settings: &mut Settings| settings.user = "anonymous".into();
+    with_settings(echo(), visit, |host| async move {
+        let session = host.launches.sessions.borrow().last().unwrap().clone();
+        let nobody = "user=Anonymous User handle=anonymous id=0 identity=false ";
+        assert!(session.starts_with(nobody), "{session}");
+    });
+}
+
+#[test]
+fn f21_a_download_that_takes_long_keeps_the_app_awake() {
+    let endless = script(|call, mut reply| async move {
+        if call.path != "endless" {
+            reply.text("x");
+            return Ok(());
+        }
+        let stream = stream(&call, &mut reply);
+        write(&stream, b"begin").await?;
+        // Kept until the app ends: neither done nor broken.
+        std::mem::forget(stream);
+        Ok(())
+    });
+    let soon = |settings: &mut Settings| settings.idle_timeout = Some(Duration::from_millis(100));
+    with_settings(endless, soon, |host| async move {
+        let mut client = host.connect().await;
+        client.request("GET /endless", "", "").await;
+        assert_eq!(client.head().await.unwrap().0, 200);
+        let life = host.launches.life();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(life.ended.borrow().is_none(), "five idle times have passed");
         drop(client);
         life.ended.subscribe().wait_for(Option::is_some).await.unwrap();
     });

@@ -1,11 +1,16 @@
 //! The host against an app made of futures on the other end of the socket pair, and raw HTTP
 //! clients. Names of tests are rows of the http-bridge specification, section 10.
 
+mod api_host;
 mod app;
 mod client;
 mod exchange;
 mod framing;
+mod hostile;
 mod life;
+mod objects;
+mod powerbox;
+mod raw;
 mod request;
 mod response;
 mod routing;
@@ -13,13 +18,16 @@ mod websocket;
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use app::{Launches, Script};
 use client::Client;
 
+use super::launch::Launch;
 use super::{Error, Event, Settings, run_with};
+use crate::store::control::{Client as Client_, Listener};
 
 /// What runs, as a test sees it.
 struct Host {
@@ -29,6 +37,8 @@ struct Host {
     url: String,
     events: Rc<RefCell<Vec<Event>>>,
     launches: Rc<Launches>,
+    /// Where the control socket is.
+    dir: PathBuf,
 }
 
 impl Host {
@@ -42,6 +52,32 @@ impl Host {
             _ => None,
         };
         self.events.borrow().iter().filter_map(note).collect()
+    }
+
+    /// Asks as the command line does.
+    async fn ask(&self, question: serde_json::Value) -> Result<serde_json::Value, String> {
+        let dir = self.dir.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut client = Client_::in_dir(&dir).map_err(|error| error.to_string())?;
+            client.put(question).map_err(|error| error.to_string())
+        });
+        asked.await.unwrap()
+    }
+
+    /// Waits until a note contains `text`.
+    async fn noted(&self, text: &str) -> String {
+        for _ in 0..2000 {
+            if let Some(note) = self.notes().into_iter().find(|note| note.contains(text)) {
+                return note;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("no note says {text:?}: {:?}", self.notes());
+    }
+
+    /// A client of another of the front end's names.
+    async fn at(&self, host: &str) -> Client {
+        Client::connect(&self.address, host).await
     }
 
     fn calls(&self) -> Vec<String> {
@@ -58,13 +94,20 @@ fn settings(dir: &std::path::Path) -> Settings {
         grain_id: "grain".into(),
         title: "A test".into(),
         log: dir.join("log"),
+        var: Some(dir.to_owned()),
         port: 0,
         user: "alice".into(),
         permissions: None,
         identities: None,
+        capabilities: None,
+        mail: None,
+        grants: Vec::new(),
+        role: None,
+        api_token: None,
         control: None,
         start_timeout: Duration::from_secs(20),
         idle_timeout: None,
+        session_idle: super::session::SESSION_IDLE,
         explain: true,
         limits: super::HostLimits::default(),
         exchanges: None,
@@ -93,8 +136,21 @@ fn run_host<F: Future<Output = ()>>(
     change: impl FnOnce(&mut Settings),
     test: impl FnOnce(Rc<Host>) -> F,
 ) -> (Result<(), Error>, Rc<Launches>) {
+    let launches = Launches::new(script);
+    let launcher = launches.launcher();
+    (run_launcher(launches.clone(), launcher, change, test), launches)
+}
+
+/// The same with an app of any kind; `launches` is what the test sees of it.
+fn run_launcher<F: Future<Output = ()>>(
+    launches: Rc<Launches>,
+    launcher: Box<dyn Launch>,
+    change: impl FnOnce(&mut Settings),
+    test: impl FnOnce(Rc<Host>) -> F,
+) -> Result<(), Error> {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = settings(dir.path());
+    settings.control = Some(Listener::in_dir(dir.path()));
     change(&mut settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
@@ -105,25 +161,23 @@ fn run_host<F: Future<Output = ()>>(
         let observer = {
             let events = events.clone();
             move |event: Event| {
-                if let Event::Ready { url, session_url, address } = &event {
+                if let Event::Ready { url, session_url, address, .. } = &event {
                     let host = session_url["http://".len()..].trim_end_matches('/').to_owned();
                     let _ = ready.take().unwrap().send((url.clone(), host, address.clone()));
                 }
                 events.borrow_mut().push(event);
             }
         };
-        let launches = Launches::new(script);
         let stop = async {
             let Ok((url, host, address)) = is_ready.await else {
                 return std::future::pending().await;
             };
-            let launches = launches.clone();
-            let host = Host { address, host, url, events: events.clone(), launches };
+            let (launches, dir) = (launches.clone(), dir.path().to_owned());
+            let host = Host { address, host, url, events: events.clone(), launches, dir };
             tokio::time::timeout(Duration::from_secs(60), test(Rc::new(host)))
                 .await
                 .expect("the test hangs");
         };
-        let result = run_with(settings, launches.launcher(), observer, stop).await;
-        (result, launches)
+        run_with(settings, launcher, observer, stop).await
     })
 }

@@ -9,9 +9,11 @@ mod new;
 mod open;
 mod rename;
 mod restore;
+mod share;
 mod show;
 mod size;
 mod stop;
+mod token;
 mod upgrade;
 
 use clap::Subcommand;
@@ -45,6 +47,8 @@ enum Command {
     Log(log::Args),
     Size(size::Args),
     Gc(gc::Args),
+    Token(token::Args),
+    Share(share::Args),
 }
 
 /// Runs the subcommand.
@@ -67,6 +71,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         Command::Log(args) => log::run(args, &store, ui),
         Command::Size(args) => size::run(args, &store, ui),
         Command::Gc(args) => gc::run(args, &store, ui),
+        Command::Token(args) => token::run(args, &store, ui),
+        Command::Share(args) => share::run(args, &store, ui),
     }
 }
 

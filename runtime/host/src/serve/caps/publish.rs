@@ -1,0 +1,67 @@
+//! The name under which the files in `/var/www` are published (http-bridge specification, 7.15).
+
+use capnp::Error;
+
+use super::Objects;
+
+/// Characters of a public ID.
+pub(crate) const ID_LENGTH: usize = 20;
+
+/// Where the app's files are.
+pub(super) struct Site {
+    pub id: String,
+    pub host: String,
+}
+
+impl Objects {
+    /// The grain's site; it gets its ID when it is first asked for.
+    pub(super) async fn publish(&self) -> Result<Site, Error> {
+        const METHOD: &str = "HackSessionContext.getPublicId";
+        let known = self.keeper.read(|records| records.public_id.clone());
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let id = new_id().map_err(|error| self.failed(METHOD, &error))?;
+                // Another call may have been faster.
+                let kept =
+                    self.keeper.change(|records| records.public_id.get_or_insert(id).clone()).await;
+                let id = kept.map_err(|error| self.failed(METHOD, &error.to_string()))?;
+                let host = self.site_host(&id);
+                self.notes.say(&format!("the app publishes its /var/www at http://{host}/"));
+                id
+            }
+        };
+        Ok(Site { host: self.site_host(&id), id })
+    }
+
+    fn site_host(&self, id: &str) -> String {
+        format!("{id}.{}:{}", super::super::PARENT, self.port)
+    }
+}
+
+fn new_id() -> Result<String, String> {
+    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let mut id = String::new();
+    while id.len() < ID_LENGTH {
+        let mut bytes = [0; ID_LENGTH];
+        getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
+        // Only so many values that each letter is equally likely.
+        let fair = bytes.iter().filter(|byte| usize::from(**byte) < 7 * ALPHABET.len());
+        let letters = fair.map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
+        id.extend(letters.take(ID_LENGTH - id.len()));
+    }
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_ids_are_20_lower_case_letters_and_digits() {
+        let id = new_id().unwrap();
+        assert_eq!(id.len(), ID_LENGTH);
+        assert!(id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
+        assert_ne!(id, new_id().unwrap());
+    }
+}

@@ -1,0 +1,574 @@
+//! What a shell can ask of the host: tokens, shares, the powerbox, wake locks. The command line asks
+//! through the grain's control socket ([`ask`](Front::ask)), with the words of [`Question`]; pages
+//! of the shell call the same methods.
+
+use std::rc::Rc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use spk_schema::powerbox_capnp::powerbox_descriptor;
+
+use super::{Front, api_origin, hosts};
+use crate::serve::caps::grants::{self, GRANTS};
+use crate::serve::error::Error;
+use crate::serve::keeper::{self, TOKENS};
+use crate::serve::powerbox::{Offer, Outcome};
+use crate::serve::session::{Access, Kind, Session};
+use crate::serve::sharing;
+use crate::serve::user::{KNOWN, User};
+use crate::serve::{ApiAccess, Settings};
+use crate::store::capabilities::{ApiToken, Assignment, Object, Role, Share, Unauthenticated};
+use crate::store::now;
+
+/// Shares of a grain.
+const SHARES: usize = 1000;
+
+/// Bytes of what an API host answers without a token (7.14).
+const UNAUTHENTICATED: usize = 4 << 10;
+
+/// Sessions opened for requests and offers at a time; the oldest goes.
+const PASSING: usize = 64;
+
+/// Largest powerbox query taken, in bytes.
+const QUERY: usize = 16 << 10;
+
+/// A question of a shell's.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "ask", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum Question {
+    /// Permissions, roles and users.
+    View,
+    /// Makes an API token.
+    Token(Wanted),
+    /// Lists the API tokens.
+    Tokens,
+    /// Takes one back, by its short name.
+    Revoke { id: String },
+    /// Says what a user may do.
+    Share {
+        #[serde(default)]
+        from: Option<String>,
+        to: String,
+        #[serde(default)]
+        role: Option<String>,
+        #[serde(default)]
+        permissions: Option<Vec<String>>,
+    },
+    /// Takes all shares with a user back.
+    Unshare { to: String },
+    /// Lists the shares.
+    Shares,
+    /// The address of a user's session.
+    Session { user: String },
+    /// What a request can be answered with; the query in base64, as the page sent it.
+    Choices { query: Vec<String> },
+    /// Answers a request with one of the choices.
+    Choose { choice: Choice },
+    /// Opens the app's own chooser.
+    Request { user: String, query: Vec<String> },
+    /// What became of that.
+    Outcome { request: u64 },
+    /// What the app offers.
+    Offers,
+    /// Brings an offer back to the app.
+    Accept { offer: u64, user: String },
+    /// What keeps the app awake.
+    Awake,
+    /// Lets it sleep.
+    Cancel { lock: u64 },
+    /// What the app posted.
+    Events,
+    /// Scheduled jobs.
+    Jobs,
+}
+
+/// What a token is to be.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Wanted {
+    /// What it is for.
+    pub label: String,
+    /// Who acts; none: whoever has the token, as a visitor.
+    pub user: Option<String>,
+    /// Title or number of a role.
+    pub role: Option<String>,
+    /// Permissions by name.
+    pub permissions: Option<Vec<String>>,
+    /// Seconds until it ends.
+    pub expires: Option<u64>,
+    /// Seconds until it ends if nobody has used it.
+    pub expires_if_unused: Option<u64>,
+    /// What its host answers without it.
+    pub unauthenticated: Unauthenticated,
+}
+
+/// One answer to a powerbox request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub(crate) enum Choice {
+    /// A user.
+    Identity { user: String },
+    /// One of the host's objects for tests.
+    Grant { name: String },
+    /// What the app itself has: opens a request session.
+    App,
+}
+
+/// A role as people and commands name it: nothing and "none", "all", its number, its title.
+fn role(text: Option<&str>) -> Role {
+    match text.map(str::trim) {
+        None | Some("" | "none") => Role::None,
+        Some("all") => Role::AllAccess,
+        Some(text) => match text.parse() {
+            Ok(index) => Role::Id(index),
+            Err(_) => Role::Titled(text.to_owned()),
+        },
+    }
+}
+
+/// An assignment out of a role and permissions: either alone, or the role and what is added; none
+/// of them is everything.
+fn assignment(role_name: Option<&str>, permissions: Option<&[String]>) -> Assignment {
+    match (role_name, permissions) {
+        (None, None) => Assignment { role: Role::AllAccess, ..Assignment::default() },
+        (name, permissions) => {
+            // Permissions alone are all there is: a role that does not exist gives nothing.
+            let role = match name {
+                None => Role::Id(u16::MAX),
+                name => role(name),
+            };
+            let add = permissions.unwrap_or_default().to_vec();
+            Assignment { role, add, remove: Vec::new() }
+        }
+    }
+}
+
+/// What the user of the command line may do; `None`: nobody said.
+pub(super) fn access(permissions: Option<&[String]>, role_name: Option<&str>) -> Option<Access> {
+    match (permissions, role_name) {
+        (None, None) => None,
+        (Some(names), None) => Some(Access::Named(names.to_vec())),
+        (names, name) => Some(Access::Assigned(assignment(name, names))),
+    }
+}
+
+/// Reads descriptors as pages send them: each a message, packed, in base64 (7.12).
+fn descriptors(query: &[String]) -> Result<Vec<u8>, String> {
+    let bad = |what: String| format!("not a powerbox query: {what}");
+    if query.iter().map(String::len).sum::<usize>() > QUERY {
+        return Err(bad(format!("it is larger than {QUERY} bytes")));
+    }
+    let mut message = capnp::message::Builder::new_default();
+    let root: capnp::any_pointer::Builder<'_> = message.init_root();
+    let mut list: capnp::struct_list::Builder<'_, powerbox_descriptor::Owned> =
+        root.initn_as(query.len() as u32);
+    for (index, text) in query.iter().enumerate() {
+        // Pages use either alphabet, and leave the padding away.
+        let text = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
+        let bytes = base64::engine::general_purpose::STANDARD_NO_PAD
+            .decode(text)
+            .map_err(|error| bad(error.to_string()))?;
+        let read = capnp::serialize_packed::read_message(
+            bytes.as_slice(),
+            capnp::message::ReaderOptions::new(),
+        )
+        .map_err(|error| bad(error.to_string()))?;
+        let descriptor: powerbox_descriptor::Reader<'_> =
+            read.get_root().map_err(|error| bad(error.to_string()))?;
+        list.set_with_caveats(index as u32, descriptor).map_err(|error| bad(error.to_string()))?;
+    }
+    Ok(capnp::serialize::write_message_to_words(&message))
+}
+
+/// A descriptor as pages get it back.
+fn packed(descriptor: &[u8]) -> Result<String, String> {
+    let read = capnp::serialize::read_message(descriptor, capnp::message::ReaderOptions::new());
+    let convert = || -> Result<String, capnp::Error> {
+        let read = read?;
+        let mut message = capnp::message::Builder::new_default();
+        let root: powerbox_descriptor::Reader<'_> = read.get_root()?;
+        message.set_root(root)?;
+        let mut bytes = Vec::new();
+        capnp::serialize_packed::write_message(&mut bytes, &message)?;
+        Ok(STANDARD.encode(bytes))
+    };
+    convert().map_err(|error| error.to_string())
+}
+
+/// A descriptor with one tag that has no value.
+fn tagged(tag: u64) -> Vec<u8> {
+    let mut message = capnp::message::Builder::new_default();
+    let descriptor: powerbox_descriptor::Builder<'_> = message.init_root();
+    descriptor.init_tags(1).get(0).set_id(tag);
+    capnp::serialize::write_message_to_words(&message)
+}
+
+/// The IDs of the tags of each descriptor of a query.
+fn tags(query: &[u8]) -> Result<Vec<Vec<u64>>, capnp::Error> {
+    let message = capnp::serialize::read_message(query, capnp::message::ReaderOptions::new())?;
+    let list: capnp::struct_list::Reader<'_, powerbox_descriptor::Owned> =
+        message.get_root::<capnp::any_pointer::Reader<'_>>()?.get_as()?;
+    let mut all = Vec::new();
+    for descriptor in list {
+        // One that excludes asks for nothing.
+        let excludes = powerbox_descriptor::MatchQuality::Unacceptable;
+        if descriptor.get_quality().is_ok_and(|quality| quality == excludes) {
+            continue;
+        }
+        all.push(descriptor.get_tags()?.iter().map(|tag| tag.get_id()).collect());
+    }
+    Ok(all)
+}
+
+/// Whether something with these tags answers one of the descriptors.
+fn matches(wanted: &[Vec<u64>], has: &[u64]) -> bool {
+    wanted.iter().any(|tags| !tags.is_empty() && tags.iter().all(|tag| has.contains(tag)))
+}
+
+impl Front {
+    /// Who owns the grain: the user it was opened for.
+    pub(super) fn owner(&self) -> String {
+        self.user.key().to_owned()
+    }
+
+    /// What users may do of whom nothing was said on the command line.
+    pub(super) fn shared(&self) -> Access {
+        Access::Shared { owner: self.owner() }
+    }
+
+    /// Makes what the command line asked for, once the app answers.
+    pub async fn announce(self: &Rc<Self>, settings: &Settings) -> Result<(), Error> {
+        for name in &settings.grants {
+            let chosen = self.grain.objects.powerbox.chosen(Object::Grant(name.clone()), vec![]);
+            let token = chosen.map_err(|error| Error::Random(error.to_string()))?;
+            self.granted.borrow_mut().push((name.clone(), token));
+        }
+        if let Some(permissions) = &settings.api_token {
+            let wanted = Wanted {
+                label: "spk run --api-token".into(),
+                user: Some(self.user.name().to_owned()),
+                // For the run: its address ends with the port.
+                permissions: permissions.clone().or_else(|| settings.permissions.clone()),
+                role: settings.role.clone(),
+                ..Wanted::default()
+            };
+            *self.token.borrow_mut() = Some(self.new_token(wanted).await.map_err(Error::Token)?);
+        }
+        Ok(())
+    }
+
+    /// Makes an API token.
+    pub async fn new_token(&self, wanted: Wanted) -> Result<ApiAccess, String> {
+        let role = assignment(wanted.role.as_deref(), wanted.permissions.as_deref());
+        let app = self.grain.app().await.map_err(|error| error.to_string())?;
+        // What the app does not know is said now, and not when somebody uses the token.
+        sharing::assigned(&app.info, &role).map_err(|error| error.to_string())?;
+        let size = serde_json::to_string(&wanted.unauthenticated).map_or(0, |text| text.len());
+        if size > UNAUTHENTICATED {
+            return Err(format!(
+                "what is answered without the token has {size} bytes, more than {UNAUTHENTICATED}"
+            ));
+        }
+        let token = keeper::new_token().map_err(|error| error.to_string())?;
+        let host = api_origin::host_of(&token);
+        let hash = keeper::hash(token.as_bytes());
+        let end = |seconds: Option<u64>| seconds.map(|seconds| now().saturating_add(seconds));
+        let mut record = ApiToken {
+            id: String::new(),
+            label: keeper::label(&wanted.label),
+            host: host.clone(),
+            user: wanted.user.filter(|name| !User::named(name).is_anonymous()),
+            role,
+            created: now(),
+            expires: end(wanted.expires),
+            expires_if_unused: end(wanted.expires_if_unused),
+            revoked: false,
+            unauthenticated: wanted.unauthenticated,
+        };
+        let kept = self
+            .grain
+            .objects
+            .keeper
+            .change(|records| {
+                let over = |end: Option<u64>| end.is_some_and(|end| end <= now());
+                let gone = |token: &ApiToken| over(token.expires) || over(token.expires_if_unused);
+                if records.tokens.len() >= TOKENS {
+                    records.tokens.retain(|_, token| !token.revoked && !gone(token));
+                }
+                if records.tokens.len() >= TOKENS {
+                    return None;
+                }
+                let numbers = records.tokens.values().filter_map(|token| token.id.parse().ok());
+                record.id = (numbers.max().unwrap_or(0_u64) + 1).to_string();
+                let id = record.id.clone();
+                records.tokens.insert(hash, record);
+                Some(id)
+            })
+            .await
+            .map_err(|error| error.to_string())?;
+        let id = kept.ok_or_else(|| format!("the grain has {TOKENS} API tokens, the most"))?;
+        let url = format!("http://api-{host}.{}:{}", hosts::PARENT, self.port);
+        Ok(ApiAccess { id, token, url })
+    }
+
+    /// Takes a token back; requests under way with it end as they do. `false`: there is none.
+    pub async fn revoke_token(&self, id: &str) -> Result<bool, String> {
+        let keeper = &self.grain.objects.keeper;
+        let revoked = keeper
+            .change(|records| {
+                let mut tokens = records.tokens.iter_mut();
+                let (hash, token) = tokens.find(|(_, token)| token.id == id)?;
+                token.revoked = true;
+                Some(hash.clone())
+            })
+            .await
+            .map_err(|error| error.to_string())?;
+        if let Some(hash) = &revoked {
+            self.programs.forget(hash);
+        }
+        Ok(revoked.is_some())
+    }
+
+    /// Changes who may do what; sessions are opened anew (L06).
+    async fn change_shares(&self, change: impl FnOnce(&mut Vec<Share>)) -> Result<(), String> {
+        let keeper = &self.grain.objects.keeper;
+        let kept = keeper.change(|records| change(&mut records.shares)).await;
+        kept.map_err(|error| error.to_string())?;
+        self.sessions.borrow().values().for_each(|session| session.close());
+        self.programs.close_all();
+        Ok(())
+    }
+
+    /// A session for one purpose, with an origin of its own.
+    fn passing_session(&self, user: &User, kind: Kind) -> Result<Rc<Session>, String> {
+        let random = keeper::new_token().map_err(|error| error.to_string())?;
+        let id = self.derive(&format!("passing {random}"));
+        let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
+        let usual = self.access.clone().filter(|_| *user == self.user);
+        let access = usual.unwrap_or_else(|| self.shared());
+        let base = format!("http://{host}");
+        let session = Session::new(self.grain.clone(), user.clone(), kind, access, &host, base);
+        let mut passing = self.passing.borrow_mut();
+        if passing.len() >= PASSING
+            && let Some(oldest) = passing.pop_front()
+        {
+            self.sessions.borrow_mut().remove(&oldest);
+        }
+        passing.push_back(id.clone());
+        self.sessions.borrow_mut().insert(id, session.clone());
+        Ok(session)
+    }
+
+    /// What a request can be answered with here.
+    async fn choices(&self, query: &[u8]) -> Result<Vec<(Choice, String)>, String> {
+        let wanted = tags(query).map_err(|error| error.to_string())?;
+        let mut choices = Vec::new();
+        if matches(&wanted, &[crate::serve::IDENTITY]) {
+            for name in KNOWN.into_iter().filter(|name| !User::named(name).is_anonymous()) {
+                let user = User::named(name);
+                let choice = Choice::Identity { user: name.to_owned() };
+                choices.push((choice, user.display_name().to_owned()));
+            }
+        }
+        for (name, what) in GRANTS {
+            let object = Object::Grant(name.to_owned());
+            let granted = self.grain.objects.granted.iter().any(|granted| granted == name);
+            let tag = grants::tag_of(&object);
+            if granted && tag.is_some_and(|tag| matches(&wanted, &[tag])) {
+                choices.push((Choice::Grant { name: name.to_owned() }, what.to_owned()));
+            }
+        }
+        let app = self.grain.app().await.map_err(|error| error.to_string())?;
+        if app.info.match_requests.iter().any(|has| matches(&wanted, has)) {
+            choices.push((Choice::App, self.title.clone()));
+        }
+        Ok(choices)
+    }
+
+    /// A choice was made: what the page gets.
+    fn choose(&self, choice: &Choice) -> Result<Value, String> {
+        let object = match choice {
+            Choice::Identity { user } if User::named(user).is_anonymous() => {
+                return Err("a visitor without account has no identity".into());
+            }
+            Choice::Identity { user } => Object::Identity(User::named(user).name().to_owned()),
+            Choice::Grant { name } => {
+                if !self.grain.objects.granted.contains(name) {
+                    return Err(format!("{name} was not granted: spk run --grant {name}"));
+                }
+                Object::Grant(name.clone())
+            }
+            Choice::App => return Err("ask for a request session, and for its outcome".into()),
+        };
+        let tag = grants::tag_of(&object).ok_or("nothing is known about this choice")?;
+        let token = self.grain.objects.powerbox.chosen(object, Vec::new());
+        let token = token.map_err(|error| error.to_string())?;
+        Ok(json!({ "token": token, "descriptor": packed(&tagged(tag))? }))
+    }
+
+    /// Answers a question in JSON.
+    pub async fn ask(self: &Rc<Self>, question: Value) -> Result<Value, String> {
+        let question: Question =
+            serde_json::from_value(question).map_err(|error| format!("not a question: {error}"))?;
+        let objects = &self.grain.objects;
+        Ok(match question {
+            Question::View => {
+                let app = self.grain.app().await.map_err(|error| error.to_string())?;
+                let roles: Vec<Value> = app
+                    .info
+                    .roles
+                    .iter()
+                    .map(|role| {
+                        json!({
+                            "title": role.title, "verbPhrase": role.verb_phrase,
+                            "permissions": role.permissions, "obsolete": role.obsolete,
+                            "default": role.default,
+                        })
+                    })
+                    .collect();
+                json!({ "permissions": app.info.permissions, "roles": roles, "users": KNOWN })
+            }
+            Question::Token(wanted) => {
+                let made = self.new_token(wanted).await?;
+                json!({
+                    "id": made.id, "token": made.token, "url": made.url, "webkey": made.webkey(),
+                })
+            }
+            Question::Tokens => objects.keeper.read(|records| {
+                let tokens = records.tokens.values().map(|token| {
+                    json!({
+                        "id": token.id, "label": token.label, "user": token.user,
+                        "role": token.role, "created": token.created, "expires": token.expires,
+                        "revoked": token.revoked,
+                        "url": format!("http://api-{}.{}:{}", token.host, hosts::PARENT, self.port),
+                    })
+                });
+                Value::Array(tokens.collect())
+            }),
+            Question::Revoke { id } => match self.revoke_token(&id).await? {
+                true => json!({}),
+                false => return Err(format!("the grain has no API token {id}")),
+            },
+            Question::Share { from, to, role: name, permissions } => {
+                let role = assignment(name.as_deref(), permissions.as_deref());
+                let app = self.grain.app().await.map_err(|error| error.to_string())?;
+                sharing::assigned(&app.info, &role).map_err(|error| error.to_string())?;
+                let key = |name: &str| User::named(name).key().to_owned();
+                let from = from.map_or_else(|| self.owner(), |from| key(&from));
+                let share = Share { from, to: key(&to), role };
+                if objects.keeper.read(|records| records.shares.len() >= SHARES) {
+                    return Err(format!("the grain has {SHARES} shares, the most"));
+                }
+                self.change_shares(|shares| {
+                    if !shares.contains(&share) {
+                        shares.push(share);
+                    }
+                })
+                .await?;
+                json!({})
+            }
+            Question::Unshare { to } => {
+                let to = User::named(&to).key().to_owned();
+                self.change_shares(|shares| shares.retain(|share| share.to != to)).await?;
+                json!({})
+            }
+            Question::Shares => objects.keeper.read(|records| json!(records.shares)),
+            Question::Session { user } => {
+                json!({ "url": format!("{}/", self.session_of(&User::named(&user)).base()) })
+            }
+            Question::Choices { query } => {
+                let choices = self.choices(&descriptors(&query)?).await?;
+                let choices = choices
+                    .into_iter()
+                    .map(|(choice, title)| json!({ "choice": choice, "title": title }));
+                Value::Array(choices.collect())
+            }
+            Question::Choose { choice } => self.choose(&choice)?,
+            Question::Request { user, query } => {
+                let query = descriptors(&query)?;
+                let number = objects.powerbox.request();
+                let kind = Kind::Request { number, query };
+                let session = self.passing_session(&User::named(&user), kind)?;
+                json!({ "request": number, "url": format!("{}/", session.base()) })
+            }
+            Question::Outcome { request } => match objects.powerbox.outcome(request) {
+                None => return Err(format!("there is no request {request}")),
+                Some(Outcome::Waiting) => json!({ "state": "waiting" }),
+                Some(Outcome::Fulfilled { token, descriptor }) => json!({
+                    "state": "fulfilled", "token": token, "descriptor": packed(&descriptor)?,
+                }),
+            },
+            Question::Offers => {
+                let shown = |(number, offer): &(u64, Offer)| {
+                    json!({
+                        "offer": number, "user": offer.user, "title": offer.title,
+                        "requiredPermissions": offer.required,
+                    })
+                };
+                Value::Array(objects.powerbox.offers().iter().map(shown).collect())
+            }
+            Question::Accept { offer, user } => {
+                let taken = objects.powerbox.take_offer(offer);
+                let taken = taken.ok_or_else(|| format!("there is no offer {offer}"))?;
+                let kind = Kind::Offer { object: taken.object, descriptor: taken.descriptor };
+                let session = self.passing_session(&User::named(&user), kind)?;
+                json!({ "url": format!("{}/", session.base()) })
+            }
+            Question::Awake => {
+                let locks = objects.awake.list().into_iter();
+                let shown =
+                    locks.map(|(lock, caption)| json!({ "lock": lock, "caption": caption }));
+                Value::Array(shown.collect())
+            }
+            Question::Cancel { lock } => match objects.awake.cancel(lock) {
+                true => json!({}),
+                false => return Err(format!("there is no wake lock {lock}")),
+            },
+            Question::Events => json!(*objects.events.borrow()),
+            Question::Jobs => objects.keeper.read(|records| {
+                let jobs = records.jobs.iter().map(|(number, job)| {
+                    json!({
+                        "job": number, "name": job.name, "due": job.due, "period": job.period,
+                    })
+                });
+                Value::Array(jobs.collect())
+            }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_named_in_several_ways() {
+        assert_eq!(role(None), Role::None);
+        assert_eq!(role(Some("all")), Role::AllAccess);
+        assert_eq!(role(Some("1")), Role::Id(1));
+        assert_eq!(role(Some(" Editor ")), Role::Titled("Editor".into()));
+    }
+
+    #[test]
+    fn a_query_comes_packed_in_base64_and_goes_back_so() {
+        let descriptor = packed(&tagged(7)).unwrap();
+        let unpadded = descriptor.trim_end_matches('=').to_owned();
+        for text in [descriptor, unpadded] {
+            let query = descriptors(&[text.clone(), text]).unwrap();
+            assert_eq!(tags(&query).unwrap(), [[7], [7]]);
+        }
+        assert!(descriptors(&["!".into()]).unwrap_err().contains("not a powerbox query"));
+        assert!(descriptors(&["A".repeat(QUERY + 1)]).is_err());
+        assert!(descriptors(&["AAAA".into()]).is_err());
+    }
+
+    #[test]
+    fn a_descriptor_matches_what_has_all_its_tags() {
+        assert!(matches(&[vec![1]], &[1, 2]) && matches(&[vec![9], vec![1, 2]], &[1, 2]));
+        assert!(
+            !matches(&[vec![1, 3]], &[1, 2]) && !matches(&[], &[1]) && !matches(&[vec![]], &[1])
+        );
+    }
+}

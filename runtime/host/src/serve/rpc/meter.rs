@@ -1,0 +1,156 @@
+//! What one app makes the host keep.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use capnp::Error;
+use tokio::sync::Notify;
+
+use crate::serve::{Notes, limits};
+
+/// Calls of the app that have begun and are not finished. Bridges have one or two for each request
+/// under way, of which the front end takes 512; an app with so many more has lost count.
+pub(super) const CALLS: usize = 16 * 1024;
+
+/// Calls of the app that it gave up before they were answered. The library keeps a little of each
+/// until the connection ends, about 200 bytes.
+pub(super) const GIVEN_UP: usize = 1 << 20;
+
+/// Calls to the app that it has not answered, also after nobody waits for the answer: each keeps a
+/// slot of about 100 bytes. As many as of those given up, because apps that are made with the same
+/// library answer no call that was given up.
+pub(super) const UNANSWERED: usize = 1 << 20;
+
+/// Objects of the host that the app holds.
+pub(super) const EXPORTS: u32 = 64 * 1024;
+
+/// So long the app may wait for room before the developer learns why it stands still.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The counts of one connection.
+pub(super) struct Meter {
+    notes: Notes,
+    /// Most bytes of messages from the app that are kept at a time; and of those for it. Beyond it
+    /// nothing more is taken from the app, so that it comes to no more answers.
+    most_held: u64,
+    held: Cell<u64>,
+    /// Bytes of the message that is being read.
+    reading: Cell<u64>,
+    /// Bytes for the app that are not written yet.
+    queued: Cell<u64>,
+    unanswered: Cell<usize>,
+    room: Notify,
+    /// Why the connection has to end.
+    verdict: RefCell<Option<Error>>,
+    condemned: Notify,
+}
+
+impl Meter {
+    pub fn new(most_held: u64, notes: Notes) -> Rc<Meter> {
+        Rc::new(Meter {
+            notes,
+            most_held,
+            held: Cell::new(0),
+            reading: Cell::new(0),
+            queued: Cell::new(0),
+            unanswered: Cell::new(0),
+            room: Notify::new(),
+            verdict: RefCell::default(),
+            condemned: Notify::new(),
+        })
+    }
+
+    /// Bytes of a message have been read.
+    pub fn read(&self, count: usize) {
+        self.reading.set(self.reading.get() + count as u64);
+    }
+
+    /// The message is complete: it is held until the result is dropped.
+    pub fn charge(self: &Rc<Self>) -> Charge {
+        let bytes = self.reading.replace(0);
+        self.held.set(self.held.get() + bytes);
+        Charge { meter: self.clone(), bytes }
+    }
+
+    /// Bytes for the app join the queue.
+    pub fn queue(&self, bytes: u64) {
+        self.queued.set(self.queued.get() + bytes);
+    }
+
+    /// Bytes have been written to it.
+    pub fn written(&self, bytes: usize) {
+        self.queued.set(self.queued.get().saturating_sub(bytes as u64));
+        self.room.notify_one();
+    }
+
+    /// A call to the app has been sent.
+    pub fn asked(&self) {
+        self.unanswered.set(self.unanswered.get() + 1);
+        if self.unanswered.get() > UNANSWERED {
+            self.condemn(format!("it leaves more than {UNANSWERED} calls unanswered"));
+        }
+    }
+
+    /// One has been answered.
+    pub fn answered(&self) {
+        self.unanswered.set(self.unanswered.get().saturating_sub(1));
+    }
+
+    /// The connection has to end.
+    pub fn condemn(&self, reason: String) {
+        let mut verdict = self.verdict.borrow_mut();
+        if verdict.is_none() {
+            *verdict = Some(Error::failed(reason));
+        }
+        self.condemned.notify_one();
+    }
+
+    /// Resolves with why the connection has to end, when it has to.
+    pub async fn verdict(&self) -> Error {
+        loop {
+            if let Some(error) = self.verdict.borrow().clone() {
+                return error;
+            }
+            self.condemned.notified().await;
+        }
+    }
+
+    /// Waits until the host keeps little enough to read on. One message is always taken, so that a
+    /// large one gets through.
+    pub async fn room(&self) {
+        let full = || self.held.get() >= self.most_held || self.queued.get() >= self.most_held;
+        if !full() {
+            return;
+        }
+        let wait = async {
+            while full() {
+                self.room.notified().await;
+            }
+        };
+        let mut wait = std::pin::pin!(wait);
+        if tokio::time::timeout(PATIENCE, wait.as_mut()).await.is_err() {
+            self.notes.once(&format!(
+                "the app waits: the host keeps {} of its messages that are not dealt with, \
+                 and {} that it has not read (--limit-rpc allows more than {})",
+                limits::size(self.held.get()),
+                limits::size(self.queued.get()),
+                limits::size(self.most_held),
+            ));
+            wait.await;
+        }
+    }
+}
+
+/// A message that is kept.
+pub(super) struct Charge {
+    meter: Rc<Meter>,
+    bytes: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.meter.held.set(self.meter.held.get() - self.bytes);
+        self.meter.room.notify_one();
+    }
+}

@@ -1,0 +1,299 @@
+//! What a grain's host remembers for it besides its data, in `capabilities.json` beside
+//! `grain.json`: saved capabilities, API tokens, shares and scheduled jobs. As on a server, none
+//! of it is in a backup (grain-runtime specification, E.2): a restored grain starts without.
+//!
+//! Secrets are kept as their SHA-256 only: who reads the file cannot use them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::beneath::Dir;
+use super::error::{Error, IoContext};
+
+/// File name in the grain's directory.
+const FILE: &str = "capabilities.json";
+
+/// Its name until it is complete.
+const FILE_NEW: &str = ".capabilities.json.new";
+
+/// Version of the file's format.
+const FORMAT: u32 = 1;
+
+/// Largest file read. The host writes less: see the limits of `serve::keeper`.
+const FILE_LIMIT: u64 = 64 << 20;
+
+/// Everything in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Records {
+    /// Version of the format.
+    pub format: u32,
+    /// Saved capabilities, by the hash of their token.
+    pub saved: BTreeMap<String, Saved>,
+    /// API tokens, by the hash of the token.
+    pub tokens: BTreeMap<String, ApiToken>,
+    /// Who lets whom do what.
+    pub shares: Vec<Share>,
+    /// Scheduled jobs, by number.
+    pub jobs: BTreeMap<u64, Job>,
+    /// The name under which `/var/www` is published, once the app asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_id: Option<String>,
+}
+
+/// A capability that `SandstormApi.save` saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Saved {
+    /// What it is.
+    pub object: Object,
+    /// The app's words for it.
+    #[serde(default)]
+    pub label: String,
+    /// When, Unix time in seconds.
+    pub created: u64,
+}
+
+/// What a saved capability leads to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Object {
+    /// An object of the app's own: its object ID, a Cap'n Proto message in base64.
+    App(String),
+    /// The identity of a local user.
+    Identity(String),
+    /// One of the host's own objects for tests, by name.
+    Grant(String),
+}
+
+/// A token for programs (http-bridge specification, 7.9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ApiToken {
+    /// Short name for people and commands; unique in the grain.
+    pub id: String,
+    /// What it is for.
+    pub label: String,
+    /// The label of its API host after `api-`.
+    pub host: String,
+    /// Who acts; none for a token that is given away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What it allows.
+    pub role: Assignment,
+    /// When it was made, Unix time in seconds.
+    pub created: u64,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// When it ends if nobody has used it by then; goes away at the first use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_if_unused: Option<u64>,
+    /// Whether it was taken back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
+    /// What its host answers without the token.
+    #[serde(skip_serializing_if = "Unauthenticated::is_empty")]
+    pub unauthenticated: Unauthenticated,
+}
+
+/// What an API host answers to anybody (http-bridge specification, 7.14).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Unauthenticated {
+    /// Tokens of the `DAV` header of OPTIONS.
+    pub dav: Vec<String>,
+    /// By path.
+    pub resources: BTreeMap<String, Resource>,
+}
+
+impl Unauthenticated {
+    pub fn is_empty(&self) -> bool {
+        self.dav.is_empty() && self.resources.is_empty()
+    }
+}
+
+/// A small file of an API host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Resource {
+    /// `Content-Type`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `Content-Language`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// `Content-Encoding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// The body.
+    pub body: String,
+}
+
+/// `ViewSharingLink.RoleAssignment` with the permissions by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Assignment {
+    /// The role.
+    pub role: Role,
+    /// Added afterwards.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<String>,
+    /// Removed last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+}
+
+/// Which role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Role {
+    /// The app's default role, or nothing.
+    #[default]
+    None,
+    /// All permissions of the app.
+    AllAccess,
+    /// By its index.
+    Id(u16),
+    /// By its title, as a person typed it.
+    Titled(String),
+}
+
+/// One edge of the sharing graph (http-bridge specification, 7.6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Share {
+    /// Who shares.
+    pub from: String,
+    /// With whom.
+    pub to: String,
+    /// What.
+    pub role: Assignment,
+}
+
+/// A scheduled job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Job {
+    /// The app's words for it.
+    pub name: String,
+    /// The callback.
+    pub object: Object,
+    /// When it is due next, Unix time in seconds.
+    pub due: u64,
+    /// How often it comes again; none: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+}
+
+/// `SchedulingPeriod`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Period {
+    /// Every hour.
+    Hourly,
+    /// Every day.
+    Daily,
+    /// Every week.
+    Weekly,
+    /// Every month, of 30 days and some hours: a twelfth of a year.
+    Monthly,
+    /// Every year.
+    Annually,
+}
+
+/// Where one grain's records are kept.
+#[derive(Debug)]
+pub struct CapabilityFile {
+    dir: Dir,
+    path: PathBuf,
+}
+
+impl CapabilityFile {
+    /// In the grain's directory.
+    pub(crate) fn new(dir: &Dir, path: &Path) -> Result<CapabilityFile, Error> {
+        Ok(CapabilityFile { dir: dir.try_clone().at("open", path)?, path: path.join(FILE) })
+    }
+
+    /// Reads the records; those of a grain that has none yet are empty.
+    pub(crate) fn read(&self) -> Result<Records, Error> {
+        let mut text = Vec::new();
+        match self.dir.open_file(FILE.as_bytes()) {
+            Ok(file) => file.take(FILE_LIMIT).read_to_end(&mut text).at("read", &self.path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Records::default()),
+            Err(error) => return Err(error).at("read", &self.path),
+        };
+        let records: Records = serde_json::from_slice(&text)
+            .map_err(|source| Error::Metadata { path: self.path.clone(), source })?;
+        if records.format > FORMAT {
+            let path = self.path.clone();
+            return Err(Error::NewerFormat { path, found: records.format, known: FORMAT });
+        }
+        Ok(records)
+    }
+
+    /// Replaces them: written aside, synced, renamed, directory synced.
+    pub(crate) fn write(&self, records: &Records) -> Result<(), Error> {
+        let write = || {
+            let mut records = records.clone();
+            records.format = FORMAT;
+            let mut text = serde_json::to_vec_pretty(&records)?;
+            text.push(b'\n');
+            match self.dir.remove_file(FILE_NEW.as_bytes()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = self.dir.create_file(FILE_NEW.as_bytes(), 0o600)?;
+            let written = file.write_all(&text).and_then(|()| file.sync_all());
+            let renamed = written
+                .and_then(|()| self.dir.rename(FILE_NEW.as_bytes(), &self.dir, FILE.as_bytes()));
+            if let Err(error) = renamed {
+                let _ = self.dir.remove_file(FILE_NEW.as_bytes());
+                return Err(error);
+            }
+            self.dir.sync()
+        };
+        write().at("write", &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_and_an_unfinished_file_is_no_obstacle() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = Dir::open_trusted(place.path()).unwrap();
+        let file = CapabilityFile::new(&dir, place.path()).unwrap();
+        assert_eq!(file.read().unwrap(), Records::default());
+        // A process was killed while it wrote.
+        std::fs::write(place.path().join(FILE_NEW), "{\"saved\":").unwrap();
+        let mut records = Records { format: FORMAT, ..Records::default() };
+        let saved = Saved { object: Object::Identity("bob".into()), label: "x".into(), created: 7 };
+        records.saved.insert("hash".into(), saved);
+        let token = ApiToken { id: "1".into(), role: Assignment::default(), ..ApiToken::default() };
+        records.tokens.insert("token".into(), token);
+        file.write(&records).unwrap();
+        assert_eq!(file.read().unwrap(), records);
+        assert!(!place.path().join(FILE_NEW).exists());
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(place.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_or_newer_file_is_named_and_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = Dir::open_trusted(place.path()).unwrap();
+        let file = CapabilityFile::new(&dir, place.path()).unwrap();
+        for text in ["", "3", "{\"saved\": 3}", "{\"format\": 99}"] {
+            std::fs::write(place.path().join(FILE), text).unwrap();
+            let error = file.read().unwrap_err().to_string();
+            assert!(error.contains("capabilities.json"), "{text}: {error}");
+        }
+    }
+}
