@@ -276,3 +276,19 @@ fn the_grains_own_directories_outlive_a_change_of_the_sources() {
         server.stop();
     }
 }
+
+#[test]
+fn packed_with_the_closure_what_belongs_to_listed_files_comes_along() {
+    let stage = plain_stage(Who::User);
+    for file in ["__init__.py", "used.py", "rare.py"] {
+        stage.write(&format!("lib/thing/{file}"), "x = 1\n");
+    }
+    stage.write("sandstorm-files.list", "app.txt\nlib/thing/__init__.py\nlib/thing/used.py\n");
+    let packed = |more: &[&str]| {
+        ok(stage.spk().args(["pack", "-0", "--no-cache"]).args(more).arg("out.spk"));
+        let names = ok(stage.spk().args(["ls", "out.spk"]));
+        (names.contains("lib/thing/used.py"), names.contains("lib/thing/rare.py"))
+    };
+    assert_eq!(packed(&[]), (true, false));
+    assert_eq!(packed(&["--closure"]), (true, true));
+}
