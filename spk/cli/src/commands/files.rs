@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fuse_tracer::{Record, Usage, Use, trace_file, with_implied};
 use spk_package::closure::{self, Reason};
@@ -269,12 +270,21 @@ fn describe(kind: Use, usage: &Usage) -> String {
     };
     let by: Vec<&str> = usage.by.iter().map(String::as_str).collect();
     let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+    let first = UNIX_EPOCH.checked_add(Duration::from_millis(usage.first));
+    // a trace is a file, in which anything may stand; the format has years of four digits
+    let first = match first.filter(|_| usage.first < YEAR_10000) {
+        Some(first) => format!(", first on {}", httpdate::fmt_http_date(first)),
+        None => String::new(),
+    };
     // the kernel answers later looks itself, so these numbers would mislead
     match kind {
-        Use::Exec | Use::Read | Use::List => format!("{what} {}{by}", times(usage.count)),
-        _ => format!("{what}{by}"),
+        Use::Exec | Use::Read | Use::List => format!("{what} {}{by}{first}", times(usage.count)),
+        _ => format!("{what}{by}{first}"),
     }
 }
+
+/// Milliseconds from 1970 to the year 10000.
+const YEAR_10000: u64 = 253_402_300_800_000;
 
 fn times(count: u64) -> String {
     match count {
