@@ -16,6 +16,7 @@ use crate::attr::Ownership;
 use crate::caller::Callers;
 use crate::fs::TracedFs;
 use crate::record::Record;
+use crate::requests::Request;
 use crate::shared::{Shared, lock};
 use crate::watch::{self, Stop, Watch};
 
@@ -211,6 +212,11 @@ impl Tracer {
     /// anything to write without copying the [record](Tracer::record).
     pub fn listed(&self) -> u64 {
         self.shared.listed()
+    }
+
+    /// How many requests of this kind arrived so far.
+    pub fn requests(&self, kind: Request) -> u64 {
+        self.shared.requests.get(kind)
     }
 
     /// From now on, `to` is told the package paths of used files whose sources change.
