@@ -12,6 +12,8 @@ if [ "${1-}" = --tests ]; then
   # What people package (tests/tests/runtimes.rs, apps.rs), and the sandbox's peer in its benchmark.
   packages+=(nodejs node-express php-cli php-sqlite3 ruby perl golang-go musl-tools default-jdk-headless
     postgresql mariadb-server redis-server nginx bubblewrap)
+  # The browser of tests/tests/shell*.rs; elsewhere than in Debian the packages have other names.
+  apt-cache show chromium-driver >/dev/null 2>&1 && packages+=(chromium chromium-driver fonts-dejavu-core)
 fi
 
 missing=()

@@ -213,6 +213,11 @@ impl Tracer {
         self.shared.listed()
     }
 
+    /// How many uses of paths are recorded: grows with each that is the first of its kind.
+    pub fn uses(&self) -> usize {
+        self.shared.record().paths.values().map(std::collections::BTreeMap::len).sum()
+    }
+
     /// From now on, `to` is told the package paths of used files whose sources change.
     pub fn tell_changes(&self, to: Sender<Vec<u8>>) {
         *lock(&self.shared.changes) = Some(to);
