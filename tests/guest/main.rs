@@ -98,7 +98,10 @@ fn answer(request: &Request) -> (&'static str, &'static str, String) {
         (_, "/page.js") => ("200 OK", "text/javascript", SCRIPT.to_owned()),
         _ => {
             let page = PAGE
-                .replace("{user}", &escape(request.header("x-sandstorm-username")))
+                .replace(
+                    "{user}",
+                    &escape(&request.header("x-sandstorm-username").replace("%20", " ")),
+                )
                 .replace("{permissions}", &escape(request.header("x-sandstorm-permissions")))
                 .replace("{cookies}", &escape(request.header("cookie")))
                 .replace("{path}", &escape(&request.path));

@@ -190,17 +190,13 @@ function useRefresh(refresh, setAway, fail) {
         refresh();
       }, 150);
     };
-    let first = true;
     const stop = listen((event) => {
-      if (event.type === "changed" || (event.type === "hello" && !first)) soon();
+      if (event.type === "changed" || event.type === "hello") soon();
       if (event.type === "problem") fail(new Error(event.text));
       if (event.type === "away" || event.type === "ended") {
         setAway(new Error("spk has ended, or is being started again. This page goes on when it is back."));
       }
-      if (event.type === "hello") {
-        first = false;
-        setAway(null);
-      }
+      if (event.type === "hello") setAway(null);
     });
     // Other processes tell nobody.
     window.addEventListener("focus", soon);
