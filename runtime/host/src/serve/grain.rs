@@ -28,6 +28,8 @@ const AFTER_DISCONNECT: Duration = Duration::from_secs(1);
 pub(crate) struct ViewInfo {
     /// Names of the permissions, in order of their bits.
     pub permissions: Vec<String>,
+    /// What people call them, in the same order; may be empty.
+    pub permission_titles: Vec<String>,
     /// Roles, in order of their IDs.
     pub roles: Vec<RoleDef>,
     /// Powerbox requests that the app can fulfil: the IDs of the tags of each.
@@ -85,6 +87,8 @@ impl App {
 /// The processes of the app that was started last, also while they do not answer yet.
 #[derive(Clone)]
 struct Life {
+    /// The app's first process as the host sees it, where there is one.
+    pid: Option<i32>,
     ended: watch::Receiver<Option<Ended>>,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -122,6 +126,8 @@ pub(crate) struct Grain {
     limits: HostLimits,
     /// Whether the grain's data must not change now: no app is started meanwhile.
     held: watch::Sender<bool>,
+    /// Whether it will not be started again.
+    closed: watch::Sender<bool>,
 }
 
 impl Grain {
@@ -145,7 +151,44 @@ impl Grain {
             starts: Cell::new(0),
             limits: settings.limits.clone(),
             held: watch::channel(false).0,
+            closed: watch::channel(false).0,
         })
+    }
+
+    /// Its ID.
+    pub fn id(&self) -> &str {
+        &self.objects.grain_id
+    }
+
+    /// The app, if it runs and has answered.
+    pub fn running(&self) -> Option<Rc<App>> {
+        match &*self.state.borrow() {
+            State::Running(app) if app.is_alive() => Some(app.clone()),
+            _ => None,
+        }
+    }
+
+    /// The app's first process as the host sees it, while there is one.
+    pub fn pid(&self) -> Option<i32> {
+        let life = self.life.borrow();
+        life.as_ref().filter(|life| life.ended.borrow().is_none())?.pid
+    }
+
+    /// Stops the app; the next request starts it again.
+    pub async fn halt(&self, reason: &str) {
+        self.notes.say(reason);
+        self.log.note(reason);
+        let starting = match &*self.state.borrow() {
+            State::Starting(starting) => Some(starting.clone()),
+            _ => None,
+        };
+        if let Some(starting) = starting {
+            let _ = starting.await;
+        }
+        if !matches!(&*self.state.borrow(), State::Closed) {
+            *self.state.borrow_mut() = State::Stopped;
+        }
+        self.end_app(super::GRACE).await;
     }
 
     /// The running app; starts it if there is none. Whoever waits may go away: the start goes on
@@ -205,6 +248,7 @@ impl Grain {
                 objects.forget_view(&view);
             }
         });
+        let pid = launched.process.pid();
         let (ended_sender, ended) = watch::channel(None);
         let (orders, order_receiver) = mpsc::unbounded_channel();
         tokio::task::spawn_local(look_after(
@@ -213,7 +257,7 @@ impl Grain {
             ended_sender,
             disconnected.clone(),
         ));
-        *self.life.borrow_mut() = Some(Life { ended: ended.clone(), orders });
+        *self.life.borrow_mut() = Some(Life { pid, ended: ended.clone(), orders });
         let mut watch_end = ended.clone();
         let info = tokio::select! {
             info = view_info(&view) => info,
@@ -297,7 +341,13 @@ impl Grain {
         url: String,
         ask: impl Fn(serde_json::Value) -> LocalBoxFuture<'static, Result<serde_json::Value, String>>,
     ) {
-        while let Some(mut request) = requests.recv().await {
+        let mut closed = self.closed.subscribe();
+        loop {
+            let request = tokio::select! {
+                request = requests.recv() => request,
+                _ = closed.wait_for(|closed| *closed) => return,
+            };
+            let Some(mut request) = request else { return };
             match std::mem::replace(&mut request.op, Op::Info) {
                 Op::Ask(question) => {
                     let answer = ask(question);
@@ -340,6 +390,7 @@ impl Grain {
     /// Ends the app for good and waits until it is gone.
     pub async fn stop(&self, grace: Duration) {
         *self.state.borrow_mut() = State::Closed;
+        self.closed.send_replace(true);
         self.end_app(grace).await;
     }
 
@@ -437,6 +488,7 @@ fn read_view_info(info: ui_view::view_info::Reader<'_>) -> Result<ViewInfo, capn
     let mut read = ViewInfo::default();
     for permission in info.get_permissions()?.iter().take(LISTED) {
         read.permissions.push(text(permission.get_name()?));
+        read.permission_titles.push(text(permission.get_title()?.get_default_text()?));
     }
     for role in info.get_roles()?.iter().take(LISTED) {
         read.roles.push(RoleDef {

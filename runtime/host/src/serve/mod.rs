@@ -8,17 +8,18 @@ mod caps;
 mod denied;
 mod error;
 mod exchange;
-mod front;
-mod grain;
+pub(crate) mod front;
+pub(crate) mod grain;
 mod keeper;
 mod launch;
 mod limits;
 mod log;
 mod powerbox;
 mod rpc;
-mod sandboxed;
+pub(crate) mod sandboxed;
 mod session;
 mod sharing;
+pub(crate) mod site;
 mod user;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
 pub use launch::Ended;
 pub use limits::{HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use log::{LOG_CAP, Log};
+pub use site::SiteMaker;
 pub use user::{KNOWN, User};
 
 use caps::{Objects, Parts};
@@ -132,6 +134,8 @@ pub struct Options {
     pub restarts: Option<tokio::sync::mpsc::UnboundedReceiver<String>>,
     /// Further users whose sessions are announced ([`Event::Session`]).
     pub other_users: Vec<String>,
+    /// Who answers on the shell's origin: see [`crate::shell::attach`].
+    pub site: Option<SiteMaker>,
 }
 
 impl Options {
@@ -172,6 +176,7 @@ impl Options {
             exchanges: None,
             restarts: None,
             other_users: Vec::new(),
+            site: None,
         }
     }
 }
@@ -297,7 +302,7 @@ struct NotesInner {
 const REMEMBERED_NOTES: usize = 1000;
 
 impl Notes {
-    fn new(observer: impl FnMut(Event) + 'static) -> Notes {
+    pub(crate) fn new(observer: impl FnMut(Event) + 'static) -> Notes {
         let inner = NotesInner {
             observer: Box::new(observer),
             said: HashSet::new(),
@@ -313,7 +318,7 @@ impl Notes {
         }
     }
 
-    fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.event(Event::Note(text.to_owned()));
     }
 
@@ -399,6 +404,35 @@ pub(crate) struct Settings {
     pub restarts: Option<tokio::sync::mpsc::UnboundedReceiver<String>>,
     pub other_users: Vec<String>,
     pub bridge_port: Option<u16>,
+    pub site: Option<SiteMaker>,
+}
+
+/// A grain with all that its app may ask for; `port` is the front end's.
+pub(crate) fn make_grain(
+    settings: &mut Settings,
+    launcher: Box<dyn Launch>,
+    log: Log,
+    notes: Notes,
+    port: u16,
+) -> Result<Rc<Grain>, Error> {
+    let keeper = Keeper::open(settings.capabilities.take()).map_err(Error::Capabilities)?;
+    let activity = Rc::new(Activity::new());
+    let objects = Objects::new(Parts {
+        notes,
+        keeper,
+        activity: activity.clone(),
+        grain_id: settings.grain_id.clone(),
+        identities: settings.identities.take(),
+        port,
+        mail: settings.mail.clone(),
+        granted: settings.grants.clone(),
+    });
+    Ok(Grain::new(settings, launcher, log, objects, activity))
+}
+
+/// Runs the grain's scheduled jobs, for ever.
+pub(crate) async fn run_jobs(grain: Rc<Grain>) {
+    caps::schedule::run(grain).await;
 }
 
 pub(crate) async fn run_with(
@@ -407,7 +441,16 @@ pub(crate) async fn run_with(
     observer: impl FnMut(Event) + 'static,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let notes = Notes::new(observer);
+    let site: Rc<std::cell::OnceCell<Rc<dyn site::ShellSite>>> = Rc::default();
+    let notes = Notes::new({
+        let (site, mut observer) = (site.clone(), observer);
+        move |event: Event| {
+            if let Some(site) = site.get() {
+                site.event(&event);
+            }
+            observer(event);
+        }
+    });
     // The port first: that it is taken must show before an app was started in vain.
     let sockets = front::listen(settings.port).await?;
     let log = Log::open(&settings.log, settings.limits.log_bytes)
@@ -419,20 +462,13 @@ pub(crate) async fn run_with(
             notes.say(&limits::log_rotated(cap));
         }
     });
-    let keeper = Keeper::open(settings.capabilities.take()).map_err(Error::Capabilities)?;
-    let activity = Rc::new(Activity::new());
-    let objects = Objects::new(Parts {
-        notes: notes.clone(),
-        keeper,
-        activity: activity.clone(),
-        grain_id: settings.grain_id.clone(),
-        identities: settings.identities.take(),
-        port: sockets.port,
-        mail: settings.mail.clone(),
-        granted: settings.grants.clone(),
-    });
-    let grain = Grain::new(&settings, launcher, log, objects, activity);
+    let grain = make_grain(&mut settings, launcher, log, notes.clone(), sockets.port)?;
     let front = Front::new(&settings, &sockets, grain.clone(), notes.clone())?;
+    if let Some(SiteMaker(make)) = settings.site.take() {
+        let made = make(&front, &grain);
+        front.set_site(made.clone());
+        let _ = site.set(made);
+    }
     if let Some(mut restarts) = settings.restarts.take() {
         let grain = grain.clone();
         tokio::task::spawn_local(async move {
@@ -466,7 +502,7 @@ pub(crate) async fn run_with(
             front.wait_until_ready(settings.start_timeout).await?;
             front.other_sessions().into_iter().for_each(|event| notes.event(event));
             front.announce(&settings).await?;
-            tokio::task::spawn_local(caps::schedule::run(grain.clone()));
+            tokio::task::spawn_local(run_jobs(grain.clone()));
             notes.event(front.ready());
             grain.stop_when_idle().await
         };
@@ -480,6 +516,9 @@ pub(crate) async fn run_with(
         () = stop => Ok(()),
         () = stop_asked.notified() => Ok(()),
     };
+    if let Some(site) = site.get() {
+        site.clone().close().await;
+    }
     front.close().await;
     grain.stop(GRACE).await;
     if settings.explain {

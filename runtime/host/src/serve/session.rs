@@ -164,6 +164,11 @@ impl Session {
         Rc::new(Session { grain, user, kind, access, base, tab_id, open: RefCell::default() })
     }
 
+    /// What it is a session of.
+    pub fn grain(&self) -> &Rc<Grain> {
+        &self.grain
+    }
+
     /// Whose it is.
     pub fn user(&self) -> &User {
         &self.user

@@ -48,7 +48,8 @@ pub(crate) struct Objects {
     mails: Cell<u64>,
     /// The objects for tests that the app may be given.
     pub granted: Vec<String>,
-    grain_id: String,
+    /// The grain's ID.
+    pub grain_id: String,
     identities: RefCell<Option<IdentityHook>>,
     /// Port of the front end, for the addresses of pictures.
     port: u16,

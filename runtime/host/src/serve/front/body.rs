@@ -19,6 +19,8 @@ pub(crate) enum Outgoing {
     Stream(StreamBody),
     /// A file that the app publishes.
     File(FileBody),
+    /// Piece by piece, as the shell makes it.
+    Pieces(tokio::sync::mpsc::Receiver<Bytes>),
 }
 
 impl Outgoing {
@@ -44,6 +46,9 @@ impl Body for Outgoing {
             Outgoing::File(body) => body
                 .poll(context)
                 .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|()| CutShort))),
+            Outgoing::Pieces(pieces) => {
+                pieces.poll_recv(context).map(|piece| Some(Ok(Frame::data(piece?))))
+            }
         }
     }
 
@@ -52,6 +57,7 @@ impl Body for Outgoing {
             Outgoing::Full(body) => body.is_end_stream(),
             Outgoing::Stream(body) => body.is_end_stream(),
             Outgoing::File(body) => body.left() == 0,
+            Outgoing::Pieces(_) => false,
         }
     }
 
@@ -60,6 +66,7 @@ impl Body for Outgoing {
             Outgoing::Full(body) => body.size_hint(),
             Outgoing::Stream(body) => body.size_hint(),
             Outgoing::File(body) => SizeHint::with_exact(body.left()),
+            Outgoing::Pieces(_) => SizeHint::default(),
         }
     }
 }

@@ -2,20 +2,20 @@
 
 mod answer;
 mod api_origin;
-mod body;
+pub(crate) mod body;
 mod call;
 mod context;
 mod headers;
-mod hosts;
+pub(crate) mod hosts;
 mod identicon;
 mod io;
 mod listen;
-mod pages;
+pub(crate) mod pages;
 mod published;
-mod route;
-mod shell;
+mod questions;
+pub(crate) mod route;
 mod stream;
-mod values;
+pub(crate) mod values;
 mod websocket;
 
 use std::cell::RefCell;
@@ -31,6 +31,7 @@ use super::grain::{App, Grain};
 pub(crate) use super::printable as plain;
 use super::session::{Access, Browser, Kind, OpenError, Session};
 use super::sharing::Unknown;
+use super::site::ShellSite;
 use super::user::User;
 use super::{Event, Notes, Settings};
 pub(super) use hosts::PARENT;
@@ -52,6 +53,8 @@ pub(crate) struct Front {
     others: Vec<User>,
     /// What session names and the shell's token are derived from; lives as long as this run.
     secret: [u8; 32],
+    /// Who answers on the shell's origin; without one it is the page around one app.
+    site: std::cell::OnceCell<Rc<dyn ShellSite>>,
     /// Sessions by ID.
     sessions: RefCell<HashMap<String, Rc<Session>>>,
     /// Sessions for requests and offers, the oldest first.
@@ -91,12 +94,13 @@ impl Front {
             port: sockets.port,
             title: settings.title.clone(),
             user: User::named(&settings.user),
-            access: shell::access(settings.permissions.as_deref(), settings.role.as_deref()),
+            access: questions::access(settings.permissions.as_deref(), settings.role.as_deref()),
             explain: settings.explain,
             bridge_port: settings.bridge_port,
             recorder: Recorder::new(settings.exchanges.clone()),
             others: settings.other_users.iter().map(|name| User::named(name)).collect(),
             secret,
+            site: std::cell::OnceCell::new(),
             sessions: RefCell::default(),
             passing: RefCell::default(),
             var: settings.var.clone(),
@@ -112,20 +116,73 @@ impl Front {
         Ok(front)
     }
 
+    /// Lets `site` answer on the shell's origin from now on.
+    pub fn set_site(&self, site: Rc<dyn ShellSite>) {
+        // There is one at most: `run_with` makes it.
+        let _ = self.site.set(site);
+    }
+
+    /// The port of all sites.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The session of a user with these permissions (`None`: all) in any grain, with an origin of
+    /// its own.
+    pub fn session_for(
+        &self,
+        grain: &Rc<Grain>,
+        user: &User,
+        permissions: Option<&[String]>,
+    ) -> Rc<Session> {
+        let announced = Rc::ptr_eq(grain, &self.grain) && *user == self.user;
+        if announced && self.announced_with(permissions) {
+            return self.session_of(user);
+        }
+        let what = serde_json::json!([grain.id(), user.key(), permissions]);
+        let id = self.derive(&format!("session of {what}"));
+        let mut sessions = self.sessions.borrow_mut();
+        let known = sessions.get(&id).filter(|session| Rc::ptr_eq(session.grain(), grain));
+        if let Some(session) = known {
+            return session.clone();
+        }
+        let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
+        let base = format!("http://{host}");
+        let access =
+            permissions.map_or_else(|| self.shared(), |names| Access::Named(names.to_vec()));
+        let session = Session::new(grain.clone(), user.clone(), Kind::Ui, access, &host, base);
+        sessions.insert(id, session.clone());
+        session
+    }
+
+    /// Whether the announced user was announced with these permissions.
+    fn announced_with(&self, permissions: Option<&[String]>) -> bool {
+        match (&self.access, permissions) {
+            (None, None) => true,
+            (Some(Access::Named(names)), Some(wanted)) => names == wanted,
+            _ => false,
+        }
+    }
+
+    /// Forgets the sessions of a grain that is served no more.
+    pub fn forget_sessions(&self, grain: &Rc<Grain>) {
+        self.sessions.borrow_mut().retain(|_, session| !Rc::ptr_eq(session.grain(), grain));
+    }
+
     /// 32 hex characters that only this front end can make.
-    fn derive(&self, what: &str) -> String {
+    pub fn derive(&self, what: &str) -> String {
         let mut hash = Sha256::new();
         hash.update(self.secret);
         hash.update(what.as_bytes());
         hash.finalize()[..hosts::ID_LENGTH / 2].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn shell_origin(&self) -> String {
+    pub fn shell_origin(&self) -> String {
         format!("http://{}:{}", hosts::PARENT, self.port)
     }
 
     /// What opens the shell: whoever has it is signed in.
-    fn shell_token(&self) -> String {
+    pub fn shell_token(&self) -> String {
         self.derive("shell token")
     }
 
