@@ -204,6 +204,13 @@ pub fn dup_above(fd: BorrowedFd<'_>, minimum: RawFd) -> Result<OwnedFd, Errno> {
     owned(c_long::from(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, minimum) }))
 }
 
+/// Makes the terminal on descriptor `fd` the controlling one of this session, which must not have
+/// any.
+pub fn take_terminal(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: the argument of TIOCSCTTY is a number (0: never steal one), no pointer.
+    check(c_long::from(unsafe { libc::ioctl(fd, libc::TIOCSCTTY, 0) })).map(drop)
+}
+
 /// `prctl` with plain numbers, for the options `nix` does not have.
 pub fn prctl(option: c_int, a: c_ulong, b: c_ulong) -> Result<c_int, Errno> {
     // SAFETY: every option used in this crate through this function takes numbers only.
