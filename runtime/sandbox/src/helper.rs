@@ -114,6 +114,14 @@ fn prepare(summary: &Summary, spec: SpecData, ends: Ends) -> Result<Watch, Failu
             drop((ours, mounts));
             // The group is the helper's to remove.
             std::mem::forget(group);
+            // Above all the helper's end of the launcher's channel, which our caller holds.
+            let Ends { rpc, output, pipes } = &ends;
+            let pipes = pipes.iter().flat_map(|(input, errors)| [input, errors]);
+            let kept = [rpc, output].into_iter().chain(pipes).map(|fd| fd.as_raw_fd());
+            let kept = kept.chain([theirs.as_fd().as_raw_fd()]).collect();
+            if sys::close_all_but(kept).is_err() {
+                sys::exit_now(1);
+            }
             init::run(Init { helper: theirs, spec, ids, ends })
         }
         Forked::Parent(pid, pidfd) => (pid, pidfd),
