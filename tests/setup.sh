@@ -12,6 +12,8 @@ if [ "${1-}" = --tests ]; then
   # What people package (tests/tests/runtimes.rs, apps.rs), and the sandbox's peer in its benchmark.
   packages+=(nodejs node-express php-cli php-sqlite3 ruby perl golang-go musl-tools default-jdk-headless
     postgresql mariadb-server redis-server nginx bubblewrap)
+  # The browser of tests/tests/http_browser.rs.
+  packages+=(chromium chromium-driver)
 fi
 
 missing=()

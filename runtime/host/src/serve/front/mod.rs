@@ -9,6 +9,7 @@ mod hosts;
 mod io;
 mod listen;
 mod pages;
+mod range;
 mod route;
 mod stream;
 mod values;
