@@ -59,14 +59,35 @@ impl Watched {
         self.status("VmHWM:")
     }
 
+    /// Seconds of processor time it has used.
+    pub fn processor_time(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        // The 14th and 15th field, in ticks of 10 ms.
+        let times = fields.split_whitespace().skip(11).take(2);
+        times.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
+    }
+
     fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// Its open descriptors.
+    /// What its descriptors are open on, sorted.
+    pub fn open(&self) -> Vec<String> {
+        let dir = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter().flatten();
+        let target = |entry: fs::DirEntry| fs::read_link(entry.path()).ok();
+        let targets = dir.flatten().filter_map(target);
+        let mut open: Vec<String> = targets.map(|path| path.display().to_string()).collect();
+        open.sort();
+        open
+    }
+
+    /// How many descriptors it has open.
+    #[track_caller]
     pub fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap().count()
+        let dir = fs::read_dir(format!("/proc/{}/fd", self.pid));
+        dir.unwrap_or_else(|error| panic!("{} has ended: {error}", self.name)).count()
     }
 }

@@ -29,9 +29,12 @@ fn main() -> io::Result<()> {
     for stream in listener.incoming() {
         let stream = stream?;
         let _ = stream.set_nodelay(true);
-        std::thread::Builder::new().stack_size(STACK).spawn(move || {
+        let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || {
             let _ = connection(stream);
-        })?;
+        });
+        if let Err(error) = spawned {
+            eprintln!("a connection is not served: {error}");
+        }
     }
     Ok(())
 }
