@@ -4,7 +4,10 @@
 //!
 //! Every workload runs with its root in the tree (programs, loader and libraries come from it too),
 //! all variants by turns, so that a busy machine is equally busy for all. Printed are ratios of minima and of
-//! medians.
+//! medians. Then how many requests each workload made, of a mount nobody has used yet and of one that
+//! knows it.
+//!
+//! `BENCH_ONLY=native,mount` leaves out other variants, `BENCH_WORK=node,find` other workloads.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
@@ -17,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use fuse_tracer::{Cache, Options};
+use fuse_tracer::{Cache, Options, Request};
 use support::{Mount, Who, mapping, scratch, view};
 
 const MODULES: usize = 300;
@@ -72,14 +75,29 @@ fn main() {
     let mut frozen = Mount::new(Who::User, view(), options(Cache::Frozen));
 
     let mut times: BTreeMap<(usize, &str), Vec<f64>> = BTreeMap::new();
+    let chosen = |variable: &str, name: &str| {
+        std::env::var(variable)
+            .map_or(true, |list| list.split(',').any(|part| name.starts_with(part)))
+    };
+    let variants: Vec<&str> = VARIANTS
+        .into_iter()
+        .filter(|name| *name == "native" || chosen("BENCH_ONLY", name))
+        .collect();
+    let workloads: Vec<(usize, &[&str])> = WORKLOADS
+        .iter()
+        .enumerate()
+        .filter(|(_, (name, _))| chosen("BENCH_WORK", name))
+        .map(|(index, (_, command))| (index, *command))
+        .collect();
     for round in 0..=rounds {
-        for (index, (_, command)) in WORKLOADS.iter().enumerate() {
+        for (index, command) in &workloads {
+            let (index, command) = (*index, *command);
             let strace =
                 ["strace", "--seccomp-bpf", "-f", "-qq", "-e", "trace=file", "-o", "/dev/null"];
-            for turn in 0..VARIANTS.len() {
+            for turn in 0..variants.len() {
                 // in another order each round: whoever follows a heavy one is at a disadvantage
-                let step = [1, 3, 5, 7][round % 4];
-                let variant = VARIANTS[(turn * step + round) % VARIANTS.len()];
+                let turn = if round % 2 == 0 { turn } else { variants.len() - 1 - turn };
+                let variant = variants[(turn + round / 2) % variants.len()];
                 let us = match variant {
                     "native" => chroot(&[], &tree, command),
                     "mount" => inside(&mut warm, command),
@@ -99,21 +117,48 @@ fn main() {
             }
         }
     }
-    println!("| | native | {} |", VARIANTS[1..].join(" | "));
-    println!("|---|---{}|", "|---".repeat(VARIANTS.len() - 1));
-    for (index, (name, _)) in WORKLOADS.iter().enumerate() {
-        let (least, middle) = summary(&times[&(index, "native")]);
-        let ratios: Vec<String> = VARIANTS[1..]
+    println!("| | native | {} |", variants[1..].join(" | "));
+    println!("|---|---{}|", "|---".repeat(variants.len() - 1));
+    for (index, _) in &workloads {
+        let (least, middle) = summary(&times[&(*index, "native")]);
+        let ratios: Vec<String> = variants[1..]
             .iter()
-            .map(|variant| summary(&times[&(index, *variant)]))
+            .map(|variant| summary(&times[&(*index, *variant)]))
             .map(|(min, median)| format!("{:.2} / {:.2}", min / least, median / middle))
             .collect();
         println!(
-            "| {name} | {:.0} / {:.0} ms | {} |",
+            "| {} | {:.0} / {:.0} ms | {} |",
+            WORKLOADS[*index].0,
             least / 1e3,
             middle / 1e3,
             ratios.join(" | ")
         );
+    }
+    println!();
+    count_requests(&workloads, || Mount::new(Who::User, view(), options(Cache::Watched)));
+}
+
+/// Prints how many requests of each kind the first and the third run of each workload make.
+fn count_requests(workloads: &[(usize, &[&str])], fresh: impl Fn() -> Mount) {
+    println!(
+        "| requests, cold / warm | {} |",
+        Request::ALL.map(|kind| format!("{kind:?}")).join(" | ")
+    );
+    println!("|---{}|", "|---".repeat(Request::ALL.len()));
+    for (index, command) in workloads {
+        let mut mount = fresh();
+        let mut run = || {
+            let before = Request::ALL.map(|kind| mount.tracer().requests(kind));
+            inside(&mut mount, command);
+            let after = Request::ALL.map(|kind| mount.tracer().requests(kind));
+            std::array::from_fn::<u64, { Request::ALL.len() }, _>(|kind| after[kind] - before[kind])
+        };
+        let cold = run();
+        run();
+        let warm = run();
+        let cells: Vec<String> =
+            cold.iter().zip(warm).map(|(cold, warm)| format!("{cold} / {warm}")).collect();
+        println!("| {} | {} |", WORKLOADS[*index].0, cells.join(" | "));
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,11 +13,11 @@ use fuser::{
     ReplyDirectoryPlus,
 };
 use spk_package::source_map::join;
-use spk_package::view::{Content, Node, NodeKind};
+use spk_package::view::{Content, Node, NodeKind, SourceFile};
 
 use crate::attr::attributes;
 use crate::fs::TracedFs;
-use crate::handles::{Handle, Opened};
+use crate::handles::{Handle, Opened, read_at};
 use crate::nodes::{Entry, Identity, ROOT, Stamp};
 use crate::record::Use;
 use crate::shared::errno;
@@ -31,6 +33,10 @@ const TICK_NS: i128 = 20_000_000;
 /// The bit in `open`'s flags by which the kernel says that a file is opened to be executed
 /// (`__FMODE_EXEC`).
 const OPENED_FOR_EXEC: i32 = 0x20;
+/// Files up to this length are given to the kernel whole when they are first opened. A request to
+/// read, of at most 128 KiB, takes as long as copying about this much.
+const PUSHED: usize = 512 << 10;
+
 impl TracedFs {
     /// The node as it is now, if it is still the same file.
     pub fn fresh(&self, ino: u64) -> Result<Entry, Errno> {
@@ -51,6 +57,7 @@ impl TracedFs {
                 entry.node = Arc::new(node);
                 if let Some(known) = self.shared.nodes().get_mut(ino) {
                     known.node = entry.node.clone();
+                    known.is_known = true;
                 }
                 Ok(entry)
             }
@@ -99,10 +106,8 @@ impl TracedFs {
             }
             Err(missed) => {
                 self.shared.note(&path, missed, pid);
-                if let (ROOT, Some(watch)) = (parent, &self.shared.watch) {
-                    watch.missed_in_root(name);
-                }
-                Ok(Found { ttl, node: None })
+                let remembered = self.shared.watch.as_ref().is_none_or(|watch| watch.missed(path));
+                Ok(Found { ttl: if remembered { ttl } else { Duration::ZERO }, node: None })
             }
             Ok(node) => {
                 let node = Arc::new(node);
@@ -134,17 +139,7 @@ impl TracedFs {
             }
             Some(Content::Bytes(bytes)) => (Opened::Bytes(bytes.clone()), Stamp(Vec::new())),
             Some(Content::Source(source)) => {
-                let file = source.open().map_err(|error| {
-                    self.shared.record().note_unreadable(&source.path(), &error);
-                    errno(&error)
-                })?;
-                let metadata = file.metadata().map_err(|error| errno(&error))?;
-                let stamp = Stamp::of([&metadata]);
-                let same =
-                    Identity::of(&entry.node) == Identity::Source(stamp.0[0].0, stamp.0[0].1);
-                if !same {
-                    return Err(Errno::ESTALE);
-                }
+                let (file, stamp) = self.source(ino, &entry, source)?;
                 (Opened::File(file), stamp)
             }
         };
@@ -156,10 +151,82 @@ impl TracedFs {
             let _ = notifier.inval_inode(INodeNo(ino), -1, 0);
         }
         let mut reply = FopenFlags::FOPEN_NOFLUSH;
-        if self.is_kept(ino, stamp) {
+        let is_first = self.is_first(ino) && told.as_ref() == Some(&stamp);
+        let pushed = match &what {
+            Opened::File(file) if is_first => self.push(ino, file, &stamp),
+            _ => false,
+        };
+        if self.is_kept(ino, stamp) || pushed {
             reply |= FopenFlags::FOPEN_KEEP_CACHE;
         }
         Ok((self.handles.add(ino, what), reply))
+    }
+
+    /// The open file behind a node that is fresh.
+    fn source(
+        &self,
+        ino: u64,
+        entry: &Entry,
+        source: &SourceFile,
+    ) -> Result<(Arc<File>, Stamp), Errno> {
+        let seen = Stamp::of(entry.node.metadata());
+        if let Some(file) = self.shared.files.get(ino, &seen) {
+            // the number stands for this file, and it was there a moment ago
+            return Ok((file, seen));
+        }
+        let (file, metadata) = source.open_with_metadata().map_err(|error| {
+            self.shared.record().note_unreadable(&source.path(), &error);
+            errno(&error)
+        })?;
+        if Identity::of(&entry.node) != Identity::Source(metadata.dev(), metadata.ino()) {
+            return Err(Errno::ESTALE);
+        }
+        let (file, stamp) = (Arc::new(file), Stamp::of([&metadata]));
+        if self.shared.options.cache != Cache::Off {
+            self.shared.files.keep(ino, &file, &stamp);
+        }
+        Ok((file, stamp))
+    }
+
+    /// Whether the kernel cannot have pages of this file yet; from now on it may.
+    fn is_first(&self, ino: u64) -> bool {
+        let mut nodes = self.shared.nodes();
+        let entry = nodes.get_mut(ino);
+        entry.is_some_and(|entry| !std::mem::replace(&mut entry.has_pages, true))
+    }
+
+    /// Gives the kernel the content of a small file that is opened for the first time, so that it
+    /// need not ask for it. The stamp is what it knows of the file. Whether it has all of it now.
+    ///
+    /// The kernel waits for pages that somebody reads just now, and so for another of our threads;
+    /// as one at a time pushes, there is one. Whoever opens the file at the same moment reads it
+    /// the usual way.
+    fn push(&self, ino: u64, file: &File, stamp: &Stamp) -> bool {
+        let Some(size) = stamp.size().and_then(|size| usize::try_from(size).ok()) else {
+            return false;
+        };
+        if self.shared.options.cache == Cache::Off || !(1..=PUSHED).contains(&size) {
+            return false;
+        }
+        let (Some(notifier), Ok(_one)) =
+            (self.shared.notifier.get(), self.shared.pushing.try_lock())
+        else {
+            return false;
+        };
+        match read_at(file, 0, size) {
+            Ok(data) if data.len() == size => {
+                if notifier.store(INodeNo(ino), 0, &data).is_err() {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+        // Changed meanwhile: the watcher may have told the kernel before it had these pages.
+        let unchanged = file.metadata().is_ok_and(|now| Stamp::of([&now]) == *stamp);
+        if !unchanged {
+            let _ = notifier.inval_inode(INodeNo(ino), 0, 0);
+        }
+        unchanged
     }
 
     pub fn do_opendir(&self, pid: u32, ino: u64) -> Result<(FileHandle, FopenFlags), Errno> {
@@ -171,11 +238,18 @@ impl TracedFs {
             self.shared.note(&entry.path, Use::List, pid);
         }
         self.ttl(&entry.path, &entry.node); // so that a change of the listing is seen
-        let view = self.shared.view();
-        let dirs = view.source_dirs(&entry.node);
-        let metadata: Vec<_> = dirs.iter().filter_map(|dir| std::fs::metadata(dir).ok()).collect();
+        let dirs = self.shared.view().source_dirs(&entry.node);
+        let stamp = match dirs.as_slice() {
+            // which was looked at just now
+            [_] if ino != ROOT => Stamp::of(entry.node.metadata()),
+            dirs => {
+                let metadata: Vec<_> =
+                    dirs.iter().filter_map(|dir| std::fs::metadata(dir).ok()).collect();
+                Stamp::of(&metadata)
+            }
+        };
         let mut reply = FopenFlags::FOPEN_CACHE_DIR;
-        if self.is_kept(ino, Stamp::of(&metadata)) {
+        if self.is_kept(ino, stamp) {
             reply |= FopenFlags::FOPEN_KEEP_CACHE;
         }
         let what = Opened::Dir { node: entry.node, listing: OnceLock::new() };

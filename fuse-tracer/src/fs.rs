@@ -25,6 +25,7 @@ use crate::answers::{Found, SHORT, looked_at};
 use crate::attr::{self, BLOCK_SIZE};
 use crate::handles::{Handles, Opened, read_at};
 use crate::record::Use;
+use crate::requests::Request as Kind;
 use crate::shared::{Shared, errno};
 
 /// Inode number of listed names that were not looked up yet; what libfuse gives there.
@@ -90,6 +91,7 @@ impl Filesystem for TracedFs {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.shared.requests.count(Kind::Lookup);
         match self.do_lookup(request.pid(), parent.0, name.as_bytes()) {
             Ok(Found { ttl, node: Some((ino, node)) }) => {
                 reply.entry(&ttl, &self.attributes(ino, &node), Generation(0));
@@ -103,7 +105,11 @@ impl Filesystem for TracedFs {
     }
 
     fn forget(&self, _request: &Request, ino: INodeNo, lookups: u64) {
-        self.shared.nodes().forget(ino.0, lookups);
+        self.shared.requests.count(Kind::Forget);
+        let forgotten = self.shared.nodes().forget(ino.0, lookups);
+        if forgotten {
+            self.shared.files.close(ino.0);
+        }
     }
 
     fn getattr(
@@ -113,6 +119,7 @@ impl Filesystem for TracedFs {
         _handle: Option<FileHandle>,
         reply: ReplyAttr,
     ) {
+        self.shared.requests.count(Kind::Getattr);
         let entry = match self.fresh(ino.0) {
             Ok(entry) => entry,
             // replaced or deleted, but open: as it was
@@ -133,6 +140,7 @@ impl Filesystem for TracedFs {
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        self.shared.requests.count(Kind::Readlink);
         let text = self.fresh(ino.0).and_then(|entry| {
             self.shared.note(&entry.path, Use::Link, request.pid());
             entry.node.read_link().map_err(|error| errno(&error))
@@ -144,6 +152,7 @@ impl Filesystem for TracedFs {
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.shared.requests.count(Kind::Open);
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(self.refuse(request, ino, None));
         }
@@ -164,6 +173,7 @@ impl Filesystem for TracedFs {
         _owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.shared.requests.count(Kind::Read);
         let handle = match self.handles.get(handle) {
             Ok(handle) => handle,
             Err(error) => return reply.error(error),
@@ -192,11 +202,13 @@ impl Filesystem for TracedFs {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        self.shared.requests.count(Kind::Release);
         self.handles.remove(handle);
         reply.ok();
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.shared.requests.count(Kind::Opendir);
         match self.do_opendir(request.pid(), ino.0) {
             Ok((handle, flags)) => reply.opened(handle, flags),
             Err(error) => reply.error(error),
@@ -211,6 +223,7 @@ impl Filesystem for TracedFs {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        self.shared.requests.count(Kind::Readdir);
         let handle = match self.handles.get(handle) {
             Ok(handle) => handle,
             Err(error) => return reply.error(error),
@@ -246,6 +259,7 @@ impl Filesystem for TracedFs {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        self.shared.requests.count(Kind::Readdirplus);
         let filled =
             self.handles.get(handle).and_then(|handle| self.fill_plus(&handle, offset, &mut reply));
         match filled {
@@ -262,6 +276,7 @@ impl Filesystem for TracedFs {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
+        self.shared.requests.count(Kind::Releasedir);
         self.handles.remove(handle);
         reply.ok();
     }

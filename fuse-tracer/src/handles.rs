@@ -26,7 +26,7 @@ pub struct Handle {
 /// What is open.
 pub enum Opened {
     Bytes(Arc<[u8]>),
-    File(File),
+    File(Arc<File>),
     Dir { node: Arc<Node>, listing: OnceLock<Vec<(Vec<u8>, NodeKind)>> },
 }
 

@@ -58,6 +58,14 @@ impl Stamp {
         Stamp(metadata.into_iter().map(stamp).collect())
     }
 
+    /// The length, if it is of one source.
+    pub fn size(&self) -> Option<u64> {
+        match self.0.as_slice() {
+            [one] => Some(one.2),
+            _ => None,
+        }
+    }
+
     /// The newest change, in nanoseconds since 1970.
     pub fn newest(&self) -> i128 {
         let time =
@@ -74,6 +82,11 @@ pub struct Entry {
     pub node: Arc<Node>,
     /// What the pages (or the listing) the kernel has were read from.
     pub stamp: Option<Stamp>,
+    /// Whether the kernel may have pages of it: it was opened, or pages were pushed.
+    pub has_pages: bool,
+    /// Whether the kernel has asked something about this node: until then, the answer that tells
+    /// it of the node may still be on its way.
+    pub is_known: bool,
     lookups: u64,
 }
 
@@ -102,6 +115,8 @@ impl Nodes {
             parent: ROOT,
             node: Arc::new(root),
             stamp: None,
+            has_pages: false,
+            is_known: true,
             lookups: 1,
         };
         Nodes {
@@ -150,6 +165,8 @@ impl Nodes {
             parent,
             node: node.clone(),
             stamp: None,
+            has_pages: false,
+            is_known: false,
             lookups: 0,
         });
         entry.node = node;
@@ -158,17 +175,18 @@ impl Nodes {
         Some(ino)
     }
 
-    /// The kernel drops `lookups` of its references.
-    pub fn forget(&mut self, ino: u64, lookups: u64) {
+    /// The kernel drops `lookups` of its references. Whether it has none any more.
+    pub fn forget(&mut self, ino: u64, lookups: u64) -> bool {
         if ino == ROOT {
-            return;
+            return false;
         }
-        if let Some(entry) = self.entries.get_mut(&ino) {
-            entry.lookups = entry.lookups.saturating_sub(lookups);
-            if entry.lookups == 0 {
-                self.entries.remove(&ino);
-            }
+        let Some(entry) = self.entries.get_mut(&ino) else { return false };
+        entry.lookups = entry.lookups.saturating_sub(lookups);
+        let forgotten = entry.lookups == 0;
+        if forgotten {
+            self.entries.remove(&ino);
         }
+        forgotten
     }
 
     /// What the kernel knows at `path` or below it, without files replaced since; sorted.

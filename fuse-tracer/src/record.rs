@@ -121,18 +121,12 @@ impl Record {
         self.notes.extend(other.notes);
     }
 
-    /// Notes one use. `caller` is asked only while more executables can be remembered. Says
-    /// whether the path was not yet in the file list and now is.
-    pub(crate) fn note(
-        &mut self,
-        path: &[u8],
-        kind: Use,
-        caller: impl FnOnce() -> Option<String>,
-    ) -> bool {
+    /// Notes one use.
+    pub(crate) fn note(&mut self, path: &[u8], kind: Use) -> Noted {
         if !self.paths.contains_key(path) {
             self.paths.insert(path.to_vec(), BTreeMap::new());
         }
-        let Some(uses) = self.paths.get_mut(path) else { return false };
+        let Some(uses) = self.paths.get_mut(path) else { return Noted::default() };
         let newly_listed = kind.is_listed() && !uses.keys().any(|kind| kind.is_listed());
         let usage = uses.entry(kind).or_insert_with(|| Usage {
             first: now_ms(),
@@ -141,12 +135,16 @@ impl Record {
         });
         usage.count += 1;
         // asked for the first uses only, not until there are as many different ones
-        if usage.count <= MAX_CALLERS as u64
-            && let Some(caller) = caller()
-        {
+        Noted { newly_listed, wants_caller: usage.count <= MAX_CALLERS as u64 }
+    }
+
+    /// Notes who it was.
+    pub(crate) fn note_caller(&mut self, path: &[u8], kind: Use, caller: String) {
+        let usage = self.paths.get_mut(path).and_then(|uses| uses.get_mut(&kind));
+        // taken out meanwhile: the next use begins anew
+        if let Some(usage) = usage.filter(|usage| usage.by.len() < MAX_CALLERS) {
             usage.by.insert(caller);
         }
-        newly_listed
     }
 
     /// Notes a source that could not be read.
@@ -155,6 +153,15 @@ impl Record {
             self.unreadable.insert(path.to_owned(), error.to_string());
         }
     }
+}
+
+/// What noting a use brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// Whether the path was not yet in the file list and now is.
+    pub newly_listed: bool,
+    /// Whether it is to be found out who it was.
+    pub wants_caller: bool,
 }
 
 impl Usage {
@@ -180,12 +187,12 @@ mod tests {
     #[test]
     fn only_uses_that_matter_are_listed() {
         let mut record = Record::default();
-        assert!(record.note(b"a", Use::Read, || Some("/bin/x".into())));
-        assert!(!record.note(b"a", Use::Exec, || None));
-        assert!(!record.note(b"b", Use::Stat, || None));
-        assert!(!record.note(b"c", Use::Miss, || None));
-        assert!(record.note(b"b", Use::List, || None));
-        record.note(b"", Use::List, || None);
+        assert!(record.note(b"a", Use::Read).newly_listed);
+        assert!(!record.note(b"a", Use::Exec).newly_listed);
+        assert!(!record.note(b"b", Use::Stat).newly_listed);
+        assert!(!record.note(b"c", Use::Miss).newly_listed);
+        assert!(record.note(b"b", Use::List).newly_listed);
+        record.note(b"", Use::List);
         let used: Vec<_> = record.used().into_iter().collect();
         assert_eq!(used, [&b"a"[..], b"b", MANIFEST]);
         let missed: Vec<_> = record.only(Use::Miss).map(|(path, _)| path).collect();
@@ -195,14 +202,28 @@ mod tests {
     #[test]
     fn records_of_sessions_add_up() {
         let mut one = Record::default();
-        one.note(b"a", Use::Read, || Some("/x".into()));
+        one.note(b"a", Use::Read);
+        one.note_caller(b"a", Use::Read, "/x".into());
         let mut two = Record::default();
-        two.note(b"a", Use::Read, || Some("/y".into()));
-        two.note(b"a", Use::Link, || None);
+        two.note(b"a", Use::Read);
+        two.note_caller(b"a", Use::Read, "/y".into());
+        two.note(b"a", Use::Link);
         one.merge(two);
         let uses = &one.paths[&b"a"[..]];
         assert_eq!(uses[&Use::Read].count, 2);
         assert_eq!(uses[&Use::Read].by.len(), 2);
         assert!(uses.contains_key(&Use::Link));
+    }
+
+    #[test]
+    fn callers_are_asked_for_and_remembered_a_few_times_only() {
+        let mut record = Record::default();
+        for number in 0..3 * MAX_CALLERS {
+            let noted = record.note(b"a", Use::Read);
+            assert_eq!(noted.wants_caller, number < MAX_CALLERS);
+            record.note_caller(b"a", Use::Read, format!("/{number}"));
+        }
+        let usage = &record.paths[&b"a"[..]][&Use::Read];
+        assert_eq!((usage.count, usage.by.len()), (3 * MAX_CALLERS as u64, MAX_CALLERS));
     }
 }

@@ -10,7 +10,9 @@ use spk_package::view::{self, View};
 
 use crate::caller::Finder;
 use crate::nodes::Nodes;
+use crate::open_files::OpenFiles;
 use crate::record::{Record, Use};
+use crate::requests::Counts;
 use crate::tracer::Options;
 use crate::watch::Watch;
 
@@ -26,6 +28,11 @@ pub struct Shared {
     /// Grows when a path comes into the file list.
     listed: AtomicU64,
     finder: Finder,
+    pub requests: Counts,
+    /// Source files kept open.
+    pub files: OpenFiles,
+    /// Held while contents are pushed to the kernel.
+    pub pushing: Mutex<()>,
     pub notifier: OnceLock<Notifier>,
     pub watch: Option<Watch>,
     /// Is told of changes to what was used.
@@ -48,6 +55,9 @@ impl Shared {
             record: Mutex::default(),
             listed: AtomicU64::new(0),
             finder: Finder::default(),
+            requests: Counts::default(),
+            files: OpenFiles::default(),
+            pushing: Mutex::default(),
             notifier: OnceLock::new(),
             watch,
             changes: Mutex::default(),
@@ -81,9 +91,15 @@ impl Shared {
 
     /// Records a use of `path` by process `pid`.
     pub fn note(&self, path: &[u8], kind: Use, pid: u32) {
-        let caller = || self.finder.executable(self.options.callers, pid);
-        if self.record().note(path, kind, caller) {
+        let noted = self.record().note(path, kind);
+        if noted.newly_listed {
             self.listed.fetch_add(1, Ordering::Relaxed);
+        }
+        // without the lock: it takes a few system calls
+        if noted.wants_caller
+            && let Some(caller) = self.finder.executable(self.options.callers, pid)
+        {
+            self.record().note_caller(path, kind, caller);
         }
     }
 

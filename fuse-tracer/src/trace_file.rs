@@ -150,7 +150,8 @@ mod tests {
         assert!(path.ends_with(".sandstorm-files.list.trace"));
         assert_eq!(load(&path).unwrap(), Record::default());
         let mut record = Record::default();
-        record.note(b"a\xff%", Use::Exec, || Some("/bin/sh".into()));
+        record.note(b"a\xff%", Use::Exec);
+        record.note_caller(b"a\xff%", Use::Exec, "/bin/sh".into());
         add(&path, &record).unwrap();
         add(&path, &record).unwrap();
         let all = load(&path).unwrap();

@@ -16,6 +16,7 @@ use crate::attr::Ownership;
 use crate::caller::Callers;
 use crate::fs::TracedFs;
 use crate::record::Record;
+use crate::requests::Request;
 use crate::shared::{Shared, lock};
 use crate::watch::{self, Stop, Watch};
 
@@ -211,6 +212,16 @@ impl Tracer {
     /// anything to write without copying the [record](Tracer::record).
     pub fn listed(&self) -> u64 {
         self.shared.listed()
+    }
+
+    /// How many uses of paths are recorded: grows with each that is the first of its kind.
+    pub fn uses(&self) -> usize {
+        self.shared.record().paths.values().map(std::collections::BTreeMap::len).sum()
+    }
+
+    /// How many requests of this kind arrived so far.
+    pub fn requests(&self, kind: Request) -> u64 {
+        self.shared.requests.get(kind)
     }
 
     /// From now on, `to` is told the package paths of used files whose sources change.

@@ -6,8 +6,9 @@
 //! may have to wait for a request that is being answered.
 //!
 //! * Changed in place: its attributes and pages are dropped.
-//! * Made, deleted, renamed: the name is dropped (also a name known not to be there), and the
-//!   directory's attributes and listing. A directory: everything below it too.
+//! * Made, deleted, renamed: the name is dropped (also a name known not to be there), unless it
+//!   still stands for the same file, and the directory's attributes and listing. A directory:
+//!   everything below it too.
 //! * Events lost: everything.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -47,9 +48,9 @@ const UNTOLD: [i64; 13] = [
     0x6367_7270, // cgroup2
 ];
 
-/// Names remembered that were looked for in the root and not there. Beyond, nothing is forgotten
-/// but that they have to be told of when events were lost.
-const MAX_ROOT_MISSES: usize = 100_000;
+/// Paths remembered that were looked for and not there, so that the kernel can be told when a whole
+/// directory changes. It keeps no others.
+const MAX_MISSES: usize = 100_000;
 
 const OF_INTEREST: AddWatchFlags = AddWatchFlags::IN_MODIFY
     .union(AddWatchFlags::IN_ATTRIB)
@@ -81,7 +82,7 @@ struct State {
     watches: HashMap<WatchDescriptor, HashSet<Target>>,
     /// By package path: the layers it had, and whether all of them are watched.
     covered: HashMap<Vec<u8>, (Vec<Layer>, bool)>,
-    root_misses: HashSet<Vec<u8>>,
+    misses: BTreeSet<Vec<u8>>,
 }
 
 /// What a watched directory means.
@@ -137,12 +138,31 @@ impl Watch {
         whole
     }
 
-    /// Remembers a name that the root did not have.
-    pub fn missed_in_root(&self, name: &[u8]) {
+    /// Remembers a path that was not there; `false` if there are too many.
+    pub fn missed(&self, path: Vec<u8>) -> bool {
         let mut state = lock(&self.state);
-        if state.root_misses.len() < MAX_ROOT_MISSES {
-            state.root_misses.insert(name.to_vec());
+        let is_room = state.misses.len() < MAX_MISSES;
+        if is_room {
+            state.misses.insert(path);
         }
+        is_room
+    }
+
+    /// Takes out what was missed at or below `path`.
+    fn take_misses(&self, path: &[u8]) -> Vec<Vec<u8>> {
+        let mut state = lock(&self.state);
+        if path.is_empty() {
+            return std::mem::take(&mut state.misses).into_iter().collect();
+        }
+        let below = [path, b"/"].concat();
+        let from =
+            state.misses.range(path.to_vec()..).take_while(|missed| missed.starts_with(path));
+        let inside = |missed: &&Vec<u8>| *missed == path || missed.starts_with(&below);
+        let found: Vec<Vec<u8>> = from.filter(inside).cloned().collect();
+        for missed in &found {
+            state.misses.remove(missed);
+        }
+        found
     }
 
     fn add(&self, state: &mut State, dir: &Path, target: Target) -> Result<bool, Errno> {
@@ -297,17 +317,15 @@ pub fn watch_roots(shared: &Shared) {
 fn apply(shared: &Shared, change: &Change) {
     match change {
         Change::Below(path) => invalidate_below(shared, path),
-        Change::Name(dir, name) => {
-            name_changed(shared, dir, name);
-        }
+        Change::Name(dir, name) => name_changed(shared, dir, name),
         Change::InPlace(dir, name) => in_place(shared, dir, name),
-        Change::Root(path) => match path.iter().rposition(|&byte| byte == b'/') {
-            _ if path.is_empty() => {
-                changed(shared, ROOT);
-            }
-            Some(slash) => in_place(shared, &path[..slash], &path[slash + 1..]),
-            None => in_place(shared, b"", path),
-        },
+        Change::Root(path) if path.is_empty() => {
+            let _ = changed(shared, ROOT);
+        }
+        Change::Root(path) => {
+            let (dir, name) = split(path);
+            in_place(shared, dir, name);
+        }
     }
 }
 
@@ -315,32 +333,44 @@ fn apply(shared: &Shared, change: &Change) {
 fn name_changed(shared: &Shared, dir: &[u8], name: &[u8]) {
     // a directory the kernel does not know has no names it knows
     let Some(parent) = shared.nodes().ino(dir) else { return };
-    changed(shared, parent);
-    drop_name(shared, parent, name);
+    let _ = changed(shared, parent);
+    in_place(shared, dir, name);
 }
 
-/// Drops attributes and pages of a file that changed. If the kernel does not know it, a look-up
-/// may be on its way that found the old attributes: dropping the name waits for it, because the
-/// kernel locks the directory for both.
+/// Drops attributes and pages of a file that changed, and its name unless it stands for the same
+/// file as before.
 fn in_place(shared: &Shared, dir: &[u8], name: &[u8]) {
     let (parent, ino) = {
         let nodes = shared.nodes();
         (nodes.ino(dir), nodes.ino(&join(dir, name)))
     };
-    match (parent, ino) {
-        (_, Some(ino)) if changed(shared, ino) => {}
-        (Some(parent), _) => {
-            drop_name(shared, parent, name);
-        }
-        (None, _) => {}
+    let name_is_good = ino.is_some_and(|ino| changed(shared, ino) == NameIs::Good);
+    if let (Some(parent), false) = (parent, name_is_good) {
+        drop_name(shared, parent, name);
     }
 }
 
-/// Drops what the kernel keeps of a node; `false` if it knows no such node.
-fn changed(shared: &Shared, ino: u64) -> bool {
-    refresh(shared, ino);
-    let Some(notifier) = shared.notifier.get() else { return true };
-    notifier.inval_inode(INodeNo(ino), 0, 0).is_ok()
+/// What the kernel has under a node's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NameIs {
+    /// What is there.
+    Good,
+    /// Something else.
+    Stale,
+}
+
+/// Drops what the kernel keeps of a node, but for its name, and says what that is.
+///
+/// A name is not dropped without need: with a directory's name go the working directories of
+/// processes in it, and what is mounted on it or below. So the names of `var` and `tmp`, where a
+/// sandbox mounts, are always good.
+fn changed(shared: &Shared, ino: u64) -> NameIs {
+    let name_is = refresh(shared, ino);
+    if let Some(notifier) = shared.notifier.get() {
+        // not known to the kernel: nothing to drop
+        let _ = notifier.inval_inode(INodeNo(ino), 0, 0);
+    }
+    name_is
 }
 
 fn drop_name(shared: &Shared, parent: u64, name: &[u8]) {
@@ -351,19 +381,29 @@ fn drop_name(shared: &Shared, parent: u64, name: &[u8]) {
 }
 
 /// Looks at a node's source again.
-fn refresh(shared: &Shared, ino: u64) {
-    let Some(entry) = shared.nodes().get(ino).cloned() else { return };
+fn refresh(shared: &Shared, ino: u64) -> NameIs {
+    let Some(entry) = shared.nodes().get(ino).cloned() else { return NameIs::Stale };
     let view = shared.view();
     let node = if ino == ROOT { Ok(Some(view.root())) } else { view.lookup(&entry.path) };
     let mut nodes = shared.nodes();
-    let Some(known) = nodes.get_mut(ino) else { return };
+    let Some(known) = nodes.get_mut(ino) else { return NameIs::Stale };
     known.stamp = None;
     match node {
         Ok(Some(node)) if Identity::of(&node) == Identity::of(&known.node) => {
             known.node = Arc::new(node);
+            match Identity::of(&known.node) {
+                // A look-up that found the old attributes may be on its way to the kernel, which
+                // locks the directory until it has the answer: dropping the name waits for it.
+                Identity::Source(..) if !known.is_known => NameIs::Stale,
+                _ => NameIs::Good,
+            }
         }
         // gone or another: it stays what it was for those who have it open
-        _ => {}
+        _ => {
+            drop(nodes);
+            shared.files.close(ino);
+            NameIs::Stale
+        }
     }
 }
 
@@ -379,27 +419,31 @@ pub fn invalidate_below(shared: &Shared, path: &[u8]) {
         }
     }
     for (ino, entry) in &known {
-        changed(shared, *ino);
-        if *ino != ROOT {
+        if changed(shared, *ino) == NameIs::Stale && *ino != ROOT {
             drop_name(shared, entry.parent, entry.name());
         }
     }
-    if path.is_empty() {
-        let misses = shared.watch.as_ref().map(|watch| {
-            let mut state = lock(&watch.state);
-            std::mem::take(&mut state.root_misses)
-        });
-        for name in misses.unwrap_or_default() {
-            drop_name(shared, ROOT, &name);
+    let misses = shared.watch.as_ref().map(|watch| watch.take_misses(path));
+    for missed in misses.unwrap_or_default() {
+        let (dir, name) = split(&missed);
+        let parent = shared.nodes().ino(dir);
+        if let Some(parent) = parent {
+            drop_name(shared, parent, name);
         }
-        return;
     }
-    // the name itself, whether or not there was something
-    let (dir, name) = match path.iter().rposition(|&byte| byte == b'/') {
+    if !path.is_empty() {
+        // the name itself, whether or not there was something
+        let (dir, name) = split(path);
+        name_changed(shared, dir, name);
+    }
+}
+
+/// The directory and the name of a package path that is not the root.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (&b""[..], path),
-    };
-    name_changed(shared, dir, name);
+    }
 }
 
 fn unwatched(error: Errno) -> String {

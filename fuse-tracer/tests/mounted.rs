@@ -558,3 +558,44 @@ for n in ['app/needed', 'app/nowhere', 'unused']:
         assert!(by.iter().any(|exe| exe.contains("python3")), "{by:?}");
     });
 }
+
+#[test]
+fn what_is_mounted_inside_and_working_directories_survive_changes_of_the_sources() {
+    as_everyone("what_is_mounted_inside_survives", |who| {
+        let dir = scratch();
+        tree(dir.path(), &["src/app/main", "src/app/sub/x", "src/proc/x"]);
+        let sources = || view(vec![mapping("", dir.path().join("src"), &[])]);
+        let mut mount = Mount::new(who, sources(), Options::default());
+        // a sandbox's mounts, and a process at work in a directory
+        let script = r#"
+cd "$1/app/sub"
+mount -t tmpfs none "$1/var" && mount -t tmpfs none "$1/tmp" && mount --bind x "$1/proc/cpuinfo" || exit 9
+echo kept >"$1/var/mark"; echo kept >"$1/tmp/mark"
+test -e "$1/app/none" && exit 8
+test -e "$1/ready"
+until test -e "$1/go"; do sleep 0.01; done
+cat "$1/var/mark" "$1/tmp/mark" "$1/proc/cpuinfo" || exit 7
+test "$(/bin/pwd -P)" = "$1/app/sub" || exit 6
+cat x || exit 5
+until test -e "$1/app/none"; do sleep 0.01; done
+"#;
+        mount.start_python(&format!(
+            "import subprocess
+print(subprocess.run(['unshare', '-rm', 'sh', '-c', {script:?}, 'sh', os.getcwd()], check=True, capture_output=True, text=True).stdout)"
+        ));
+        while !mount.record().paths.contains_key(&b"ready"[..]) {
+            std::thread::yield_now();
+        }
+        let src = dir.path().join("src");
+        tree(&src, &["var/", "tmp/", "proc/cpuinfo"]);
+        fs::remove_dir(src.join("tmp")).unwrap();
+        fs::rename(src.join("var"), src.join("other")).unwrap();
+        fs::set_permissions(src.join("app/sub"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(src.join("app/sub"), fs::Permissions::from_mode(0o755)).unwrap();
+        // as when events were lost, or the definition changed: all is looked at again
+        mount.tracer().set_view(sources());
+        tree(&src, &["go", "app/none"]);
+        let said = mount.wait();
+        assert_eq!(said.trim(), "kept\nkept\nsrc/app/sub/x".to_owned() + "src/app/sub/x");
+    });
+}

@@ -94,7 +94,7 @@ fn files(run: Try<'_>) {
     run("chmod /", &|| io(fs::set_permissions("/", fs::Permissions::from_mode(0o777))));
     run("chmod /bin", &|| io(fs::set_permissions("/bin", fs::Permissions::from_mode(0o777))));
     run("chmod /dev/null", &|| {
-        io(fs::set_permissions("/dev/null", fs::Permissions::from_mode(0o600)))
+        io(fs::set_permissions("/dev/null", fs::Permissions::from_mode(0o666)))
     });
     run("unlink the program", &|| io(fs::remove_file("/hostile")));
     run("rename the program", &|| io(fs::rename("/hostile", "/other")));
@@ -181,8 +181,8 @@ fn mounts(run: Try<'_>) {
     });
 }
 
-/// The seven kinds by their `CLONE_NEW…` bits.
-const KINDS: [(&str, i32); 7] = [
+/// The eight kinds by their `CLONE_NEW…` bits.
+const KINDS: [(&str, i32); 8] = [
     ("user", libc::CLONE_NEWUSER),
     ("mount", libc::CLONE_NEWNS),
     ("pid", libc::CLONE_NEWPID),
@@ -190,6 +190,8 @@ const KINDS: [(&str, i32); 7] = [
     ("ipc", libc::CLONE_NEWIPC),
     ("uts", libc::CLONE_NEWUTS),
     ("cgroup", libc::CLONE_NEWCGROUP),
+    // Only `unshare` and `clone3` can ask for it: to `clone` the bit is part of the exit signal.
+    ("time", 0x80),
 ];
 
 fn forked(result: Result<i64, Errno>) -> String {
@@ -203,6 +205,9 @@ fn forked(result: Result<i64, Errno>) -> String {
 fn namespaces(run: Try<'_>) {
     for (kind, bit) in KINDS {
         run(&format!("unshare {kind}"), &|| call(libc::SYS_unshare, &[bit as u64]));
+        if kind == "time" {
+            continue;
+        }
         run(&format!("clone {kind}"), &|| {
             forked(raw(libc::SYS_clone, [bit as u64 | libc::SIGCHLD as u64, 0, 0, 0, 0, 0]))
         });
@@ -311,6 +316,18 @@ fn processes(run: Try<'_>) {
         let fd = raw(libc::SYS_pidfd_open, [parent(), 0, 0, 0, 0, 0]).unwrap_or(0);
         call(libc::SYS_pidfd_getfd, &[fd as u64, 0, 0])
     });
+    run("signal the host by its pidfd", &|| words(net::peer(3).and_then(signal)));
+    run("signal the host by its number", &|| words(net::sender(3).and_then(signal)));
+    run("limit init", &|| {
+        // Allowed by the ids, and of no use: only down, and our own init.
+        let limit = [1u64 << 40, 1 << 40];
+        call(libc::SYS_prlimit64, &[1, 7, limit.as_ptr() as u64, 0])
+    });
+    run("memory of init", &|| {
+        let vector = [0u64, 8];
+        let vector = vector.as_ptr() as u64;
+        call(libc::SYS_process_vm_readv, &[1, vector, 1, vector, 1, 0])
+    });
     run("process_madvise", &|| {
         call(libc::SYS_process_madvise, &[0, 0, 0, libc::MADV_COLD as u64, 0])
     });
@@ -323,6 +340,10 @@ fn processes(run: Try<'_>) {
         // Init, the app, and this attempt: nothing else lives here.
         if (1..100_000).filter(seen).count() <= 3 { "only ours".into() } else { "others".into() }
     });
+}
+
+fn signal(pidfd: i32) -> Result<i64, Errno> {
+    raw(libc::SYS_pidfd_send_signal, [pidfd as u64, 0, 0, 0, 0, 0])
 }
 
 fn network(run: Try<'_>, port: &str, name: &str) {
@@ -363,6 +384,7 @@ fn network(run: Try<'_>, port: &str, name: &str) {
     run("connect to the host's listener", &|| words(net::host_listener(port)));
     run("connect to the host's abstract socket", &|| words(net::abstract_socket(name)));
     run("ask a name server", &|| words(net::name_server()));
+    run("send out of band", &|| words(net::out_of_band()));
     run("bind port 8000 everywhere", &|| io(std::net::TcpListener::bind("0.0.0.0:8000")));
     run("bind port 80", &|| io(std::net::TcpListener::bind("127.0.0.1:80")));
     for (what, kind) in [("link", 16), ("address", 20), ("route", 24)] {
@@ -535,6 +557,22 @@ fn machine(run: Try<'_>) {
         call(libc::SYS_sched_setattr, &[0, attr.as_ptr() as u64, 0])
     });
     run("nice -20", &|| call(libc::SYS_setpriority, &[0, 0, -20i64 as u64]));
+    run("core for the host's handler", &|| {
+        let (none, mut now) = ([0u64; 2], [9u64; 2]);
+        let _set = raw(libc::SYS_prlimit64, [0, 4, none.as_ptr() as u64, 0, 0, 0]);
+        let _read = raw(libc::SYS_prlimit64, [0, 4, 0, now.as_mut_ptr() as u64, 0, 0]);
+        format!("{} {}", now[0], now[1])
+    });
+    run("lock memory", &|| {
+        let size = 1u64 << 20;
+        let at = raw(libc::SYS_mmap, [0, size, 3, 0x22, u64::MAX, 0]).unwrap();
+        call(libc::SYS_mlock, &[at as u64, size])
+    });
+    run("huge pages", &|| call(libc::SYS_mmap, &[0, 2 << 20, 3, 0x4_0022, u64::MAX, 0]));
+    run("huge pages in a file", &|| {
+        let name = c("huge");
+        call(libc::SYS_memfd_create, &[p(&name), 4])
+    });
     run("raise a limit", &|| {
         let limit = [1u64 << 20, 1 << 20];
         call(libc::SYS_prlimit64, &[0, 7, limit.as_ptr() as u64, 0])

@@ -52,6 +52,31 @@ pub fn option(kind: u64, level: u64, name: u64) -> Result<i64, Errno> {
     raw(libc::SYS_setsockopt, [fd as u64, level, name, zeroes.as_ptr() as u64, 4, 0])
 }
 
+/// One byte out of band over a UNIX socket pair.
+pub fn out_of_band() -> Result<i64, Errno> {
+    let (ours, _theirs) = std::os::unix::net::UnixStream::pair().map_err(|error| errno(&error))?;
+    let byte = [0u8];
+    let fd = ours.as_raw_fd() as u64;
+    raw(libc::SYS_sendto, [fd, byte.as_ptr() as u64, 1, libc::MSG_OOB as u64, 0, 0])
+}
+
+/// `SO_PEERPIDFD` of Linux 6.5: a pidfd of the process that made the socket's other end.
+pub fn peer(fd: u64) -> Result<i32, Errno> {
+    const SO_PEERPIDFD: u64 = 77;
+    let (mut pidfd, mut length) = (-1i32, 4u32);
+    let at = (&raw mut pidfd as u64, &raw mut length as u64);
+    raw(libc::SYS_getsockopt, [fd, 1, SO_PEERPIDFD, at.0, at.1, 0])?;
+    Ok(pidfd)
+}
+
+/// The number that `SO_PEERCRED` gives for that process, opened as our own PID namespace has it.
+pub fn sender(fd: u64) -> Result<i32, Errno> {
+    let (mut who, mut length) = ([-1i32; 3], 12u32);
+    let at = (&raw mut who as u64, &raw mut length as u64);
+    raw(libc::SYS_getsockopt, [fd, 1, libc::SO_PEERCRED as u64, at.0, at.1, 0])?;
+    raw(libc::SYS_pidfd_open, [who[0] as u64, 0, 0, 0, 0, 0]).map(|fd| fd as i32)
+}
+
 /// An interface request on a socket, for `lo`.
 pub fn interface(request: u64) -> Result<i64, Errno> {
     let fd = socket(2, 2, 0)?;

@@ -29,6 +29,13 @@ pub fn main(which: &str) -> ! {
         }
         // Descriptors that nobody asked for, along with the bytes of a null message.
         "descriptors" => descriptors(&host),
+        // A GiB to the log, as fast as anyone takes it, and no word to the host.
+        "log" => {
+            let block = vec![b'x'; 1 << 20];
+            for _ in 0..1 << 10 {
+                let _taken = std::io::stdout().write_all(&block);
+            }
+        }
         // Says good-bye and stays.
         "close" => drop(host),
         // Never says anything, and reads nothing.

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 pub mod bins;
+pub mod browser;
+pub mod guest;
 pub mod http;
 pub mod memory;
 pub mod procs;
@@ -14,5 +16,6 @@ pub mod webdriver;
 pub mod who;
 
 pub use bins::Stage;
+pub use browser::Browser;
 pub use server::Server;
 pub use who::Who;

@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spk_tests::bins::{copy_program, ok};
 use spk_tests::{Stage, Who, procs};
@@ -12,6 +12,9 @@ const HOSTILE: &str = env!("CARGO_BIN_EXE_spk-hostile");
 /// The most memory of `spk` (resident, at its peak) that an app may cause. The largest message is
 /// limited to 64 KiB below; a debug build itself takes some tens of MiB.
 const MOST_MIB: u64 = 128;
+/// The longest pause of a thread of the host's that wakes every 5 ms, on a machine that is busy with
+/// other tests as well.
+const RESPONSIVE: Duration = Duration::from_secs(2);
 
 /// The attack as a raw app, packed.
 fn packed(who: Who, attack: &str) -> Stage {
@@ -29,7 +32,8 @@ fn packed(who: Who, attack: &str) -> Stage {
 /// Runs the attack until `spk` ends; its exit status, what it said, and its peak memory in MiB.
 fn run(stage: &Stage) -> (std::process::ExitStatus, String, u64) {
     let mut command = stage.spk();
-    command.args(["run", "out.spk", "--limit-message", "64K", "--start-timeout", "2"]);
+    command.args(["run", "out.spk", "--limit-message", "64K", "--limit-log", "64K"]);
+    command.args(["--start-timeout", "2"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
     let reader = std::thread::spawn(move || {
@@ -38,6 +42,7 @@ fn run(stage: &Stage) -> (std::process::ExitStatus, String, u64) {
         String::from_utf8_lossy(&text).into_owned()
     });
     let (mut peak, mut files) = (0, 0);
+    let mut pause = Duration::ZERO;
     let status = loop {
         let dir = format!("/proc/{}", child.id());
         let text = std::fs::read_to_string(format!("{dir}/status")).unwrap_or_default();
@@ -48,8 +53,11 @@ fn run(stage: &Stage) -> (std::process::ExitStatus, String, u64) {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
+        let before = Instant::now();
         std::thread::sleep(Duration::from_millis(5));
+        pause = pause.max(before.elapsed());
     };
+    assert!(pause < RESPONSIVE, "the host stood still for {pause:?}");
     assert!(files < 100, "{files} descriptors of spk are open");
     (status, reader.join().unwrap(), peak)
 }
@@ -64,6 +72,7 @@ fn attacks_below_the_protocol_end_the_app_and_nothing_else() {
             ("pointer", "error: the app "),
             ("descriptors", "the app broke its connection to the host: "),
             ("close", "error: the app "),
+            ("log", "only the last 64K and what follows are kept (--limit-log)"),
             ("silent", "the app did not answer within 2 s"),
             ("deaf", "the app did not answer within 2 s"),
         ] {
@@ -73,6 +82,14 @@ fn attacks_below_the_protocol_end_the_app_and_nothing_else() {
             assert!(said.contains(words), "{attack} as {who:?}:\n{said}");
             assert!(!said.contains("panicked"), "{attack} as {who:?}:\n{said}");
             assert!(peak < MOST_MIB, "{attack} as {who:?}: {peak} MiB");
+            for name in ["log", "log.1"] {
+                let grains = std::fs::read_dir(stage.state().join("grains")).unwrap();
+                for grain in grains {
+                    let log = std::fs::metadata(grain.unwrap().path().join(name));
+                    let bytes = log.map_or(0, |log| log.len());
+                    assert!(bytes <= 64 << 10, "{attack} as {who:?}: {bytes} in {name}");
+                }
+            }
             let left = procs::gone(&stage.spk_path(), "", Duration::from_secs(10));
             assert!(left.is_empty(), "{attack} as {who:?}: {left:?}");
         }

@@ -115,6 +115,11 @@ fn prepare(
             drop((ours, mounts));
             // The group is the helper's to remove.
             std::mem::forget(group);
+            // Above all the helper's end of the launcher's channel, which our caller holds.
+            let kept = [theirs.as_fd(), rpc.as_fd(), output.as_fd()].map(|fd| fd.as_raw_fd());
+            if sys::close_all_but(kept).is_err() {
+                sys::exit_now(1);
+            }
             init::run(Init { helper: theirs, spec, ids, rpc, output })
         }
         Forked::Parent(pid, pidfd) => (pid, pidfd),

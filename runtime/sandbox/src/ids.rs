@@ -116,10 +116,16 @@ impl Translator {
 /// A user namespace that exists only for its maps.
 fn map_namespace(uids: &str, gids: &str) -> Result<OwnedFd, Errno> {
     let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    let parent = nix::unistd::getpid();
     match sys::clone_into(libc::CLONE_NEWUSER)? {
-        Forked::Child => loop {
-            nix::unistd::pause();
-        },
+        Forked::Child => {
+            // Nobody else would ever end it, should the helper be killed just now.
+            let asked = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+            while asked.is_ok() && nix::unistd::getppid() == parent {
+                nix::unistd::pause();
+            }
+            sys::exit_now(1)
+        }
         Forked::Parent(pid, pidfd) => {
             let made = (|| {
                 fs::write(format!("/proc/{pid}/uid_map"), uids).map_err(errno)?;

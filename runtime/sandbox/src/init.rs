@@ -182,6 +182,10 @@ fn isolate() -> Result<Vec<String>, Failure> {
     if fs::write("/proc/sys/user/max_user_namespaces", "0").is_err() {
         missing.push("no limit on user namespaces but the filter".to_owned());
     }
+    for (file, most) in WATCHING {
+        // As above; the user's own limit stays in force.
+        let _in_a_container = fs::write(format!("/proc/sys/user/{file}"), most);
+    }
     nix::unistd::sethostname("sandbox").map_err(failed(Step::HostName))?;
     sys::set_domain_name(c"sandbox").map_err(failed(Step::HostName))?;
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
@@ -189,6 +193,11 @@ fn isolate() -> Result<Vec<String>, Failure> {
     sys::loopback_up(socket.as_fd()).map_err(failed(Step::Loopback))?;
     Ok(missing)
 }
+
+/// The kernel counts these by user, outside of any cgroup: an app shall leave the user some. Half of
+/// the instances that a user gets by default, and ample watches.
+const WATCHING: [(&str, &str); 2] =
+    [("max_inotify_instances", "64"), ("max_inotify_watches", "32768")];
 
 /// Signals that are passed on to the app.
 const FORWARDED: &[Signal] = &[

@@ -36,7 +36,7 @@ pub use error::{Error, ExecProblem, Failure, Step};
 pub use explain::Denied;
 pub use helper::run_helper_if_asked;
 pub use launch::{Exit, Launcher, Prepared, Running};
-pub use remedy::Settings;
+pub use remedy::user_namespaces as user_namespaces_remedy;
 pub use spec::{
     FILE_BYTES, Limits, MEMORY_BYTES, OPEN_FILES_HARD, OPEN_FILES_SOFT, PROCESSES, Root, Spec,
     TMPFS_BYTES, TMPFS_INODES,

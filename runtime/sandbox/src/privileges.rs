@@ -17,6 +17,11 @@ const LAST_CAPABILITY: u64 = 63;
 /// no-root, no-setuid-fixup, no-ambient-raise, each with its lock; keep-caps locked off.
 const SECURE_BITS: u64 = 0b1110_1111;
 
+/// The one size for which the kernel makes no core at all.
+const CORE_BYTES: u64 = 1;
+/// 64 KiB, which was Linux's own default until 5.16: for keys, not for heaps.
+const LOCKED_BYTES: u64 = 64 << 10;
+
 /// Empties all five capability sets, locks the secure bits, and sets no_new_privs.
 pub(crate) fn give_up() -> Result<(), Failure> {
     let failed = |errno| Failure::new(Step::Capabilities, "", errno);
@@ -47,8 +52,14 @@ pub(crate) fn limit(limits: &Limits, cgroup: bool) -> Result<(), Failure> {
     let mut wanted = vec![
         ("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE, open(limits.open_files_hard)),
         ("RLIMIT_FSIZE", Resource::RLIMIT_FSIZE, both(limits.file_bytes)),
-        // A core file would be the image of other users' data.
-        ("RLIMIT_CORE", Resource::RLIMIT_CORE, both(0)),
+        // A core would be the image of other users' data. 0 would still hand it, and with it our
+        // app, to a program of the host's, where core_pattern names one (core(5)); 1 does not. The
+        // filter keeps it there.
+        ("RLIMIT_CORE", Resource::RLIMIT_CORE, both(CORE_BYTES)),
+        // Nothing that the launcher's account may have beyond others: locked memory and urgency.
+        ("RLIMIT_MEMLOCK", Resource::RLIMIT_MEMLOCK, both(LOCKED_BYTES)),
+        ("RLIMIT_NICE", Resource::RLIMIT_NICE, both(0)),
+        ("RLIMIT_RTPRIO", Resource::RLIMIT_RTPRIO, both(0)),
         // Since Linux 5.14 counted per user namespace, so this grain's processes only.
         ("RLIMIT_NPROC", Resource::RLIMIT_NPROC, both(limits.processes)),
     ];

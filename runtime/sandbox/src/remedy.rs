@@ -10,23 +10,28 @@ pub(crate) fn of(failure: &Failure) -> Option<String> {
     with(failure, &settings)
 }
 
+/// What to do where user namespaces cannot be had, judged by the machine's settings alone.
+pub fn user_namespaces() -> Option<String> {
+    namespaces(Errno::EPERM, &Settings::read())
+}
+
 /// The knobs that decide whether an ordinary user gets a user namespace.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Settings {
+struct Settings {
     /// `user.max_user_namespaces`.
-    pub max_user_namespaces: Option<u64>,
+    max_user_namespaces: Option<u64>,
     /// Debian's `kernel.unprivileged_userns_clone`.
-    pub unprivileged_userns_clone: Option<u64>,
+    unprivileged_userns_clone: Option<u64>,
     /// Ubuntu's `kernel.apparmor_restrict_unprivileged_userns`.
-    pub apparmor_restrict: Option<u64>,
+    apparmor_restrict: Option<u64>,
     /// Whether this process's root is below that of its mount namespace: chroot(2), for which
     /// user_namespaces(7) and clone(2) say EPERM.
-    pub chrooted: bool,
+    chrooted: bool,
 }
 
 impl Settings {
     /// This machine's.
-    pub fn read() -> Settings {
+    fn read() -> Settings {
         let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse().ok();
         Settings {
             max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
@@ -99,7 +104,7 @@ fn namespaces(errno: Errno, settings: &Settings) -> Option<String> {
     if settings.apparmor_restrict.is_some_and(|value| value != 0) {
         return Some(
             "AppArmor restricts user namespaces to programs with a profile: give this program one \
-             (see the installation notes), or, for all programs: sudo sysctl \
+             (docs/security.md has it), or, for all programs: sudo sysctl \
              kernel.apparmor_restrict_unprivileged_userns=0"
                 .into(),
         );

@@ -169,8 +169,10 @@ fn devices(dev: &OwnedFd, limits: &Limits) -> Result<OwnedFd, Failure> {
         let path = format!("{}", name.to_string_lossy());
         let at = child(dev, &path).map_err(failed)?;
         let mut node = bind(source)?;
-        // Not nodev: that would make it useless.
-        restrict(&mut node, Attributes::NOSUID.and(Attributes::NOEXEC), "/dev")?;
+        // Not nodev: that would make it useless. Read-only forbids nothing of the device, but to
+        // change the host's node: an app that is uid 0 outside owns it.
+        let only = Attributes::RDONLY.and(Attributes::NOSUID).and(Attributes::NOEXEC);
+        restrict(&mut node, only, "/dev")?;
         attach(node, dev, &path, &at)?;
     }
     mkdirat(dev, c"shm", Mode::from_bits_truncate(0o700)).map_err(failed)?;

@@ -132,21 +132,41 @@ pub fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Closes every descriptor from `first` up.
-///
-/// Only for the point where no owner for any of them is left that would use it again: the start of
-/// the helper, and right before `execve`.
+/// Closes every descriptor from `first` up. For the start of the helper.
 pub fn close_from(first: u32) -> Result<(), Errno> {
+    close_range(first, u32::MAX)
+}
+
+/// Closes every descriptor but these. For the start of init, which is a copy of the helper.
+pub fn close_all_but<const N: usize>(mut kept: [RawFd; N]) -> Result<(), Errno> {
+    kept.sort_unstable();
+    let mut first = 0;
+    for fd in kept {
+        let fd = u32::try_from(fd).map_err(|_| Errno::EBADF)?;
+        if fd > first {
+            close_range(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    close_from(first)
+}
+
+/// Closes every descriptor from `first` to `last`.
+///
+/// Only for the points where no owner for any of them is left that would use it again: the starts
+/// of the helper and of init.
+fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     // SAFETY: closing a descriptor touches no memory. Owners that remain get EBADF from the kernel,
-    // and at both call sites there are none that still act.
-    let done = check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) });
+    // and at both points there are none that still act: init never returns to where they are.
+    let done = check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
     match done {
         Ok(_) => Ok(()),
         // Before Linux 5.9: one by one up to the hard limit.
         Err(Errno::ENOSYS) => {
             let (_, hard) =
                 nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
-            for fd in first..u32::try_from(hard).unwrap_or(u32::MAX) {
+            let hard = u32::try_from(hard).unwrap_or(u32::MAX);
+            for fd in first..hard.min(last.saturating_add(1)) {
                 // SAFETY: as above.
                 unsafe { libc::close(fd as c_int) };
             }

@@ -200,6 +200,11 @@ impl SourceFile {
     /// that a source that changes at this moment cannot lead out of the map; a FIFO or device that
     /// took the file's place is refused without being waited for.
     pub fn open(&self) -> io::Result<File> {
+        self.open_with_metadata().map(|(file, _)| file)
+    }
+
+    /// As [`open`](SourceFile::open), with what the open file is.
+    pub fn open_with_metadata(&self) -> io::Result<(File, Metadata)> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let root = source_path(&self.root);
         let fd = if self.rest.is_empty() {
@@ -227,8 +232,9 @@ impl SourceFile {
             }
         };
         let file = File::from(fd);
-        if file.metadata()?.is_file() {
-            Ok(file)
+        let metadata = file.metadata()?;
+        if metadata.is_file() {
+            Ok((file, metadata))
         } else {
             Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
         }

@@ -71,6 +71,11 @@ pub fn telling_argument(arch: Arch, data: &Data) -> Option<String> {
         "clone" => Some(format!("flags={:#x}", data.args[0])),
         "personality" => Some(format!("persona={:#x}", low(0))),
         "sched_setscheduler" => Some(format!("policy={}", low(1))),
+        "setrlimit" => Some(format!("resource={}", low(0))),
+        "prlimit64" => Some(format!("resource={}", low(1))),
+        "mmap" | "sendto" | "sendmmsg" => Some(format!("flags={:#x}", low(3))),
+        "sendmsg" => Some(format!("flags={:#x}", low(2))),
+        "memfd_create" => Some(format!("flags={:#x}", low(1))),
         _ => None,
     }
 }

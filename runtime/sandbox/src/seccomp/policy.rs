@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use libc::{
-    EAFNOSUPPORT, EINVAL, ENOPROTOOPT, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, EPROTONOSUPPORT,
+    EAFNOSUPPORT, EINVAL, ENOMEM, ENOPROTOOPT, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
 };
 
@@ -56,9 +56,8 @@ use Ruling::{Allow, Errno};
 #[rustfmt::skip]
 const ALLOWED: &[&str] = &[
     // memory
-    "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "msync", "mincore", "mlock",
-    "munlock", "mlock2", "mlockall", "munlockall", "membarrier", "memfd_create", "pkey_alloc",
-    "pkey_free", "pkey_mprotect", "map_shadow_stack", "mseal",
+    "brk", "munmap", "mremap", "mprotect", "madvise", "msync", "mincore", "mlock", "munlock",
+    "mlock2", "mlockall", "munlockall", "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect", "map_shadow_stack", "mseal",
     // processes and threads
     "fork", "vfork", "execve", "execveat", "exit", "exit_group", "wait4", "waitid",
     "set_tid_address", "set_robust_list", "get_robust_list", "rseq", "futex", "futex_waitv",
@@ -69,7 +68,7 @@ const ALLOWED: &[&str] = &[
     "sched_yield", "sched_getaffinity", "sched_setaffinity", "sched_getparam",
     "sched_getscheduler", "sched_get_priority_max", "sched_get_priority_min",
     "sched_rr_get_interval", "getpriority", "setpriority", "ioprio_get", "ioprio_set", "getcpu",
-    "getrusage", "times", "prlimit64", "getrlimit", "setrlimit", "uname", "sysinfo", "umask",
+    "getrusage", "times", "getrlimit", "uname", "sysinfo", "umask",
     "capget", "capset",
     // identity: the kernel refuses any id that is not mapped
     "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "setuid",
@@ -97,7 +96,7 @@ const ALLOWED: &[&str] = &[
     "rt_sigtimedwait", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "sigaltstack", "pause",
     // sockets
     "bind", "connect", "listen", "accept", "accept4", "getsockname", "getpeername", "getsockopt",
-    "shutdown", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg",
+    "shutdown", "recvfrom", "recvmsg", "recvmmsg",
     // SysV shared memory and semaphores: PostgreSQL does not start without
     "shmget", "shmat", "shmdt", "shmctl", "semget", "semop", "semctl", "semtimedop",
     // random numbers
@@ -231,6 +230,33 @@ const MKNODAT: Treatment =
 const SCHED_SETSCHEDULER: Treatment =
     Treatment { rules: &[(&[In(1, ALL, &[0, 3, 5])], Allow)], otherwise: Errno(EPERM) };
 
+/// `RLIMIT_CORE`, which stays as it is: whoever sets it wants no core, and there is none.
+const CORE: u32 = libc::RLIMIT_CORE as u32;
+const SETRLIMIT: Treatment =
+    Treatment { rules: &[(&[In(0, ALL, &[CORE])], Errno(0))], otherwise: Allow };
+const PRLIMIT64: Treatment = Treatment {
+    rules: &[
+        // With a pointer to a new limit.
+        (&[In(1, ALL, &[CORE]), NotIn(2, ALL, &[0])], Errno(0)),
+        (&[In(1, ALL, &[CORE]), HighHalf(2)], Errno(0)),
+    ],
+    otherwise: Allow,
+};
+
+/// `MAP_HUGETLB`: the machine's reserve of huge pages is in no limit of ours.
+const MMAP: Treatment =
+    Treatment { rules: &[(&[AnyBit(3, 0x4_0000)], Errno(ENOMEM))], otherwise: Allow };
+/// `MFD_HUGETLB`, for the same reason.
+const MEMFD_CREATE: Treatment =
+    Treatment { rules: &[(&[AnyBit(1, 0x4)], Errno(EINVAL))], otherwise: Allow };
+
+/// `MSG_OOB`: used by FTP and telnet, and over UNIX sockets by exploits (CVE-2025-38236).
+const OUT_OF_BAND: u32 = libc::MSG_OOB as u32;
+const SENDMSG: Treatment =
+    Treatment { rules: &[(&[AnyBit(2, OUT_OF_BAND)], Errno(EOPNOTSUPP))], otherwise: Allow };
+const SENDTO: Treatment =
+    Treatment { rules: &[(&[AnyBit(3, OUT_OF_BAND)], Errno(EOPNOTSUPP))], otherwise: Allow };
+
 /// What the call named `name` gets.
 pub fn ruling(name: &str) -> Treatment {
     match name {
@@ -244,6 +270,12 @@ pub fn ruling(name: &str) -> Treatment {
         "mknod" => MKNOD,
         "mknodat" => MKNODAT,
         "sched_setscheduler" => SCHED_SETSCHEDULER,
+        "setrlimit" => SETRLIMIT,
+        "prlimit64" => PRLIMIT64,
+        "mmap" => MMAP,
+        "memfd_create" => MEMFD_CREATE,
+        "sendmsg" => SENDMSG,
+        "sendto" | "sendmmsg" => SENDTO,
         // It would flush the whole host, and has no error to return.
         "sync" => plain(Errno(0)),
         _ => plain(of_plain(name)),

@@ -82,12 +82,18 @@ fn every_argument_boundary_gets_what_the_table_says() {
                 continue;
             }
             let values = interesting(&treatment);
+            let mut conditions = treatment.rules.iter().flat_map(|(conditions, _)| *conditions);
+            let looks = conditions.any(|condition| matches!(condition, Condition::AnyBit(3, _)));
+            let fourths: &[u64] = if looks { &[0, 1, 4, 0x4_0000, 1 << 32] } else { &[0] };
             for first in &values {
                 for second in &values {
                     for third in [0u64, 1, 6, 17, 19, 26, 31, 100, 132, 1 << 32] {
-                        let args = [*first, *second, third, 0, 0, 0];
-                        let said = interpret(&filter, &data(arch, nr, args));
-                        assert_eq!(said, expected(&treatment, &args), "{} {args:x?}", call.name);
+                        for fourth in fourths {
+                            let args = [*first, *second, third, *fourth, 0, 0];
+                            let said = interpret(&filter, &data(arch, nr, args));
+                            let right = expected(&treatment, &args);
+                            assert_eq!(said, right, "{} {args:x?}", call.name);
+                        }
                     }
                 }
             }
@@ -151,6 +157,18 @@ fn well_known_decisions() {
         ("mknodat", [0, 0, 0o20666, 0, 0, 0], Verdict::Errno(EPERM)),
         ("mknodat", [0, 0, 0o10666, 0, 0, 0], Verdict::Allow),
         ("sync", [0; 6], Verdict::Errno(0)),
+        ("prlimit64", [0, 4, 0, 0x7000_0000, 0, 0], Verdict::Allow),
+        ("prlimit64", [0, 4, 0x7000_0000, 0, 0, 0], Verdict::Errno(0)),
+        ("prlimit64", [0, 4 | 1 << 32, 1 << 40, 0, 0, 0], Verdict::Errno(0)),
+        ("prlimit64", [0, 7, 0x7000_0000, 0, 0, 0], Verdict::Allow),
+        ("mmap", [0, 4096, 3, 0x22, u64::MAX, 0], Verdict::Allow),
+        ("mmap", [0, 4096, 3, 0x4_0022, u64::MAX, 0], Verdict::Errno(ENOMEM)),
+        ("memfd_create", [0, 1, 0, 0, 0, 0], Verdict::Allow),
+        ("memfd_create", [0, 4, 0, 0, 0, 0], Verdict::Errno(EINVAL)),
+        ("sendto", [3, 0, 1, 0x4000, 0, 0], Verdict::Allow),
+        ("sendto", [3, 0, 1, 0x4001, 0, 0], Verdict::Errno(EOPNOTSUPP)),
+        ("sendmsg", [3, 0, 1, 0, 0, 0], Verdict::Errno(EOPNOTSUPP)),
+        ("sendmmsg", [3, 0, 1, 1, 0, 0], Verdict::Errno(EOPNOTSUPP)),
         ("restart_syscall", [0; 6], Verdict::Allow),
     ] {
         for arch in ARCHES {

@@ -112,6 +112,8 @@ fn files() -> Value {
     json!({
         "writes": writes, "tops": tops, "dev": dev,
         "chmod": answer(fs::set_permissions("/dev", fs::Permissions::from_mode(0o777))),
+        // As it is in any case: it would be the host's.
+        "chmod_node": answer(fs::set_permissions("/dev/null", fs::Permissions::from_mode(0o666))),
         "cpuinfo": fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| !text.is_empty()),
         "proc_self": fs::metadata("/proc/self").is_ok(),
         "parent_is_root": fs::metadata("/..").unwrap().ino() == fs::metadata("/").unwrap().ino(),
@@ -179,10 +181,26 @@ fn limits() -> Value {
     while inodes < 10_000 && fs::write(format!("/tmp/f{inodes}"), "").is_ok() {
         inodes += 1;
     }
+    let core = getrlimit(Resource::RLIMIT_CORE).unwrap();
+    nix::sys::resource::setrlimit(Resource::RLIMIT_CORE, 0, 0).unwrap();
+    let lowered = getrlimit(Resource::RLIMIT_CORE).unwrap();
+    let mut held = Vec::new();
+    while held.len() < 500
+        && let Ok(watcher) = nix::sys::inotify::Inotify::init(nix::sys::inotify::InitFlags::empty())
+    {
+        held.push(watcher);
+    }
+    let watchers = held.len();
+    drop(held);
     json!({
         "children": children, "inodes": inodes,
         "open": getrlimit(Resource::RLIMIT_NOFILE).unwrap(),
-        "core": getrlimit(Resource::RLIMIT_CORE).unwrap(),
+        "core": core,
+        "core_after_lowering": lowered,
+        "locked": getrlimit(Resource::RLIMIT_MEMLOCK).unwrap(),
+        "nice": getrlimit(Resource::RLIMIT_NICE).unwrap(),
+        "urgent": getrlimit(Resource::RLIMIT_RTPRIO).unwrap(),
+        "watchers": watchers,
         "raise": answer(nix::sys::resource::setrlimit(Resource::RLIMIT_NOFILE, 9000, 9000)
             .map_err(std::io::Error::from)),
     })

@@ -161,8 +161,14 @@ impl Stage {
         if CLASSIC.load(Ordering::Relaxed) {
             order["classic"] = true.into();
         }
-        let mut command = Command::new(program);
+        let mut command = self.as_user(program);
         command.args(["launch", &order.to_string()]).stdin(Stdio::null());
+        command
+    }
+
+    /// A command as the user who launches.
+    pub fn as_user(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
         if let (Who::User, true, Some((uid, gid))) =
             (self.who, nix::unistd::geteuid().is_root(), user_ids())
         {

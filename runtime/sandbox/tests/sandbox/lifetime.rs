@@ -30,7 +30,7 @@ fn processes() -> Vec<i32> {
         .collect()
 }
 
-fn parent_of(pid: i32) -> i32 {
+pub fn parent_of(pid: i32) -> i32 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("PPid:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

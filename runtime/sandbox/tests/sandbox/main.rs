@@ -28,6 +28,8 @@ fn main() {
             ("view::files", view::files),
             ("view::descriptors_and_environment", view::descriptors_and_environment),
             ("view::limits", view::limits),
+            ("view::init_holds_nothing", view::init_holds_nothing),
+            ("view::no_namespace_without_the_filter", view::no_namespace_without_the_filter),
             ("view::missing_directories", view::missing_directories),
             ("view::links_are_refused", view::links_are_refused),
             ("view::proc_for_developers", view::proc_for_developers),

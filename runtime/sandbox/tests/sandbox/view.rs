@@ -69,6 +69,7 @@ pub fn files(who: Who) {
     assert_eq!(seen["tops"], json!(["app", "data", "dev", "proc", "tmp", "var"]));
     assert_eq!(seen["dev"], json!(["full", "null", "random", "shm", "urandom", "zero"]));
     assert_eq!(seen["chmod"], "EROFS");
+    assert_eq!(seen["chmod_node"], "EROFS");
     assert_eq!(seen["cpuinfo"], true);
     assert_eq!(seen["proc_self"], false);
     assert_eq!(seen["parent_is_root"], true);
@@ -98,14 +99,85 @@ pub fn descriptors_and_environment(who: Who) {
 }
 
 pub fn limits(who: Who) {
-    let seen = Stage::new(who).ask_with(&json!({ "argv": ["/app", "limits"], "processes": 100 }));
+    let stage = Stage::new(who);
+    let seen = stage.ask_with(&json!({ "argv": ["/app", "limits"], "processes": 100 }));
     // Init and the app itself count too.
     let children = seen["children"].as_u64().unwrap();
     assert!((90..100).contains(&children), "{children}");
     assert!((4000..4096).contains(&seen["inodes"].as_u64().unwrap()), "{}", seen["inodes"]);
     assert_eq!(seen["open"], json!([1024, 4096]));
-    assert_eq!(seen["core"], json!([0, 0]));
+    // Not 0: see privileges.rs.
+    assert_eq!(seen["core"], json!([1, 1]));
+    assert_eq!(seen["core_after_lowering"], json!([1, 1]));
+    let most = |name: &str, most: u64| {
+        assert!(seen[name][1].as_u64().unwrap() <= most, "{name}: {}", seen[name]);
+    };
+    most("locked", 64 << 10);
+    most("nice", 0);
+    most("urgent", 0);
+    // The user's own limit may be lower, and in a container ours cannot be set.
+    let watchers = seen["watchers"].as_u64().unwrap();
+    assert!(watchers <= 64 || !namespace_limits(&stage), "{watchers} inotify instances");
     assert_eq!(seen["raise"], "EPERM");
+}
+
+/// Whether the limits of namespaces can be set on this machine.
+fn namespace_limits(stage: &Stage) -> bool {
+    let lines = stage.run(&json!({ "argv": ["/app", "ids"] }));
+    !find(&lines, "missing").to_string().contains("no limit on user namespaces")
+}
+
+/// The second lock on namespaces, without the first: whoever is in the app's user namespace without
+/// its filter gets none below it.
+pub fn no_namespace_without_the_filter(who: Who) {
+    let stage = Stage::new(who);
+    if !namespace_limits(&stage) {
+        return skip("view::no_namespace_without_the_filter", "/proc/sys is read-only here");
+    }
+    let order = json!({ "argv": ["/app", "linger"] });
+    let mut launcher = stage.launcher(&order).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let pid = crate::lifetime::pid_of(&mut launcher);
+    let enter = |arguments: &[&str]| {
+        let mut command = stage.as_user("nsenter");
+        command.args(["--preserve-credentials", "--user", "--target", &pid.to_string()]);
+        command.args(arguments).output().unwrap()
+    };
+    let inside = enter(&["readlink", "/proc/self/ns/user"]);
+    let app = std::fs::read_link(format!("/proc/{pid}/ns/user")).unwrap();
+    let status = enter(&["cat", "/proc/self/status"]);
+    let made = enter(&["unshare", "--user", "true"]);
+    launcher.kill().unwrap();
+    launcher.wait().unwrap();
+    assert_eq!(String::from_utf8_lossy(&inside.stdout).trim(), app.to_str().unwrap());
+    let status = String::from_utf8_lossy(&status.stdout);
+    assert!(status.contains("\nSeccomp:\t0\n"), "not without the filter: {status}");
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(!made.status.success() && said.contains("No space left on device"), "{said}");
+}
+
+/// Neither the helper's channel to the launcher nor anything else of the host is open in init.
+pub fn init_holds_nothing(who: Who) {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("view::init_holds_nothing", "only root can look into init");
+    }
+    let stage = Stage::new(who);
+    let order = json!({ "argv": ["/app", "linger"] });
+    let mut launcher = stage.launcher(&order).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let app = crate::lifetime::pid_of(&mut launcher);
+    let init = crate::lifetime::parent_of(app);
+    let open = |pid: i32| -> Vec<String> {
+        let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let target = |entry: std::fs::DirEntry| std::fs::read_link(entry.path()).unwrap();
+        entries.map(|entry| target(entry.unwrap()).display().to_string()).collect()
+    };
+    let (of_init, of_helper) = (open(init), open(crate::lifetime::parent_of(init)));
+    launcher.kill().unwrap();
+    launcher.wait().unwrap();
+    assert_eq!(of_init.len(), 2, "{of_init:?}");
+    assert!(of_init.contains(&"anon_inode:[signalfd]".to_owned()), "{of_init:?}");
+    let shared: Vec<_> = of_init.iter().filter(|fd| fd.starts_with("socket:")).collect();
+    assert_eq!(shared.len(), 1, "{of_init:?}");
+    assert!(!of_helper.contains(shared[0]), "{of_init:?} {of_helper:?}");
 }
 
 /// A package without the usual directories still starts.

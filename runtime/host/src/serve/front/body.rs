@@ -25,6 +25,8 @@ pub(crate) enum Outgoing {
         /// Bytes still to be sent.
         left: u64,
     },
+    /// Piece by piece, as the shell makes it.
+    Pieces(tokio::sync::mpsc::Receiver<Bytes>),
 }
 
 impl Outgoing {
@@ -53,6 +55,9 @@ impl Body for Outgoing {
             }
             Outgoing::Stream(body) => Pin::new(body).poll_frame(context),
             Outgoing::Part { whole, skip, left } => poll_part(whole, skip, left, context),
+            Outgoing::Pieces(pieces) => {
+                pieces.poll_recv(context).map(|piece| Some(Ok(Frame::data(piece?))))
+            }
         }
     }
 
@@ -61,6 +66,7 @@ impl Body for Outgoing {
             Outgoing::Full(body) => body.is_end_stream(),
             Outgoing::Stream(body) => body.is_end_stream(),
             Outgoing::Part { left, .. } => *left == 0,
+            Outgoing::Pieces(_) => false,
         }
     }
 
@@ -69,6 +75,7 @@ impl Body for Outgoing {
             Outgoing::Full(body) => body.size_hint(),
             Outgoing::Stream(body) => body.size_hint(),
             Outgoing::Part { left, .. } => SizeHint::with_exact(*left),
+            Outgoing::Pieces(_) => SizeHint::default(),
         }
     }
 }

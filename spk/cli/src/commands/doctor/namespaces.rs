@@ -22,6 +22,7 @@ const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
 /// Whether a sandbox can be started by this user.
 pub fn user_namespaces() -> Check {
     let name = "user namespaces";
+    let remedy = spk_sandbox::user_namespaces_remedy().unwrap_or_default();
     // In a process of its own: it cannot come back out of a namespace.
     let output = std::env::current_exe()
         .and_then(|exe| Command::new(exe).args(["doctor", "--try-namespaces"]).output());
@@ -30,9 +31,9 @@ pub fn user_namespaces() -> Check {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
             let said = said.trim().trim_start_matches("error: ").to_owned();
-            Check::missing(name, said, remedy())
+            Check::missing(name, said, remedy)
         }
-        Err(error) => Check::missing(name, format!("cannot be tried: {error}"), remedy()),
+        Err(error) => Check::missing(name, format!("cannot be tried: {error}"), remedy),
     }
 }
 
@@ -58,24 +59,4 @@ pub fn try_them() -> Result<()> {
 
 fn step(what: &str, errno: Errno) -> CliError {
     CliError::new(format!("this user cannot {what}: {}", errno.desc().to_lowercase()))
-}
-
-/// The setting that is in the way, as far as it shows, and the narrowest change.
-fn remedy() -> String {
-    let read = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
-    if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
-        return "AppArmor restricts them (kernel.apparmor_restrict_unprivileged_userns = 1): \
-                install spk's AppArmor profile, which allows them for this program only, or \
-                sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-            .to_owned();
-    }
-    if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-        return "sudo sysctl kernel.unprivileged_userns_clone=1".to_owned();
-    }
-    if read("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        return "sudo sysctl user.max_user_namespaces=10000".to_owned();
-    }
-    "the kernel, a security module or the container this runs in forbids them; in a container, \
-     allow unshare and mount in its seccomp profile"
-        .to_owned()
 }
