@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 pub mod bins;
+pub mod browser;
+pub mod guest;
 pub mod http;
 pub mod procs;
 pub mod server;
@@ -11,5 +13,6 @@ pub mod skip;
 pub mod who;
 
 pub use bins::Stage;
+pub use browser::Browser;
 pub use server::Server;
 pub use who::Who;

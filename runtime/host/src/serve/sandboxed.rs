@@ -32,7 +32,7 @@ struct SandboxLauncher {
 }
 
 /// Takes apart what is served and how it is started.
-pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Error> {
+pub(crate) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Error> {
     let bridge_port = options.program.port();
     let (argv, environ) = command(&options.program)?;
     let launcher = SandboxLauncher {
@@ -62,6 +62,7 @@ pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Err
         restarts: options.restarts,
         other_users: options.other_users,
         bridge_port,
+        site: options.site,
     };
     Ok((settings, Box::new(launcher)))
 }
@@ -144,6 +145,10 @@ struct Sandboxed {
 }
 
 impl Process for Sandboxed {
+    fn pid(&self) -> Option<i32> {
+        Some(self.running.app_pid())
+    }
+
     fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>> {
         Box::pin(async move {
             loop {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fuse_tracer::{Record, Usage, Use, trace_file, with_implied};
 use serde_json::json;
@@ -158,7 +159,10 @@ impl Files {
             let uses = self.record.paths.get(path).into_iter().flatten();
             let uses: Vec<_> = uses
                 .map(|(kind, usage)| {
-                    json!({ "use": words(*kind), "count": usage.count, "by": usage.by })
+                    json!({
+                        "use": words(*kind), "count": usage.count, "by": usage.by,
+                        "first": first(usage),
+                    })
                 })
                 .collect();
             all.push(json!({
@@ -339,11 +343,22 @@ fn describe(kind: Use, usage: &Usage) -> String {
     let what = words(kind);
     let by: Vec<&str> = usage.by.iter().map(String::as_str).collect();
     let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+    let first = match first(usage) {
+        Some(first) => format!(", first on {first}"),
+        None => String::new(),
+    };
     // the kernel answers later looks itself, so these numbers would mislead
     match kind {
-        Use::Exec | Use::Read | Use::List => format!("{what} {}{by}", times(usage.count)),
-        _ => format!("{what}{by}"),
+        Use::Exec | Use::Read | Use::List => format!("{what} {}{by}{first}", times(usage.count)),
+        _ => format!("{what}{by}{first}"),
     }
+}
+
+/// When it was first used. A trace is a file, in which anything may stand; the format has years of
+/// four digits.
+fn first(usage: &Usage) -> Option<String> {
+    let first = UNIX_EPOCH.checked_add(Duration::from_millis(usage.first))?;
+    (usage.first < YEAR_10000).then(|| httpdate::fmt_http_date(first))
 }
 
 fn words(kind: Use) -> &'static str {
@@ -359,6 +374,9 @@ fn words(kind: Use) -> &'static str {
         Use::Withheld => "looked for, and missing in the package",
     }
 }
+
+/// Milliseconds from 1970 to the year 10000.
+const YEAR_10000: u64 = 253_402_300_800_000;
 
 fn times(count: u64) -> String {
     match count {

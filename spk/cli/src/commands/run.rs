@@ -73,6 +73,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         None => Rootfs::Package(package.dir.clone()),
     };
     let served = Served {
+        store,
         app_id: package.app_id.to_string(),
         rootfs,
         program,
@@ -81,10 +82,10 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         idle_timeout: args.idle.unwrap_or(Idle(Some(IDLE_TIMEOUT))).0,
         exchanges: None,
         restarts: None,
+        package: Some(package),
+        developer: None,
     };
-    // The package, too, is locked for as long as the app runs.
     let result = serving::serve_grain(served, grain, &args.serve, ui);
-    drop(package);
     if let Some((tracer, developer)) = traced {
         let found = missing::find(&tracer.finish(), tracer.view(), &developer, result.is_err());
         if found == missing::Missing::default() {

@@ -16,6 +16,8 @@ pub(crate) enum Outgoing {
     Full(Full<Bytes>),
     /// As the app writes it.
     Stream(StreamBody),
+    /// Piece by piece, as the shell makes it.
+    Pieces(tokio::sync::mpsc::Receiver<Bytes>),
 }
 
 impl Outgoing {
@@ -38,6 +40,9 @@ impl Body for Outgoing {
                 Pin::new(body).poll_frame(context).map_err(|never: Infallible| match never {})
             }
             Outgoing::Stream(body) => Pin::new(body).poll_frame(context),
+            Outgoing::Pieces(pieces) => {
+                pieces.poll_recv(context).map(|piece| Some(Ok(Frame::data(piece?))))
+            }
         }
     }
 
@@ -45,6 +50,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Full(body) => body.is_end_stream(),
             Outgoing::Stream(body) => body.is_end_stream(),
+            Outgoing::Pieces(_) => false,
         }
     }
 
@@ -52,6 +58,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Full(body) => body.size_hint(),
             Outgoing::Stream(body) => body.size_hint(),
+            Outgoing::Pieces(_) => SizeHint::default(),
         }
     }
 }

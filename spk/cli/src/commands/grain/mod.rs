@@ -57,7 +57,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         Command::List(args) => list::run(args, &store, ui),
         Command::Show(args) => show::run(args, &store, ui),
         Command::New(args) => new::run(args, &store, ui),
-        Command::Open(args) => open::run(args, &store, ui),
+        Command::Open(args) => open::run(args, store, ui),
         Command::Stop(args) => stop::run(args, &store, ui),
         Command::Rename(args) => rename::run(args, &store, ui),
         Command::Upgrade(args) => upgrade::run(args, &store, ui),
