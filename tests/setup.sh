@@ -12,8 +12,12 @@ if [ "${1-}" = --tests ]; then
   # What people package (tests/tests/runtimes.rs, apps.rs), and the sandbox's peer in its benchmark.
   packages+=(nodejs node-express php-cli php-sqlite3 ruby perl golang-go musl-tools default-jdk-headless
     postgresql mariadb-server redis-server nginx bubblewrap)
-  # The browser of tests/tests/shell*.rs; elsewhere than in Debian the packages have other names.
-  apt-cache show chromium-driver >/dev/null 2>&1 && packages+=(chromium chromium-driver fonts-dejavu-core)
+  # Installing on a clean machine, shells that complete, and images (install.rs, oci.rs).
+  packages+=(debootstrap binutils bash-completion zsh fish runc crun umoci iproute2)
+  # The browser of tests/tests/shell*.rs; elsewhere than in Debian it is no package of the archive.
+  if grep -qx 'ID=debian' /etc/os-release; then
+    packages+=(chromium chromium-driver fonts-dejavu-core)
+  fi
 fi
 
 missing=()

@@ -217,7 +217,12 @@ impl Drop for Reserved {
 
 /// An error of the host, with its remedy.
 pub fn failure(error: serve::Error) -> CliError {
-    let remedy = error.remedy();
+    let remedy = match &error {
+        serve::Error::Sandbox(_) => error
+            .remedy()
+            .map(|remedy| format!("{remedy}; spk doctor looks at all of this machine")),
+        _ => error.remedy(),
+    };
     let error = CliError::from(error);
     match remedy {
         Some(remedy) => error.hint(remedy),
