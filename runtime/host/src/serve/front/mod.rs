@@ -13,6 +13,7 @@ mod listen;
 pub(crate) mod pages;
 mod published;
 mod questions;
+mod range;
 pub(crate) mod route;
 mod stream;
 pub(crate) mod values;
