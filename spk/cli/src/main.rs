@@ -11,6 +11,7 @@ mod definition;
 mod developer;
 mod error;
 mod global;
+mod huge_pages;
 mod limits;
 mod missing;
 mod package_tracer;

@@ -14,14 +14,20 @@ pub struct Args {
     /// Keyring to read instead of ~/.sandstorm-keyring
     #[arg(short = 'k', long, value_name = "FILE")]
     keyring: Option<PathBuf>,
+    /// Print the app IDs as a JSON array
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let (path, _) = global.keyring_path(args.keyring.as_ref())?;
     let keyring = Keyring::open_lenient(&path).hint("make a key with: spk keygen")?;
-    for key in keyring.keys() {
-        ui.line(key.app_id().to_string());
+    let ids = keyring.keys().iter().map(|key| key.app_id().to_string());
+    if args.json {
+        ui.line(serde_json::Value::from_iter(ids).to_string());
+    } else {
+        ids.for_each(|id| ui.line(id));
     }
     // What could be read has been listed, as the original does.
     match keyring.damage() {
