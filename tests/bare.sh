@@ -6,6 +6,7 @@
 #   sudo tests/bare.sh DIR              # makes DIR if it is not there, runs everything, sums up
 #   sudo tests/bare.sh DIR demo user    # only tests/demo.sh, only as the user
 #   sudo tests/bare.sh DIR all first    # only the first round; again: one more on the same checkouts
+#   sudo BARE_SHARE=1 tests/bare.sh DIR user again   # as the user on root's checkout, already compiled
 #   sudo tests/bare.sh DIR shell        # a shell in there
 #
 # What comes from this machine: the kernel, the Rust toolchain (read-only), and, to spare downloads
@@ -77,11 +78,18 @@ as() {
   local who=$1 home=/root
   shift
   local -a run=()
+  local checkout
   if [ "$who" = user ]; then
     home=/home/$user
     run=(setpriv --reuid="$user" --regid="$user" --init-groups)
   fi
-  (cd "$home/spk" && env -i "${passed[@]}" HOME="$home" USER="$who" LANG=C.UTF-8 TERM=dumb \
+  checkout=$home
+  if [ "${BARE_SHARE-}" ]; then
+    checkout=/root
+    chmod 711 /root
+    chown -R "$([ "$who" = user ] && echo "$user" || echo root)" /root/spk /root/.cargo
+  fi
+  (cd "$checkout/spk" && env -i "${passed[@]}" HOME="$home" CARGO_HOME="$checkout/.cargo" USER="$who" LANG=C.UTF-8 TERM=dumb \
     RUSTUP_HOME=/opt/rustup PATH=/opt/cargo:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     "${run[@]}" "$@")
 }

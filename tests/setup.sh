@@ -8,10 +8,16 @@ if [ "$(id -u)" = 0 ]; then as_root() { "$@"; }; else as_root() { sudo "$@"; }; 
 packages=(gcc libc6-dev curl ca-certificates python3)
 if [ "${1-}" = --tests ]; then
   packages+=(python3-pip python3-venv capnproto xz-utils zip unzip libarchive-tools gnupg sqlite3
-    util-linux procps git fuse3)
+    util-linux procps git fuse3 busybox-static)
   # What people package (tests/tests/runtimes.rs, apps.rs), and the sandbox's peer in its benchmark.
   packages+=(nodejs node-express php-cli php-sqlite3 ruby perl golang-go musl-tools default-jdk-headless
     postgresql mariadb-server redis-server nginx bubblewrap)
+  # Installing on a clean machine, shells that complete, and images (install.rs, oci.rs).
+  packages+=(debootstrap binutils bash-completion zsh fish runc crun umoci iproute2)
+  # The browser of tests/tests/shell*.rs; elsewhere than in Debian it is no package of the archive.
+  if grep -qx 'ID=debian' /etc/os-release; then
+    packages+=(chromium chromium-driver fonts-dejavu-core)
+  fi
 fi
 
 missing=()

@@ -10,13 +10,17 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::nodes::Stamp;
 use crate::shared::lock;
 
-/// Files kept open at most; an app opens some hundreds when it starts.
-const MAX: u64 = 4096;
+/// Files kept open at most. An app opens some hundreds when it starts; whoever walks a whole tree,
+/// and then again, should not find each just closed. An open file takes about 1 KB of the kernel.
+const MAX: u64 = 16_384;
+/// Files that this process wants to be allowed to have open: those kept, and all that the apps have
+/// open, which may have the usual 1,024 each.
+const WANTED: u64 = 65_536;
 
 /// See the module's description.
 pub struct OpenFiles {
@@ -38,9 +42,16 @@ struct Kept {
 }
 
 impl Default for OpenFiles {
-    /// Keeps at most half of the files that this process may have open.
+    /// Keeps at most half of the files that this process may have open, which are made more if
+    /// its hard limit allows: what the app has open is open here too.
     fn default() -> OpenFiles {
-        let allowed = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+        let allowed = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, hard)| {
+            let raised = hard.min(WANTED).max(soft);
+            match setrlimit(Resource::RLIMIT_NOFILE, raised, hard) {
+                Ok(()) => raised,
+                Err(_) => soft,
+            }
+        });
         let max = usize::try_from((allowed / 2).min(MAX)).unwrap_or(0);
         OpenFiles { state: Mutex::default(), max }
     }

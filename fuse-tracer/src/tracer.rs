@@ -214,6 +214,11 @@ impl Tracer {
         self.shared.listed()
     }
 
+    /// How many uses of paths are recorded: grows with each that is the first of its kind.
+    pub fn uses(&self) -> usize {
+        self.shared.record().paths.values().map(std::collections::BTreeMap::len).sum()
+    }
+
     /// How many requests of this kind arrived so far.
     pub fn requests(&self, kind: Request) -> u64 {
         self.shared.requests.get(kind)

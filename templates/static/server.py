@@ -10,7 +10,8 @@ import os
 import posixpath
 import urllib.parse
 
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "public")
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.environ.get("SITE_ROOT") or os.path.join(HERE, "public")
 PORT = 8000  # as in the command of sandstorm-pkgdef.capnp
 CHUNK = 256 * 1024
 

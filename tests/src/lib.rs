@@ -4,12 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 pub mod bins;
+pub mod browser;
+pub mod guest;
 pub mod http;
+pub mod memory;
 pub mod procs;
 pub mod server;
 pub mod skip;
+pub mod web;
 pub mod who;
 
 pub use bins::Stage;
+pub use browser::Browser;
 pub use server::Server;
 pub use who::Who;

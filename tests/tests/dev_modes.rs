@@ -207,3 +207,88 @@ fn the_app_starts_again_when_it_changes() {
     let reasons = said.lines().filter(|line| line.starts_with("changed: ")).collect::<Vec<_>>();
     assert_eq!(reasons, ["changed: app.py; starting the app again"], "{said}");
 }
+
+/// A stage with the test's own app, and a list from a first session that saw one of its pages.
+fn traced_stage(who: Who) -> Stage {
+    let stage = Stage::new(who);
+    stage.write("app.py", include_str!("../data/app.py"));
+    stage.write("static/page.txt", "a page\n");
+    stage.write("static/more.txt", "more\n");
+    ok(stage.spk().args(["init", "-p", "8000", "--", "/usr/bin/python3", "-B", "/app.py"]));
+    let server = Server::start(stage.spk().args(["dev", "-c"]));
+    assert_eq!(http::get(&server.at("static")).text(), "a page\n");
+    // what an installed app has not, it has not here either
+    assert_ne!(http::request("GET", &server.at("read?proc/self/status"), &[], b"").status, 200);
+    server.stop();
+    let listed = list(&stage);
+    assert!(listed.contains("\nstatic/page.txt\n"), "{listed}");
+    assert!(!listed.contains("static/more.txt"), "{listed}");
+    stage
+}
+
+#[test]
+fn proc_is_there_when_asked_for() {
+    let stage = traced_stage(Who::User);
+    let server = Server::start(stage.spk().args(["dev", "--proc"]));
+    let status = http::get(&server.at("read?proc/self/status")).text();
+    assert!(status.starts_with("Name:\tpython3"), "{status}");
+    server.stop();
+    let listed = list(&stage);
+    assert!(!listed.contains("proc/self"), "{listed}");
+}
+
+#[test]
+fn as_packed_only_what_is_listed_is_there() {
+    for who in Who::all("as_packed_only_what_is_listed_is_there") {
+        let stage = traced_stage(who);
+        let before = list(&stage);
+        let server = Server::start(stage.spk().args(["dev", "--packed"]));
+        assert_eq!(http::get(&server.at("static")).text(), "a page\n");
+        let missing = http::request("GET", &server.at("read?static/more.txt"), &[], b"");
+        assert_ne!(missing.status, 200);
+        let said = server.stop();
+        assert!(said.contains("works here, missing in the package"), "{said}");
+        // it was asked for by a thread of the app, which has a number of its own
+        let line = said.lines().find(|line| line.contains("static/more.txt")).unwrap_or(&said);
+        assert!(line.contains("python3"), "{said}");
+        assert_eq!(list(&stage), before, "the list stays as it is");
+    }
+}
+
+#[test]
+fn the_grains_own_directories_outlive_a_change_of_the_sources() {
+    for who in Who::all("the_grains_own_directories_outlive_a_change_of_the_sources") {
+        let stage = traced_stage(who);
+        let server = Server::start(stage.spk().arg("dev"));
+        assert_eq!(http::post_form(&server.at("notes"), "text=before").status, 201);
+        // directories that the sandbox mounts over come and go in the project
+        for name in ["var", "tmp", "dev"] {
+            fs::create_dir(stage.work().join(name)).unwrap();
+            fs::rename(stage.work().join(name), stage.work().join("old")).unwrap();
+            fs::remove_dir(stage.work().join("old")).unwrap();
+        }
+        stage.write("static/last.txt", "seen");
+        until("the last change", || {
+            http::request("GET", &server.at("read?static/last.txt"), &[], b"").status == 200
+        });
+        assert_eq!(http::post_form(&server.at("notes"), "text=after").status, 201);
+        assert_eq!(http::get(&server.at("notes")).text(), "before\nafter\n");
+        server.stop();
+    }
+}
+
+#[test]
+fn packed_with_the_closure_what_belongs_to_listed_files_comes_along() {
+    let stage = plain_stage(Who::User);
+    for file in ["__init__.py", "used.py", "rare.py"] {
+        stage.write(&format!("lib/thing/{file}"), "x = 1\n");
+    }
+    stage.write("sandstorm-files.list", "app.txt\nlib/thing/__init__.py\nlib/thing/used.py\n");
+    let packed = |more: &[&str]| {
+        ok(stage.spk().args(["pack", "-0", "--no-cache"]).args(more).arg("out.spk"));
+        let names = ok(stage.spk().args(["ls", "out.spk"]));
+        (names.contains("lib/thing/used.py"), names.contains("lib/thing/rare.py"))
+    };
+    assert_eq!(packed(&[]), (true, false));
+    assert_eq!(packed(&["--closure"]), (true, true));
+}

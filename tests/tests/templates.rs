@@ -2,29 +2,26 @@
 //! client that uses the app as two kinds of users would.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use spk_tests::bins::ok;
 use spk_tests::{Server, Stage, Who, http, skip};
 
-/// The journey of a notes app.
-fn notes(template: &str, test: &str, runtime: &str, build: Option<&[&str]>) {
-    if !Path::new(runtime).exists() && build.is_none() {
+/// The journey of a notes app; `prepare` does what its README says comes before `spk dev`.
+fn notes(template: &str, test: &str, runtime: &str, prepare: impl Fn(&Stage)) {
+    if !runtime.is_empty() && !Path::new(runtime).exists() {
         skip::skip(test, &format!("{runtime} is not installed"));
         return;
     }
     for who in Who::all(test) {
         let stage = Stage::new(who);
         ok(stage.spk().args(["init", "--template", template, "--title", "My \"notes\""]));
-        if let Some([program, arguments @ ..]) = build {
-            // With this test's own toolchain: the account may have none.
-            let output =
-                Command::new(program).args(arguments).current_dir(stage.work()).output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        }
+        prepare(&stage);
 
-        let server = Server::start(stage.spk().arg("dev"));
+        let server = Server::start(stage.spk().args(["dev", "--record"]));
         let page = http::get(&server.at(""));
         assert_eq!(page.status, 200, "{page:?}");
         assert!(page.text().contains("Alice"), "{}", page.text());
@@ -34,6 +31,9 @@ fn notes(template: &str, test: &str, runtime: &str, build: Option<&[&str]>) {
         server.stop();
 
         ok(stage.spk().args(["pack", "--fast", "app.spk"]));
+        if who == Who::User {
+            ok(stage.spk().args(["check", "--strict", "app.spk"]));
+        }
         let server = Server::start(stage.spk().args(["run", "app.spk", "--user", "carol"]));
         let grain = server.field("grainId");
         let page = http::get(&server.at("")).text();
@@ -74,41 +74,109 @@ fn add(server: &Server, text: &str) {
     assert_eq!(answer.status, 303, "{answer:?}");
 }
 
+/// Runs a tool of this test's own: the account may have none. What it makes is the account's.
+fn tool(stage: &Stage, program: &str, arguments: &[&str]) {
+    let mut command = Command::new(program);
+    // How fast the apps are is no question here, but how fast they are built is.
+    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
+    ok(command.args(arguments).current_dir(stage.work()));
+    stage.who.own(&stage.work());
+}
+
 #[test]
 fn python_from_init_to_restore() {
-    notes("python", "python_from_init_to_restore", "/usr/bin/python3", None);
+    notes("python", "python_from_init_to_restore", "/usr/bin/python3", |_| ());
 }
 
 #[test]
 fn node_from_init_to_restore() {
-    notes("node", "node_from_init_to_restore", "/usr/bin/node", None);
+    notes("node", "node_from_init_to_restore", "/usr/bin/node", |_| ());
 }
 
 #[test]
 fn php_from_init_to_restore() {
-    notes("php", "php_from_init_to_restore", "/usr/bin/php", None);
+    notes("php", "php_from_init_to_restore", "/usr/bin/php", |_| ());
 }
 
 #[test]
 fn rust_from_init_to_restore() {
-    let build = ["cargo", "build", "--release", "--offline"];
-    notes("rust", "rust_from_init_to_restore", "", Some(&build));
+    notes("rust", "rust_from_init_to_restore", "", |stage| {
+        tool(stage, "cargo", &["build", "--release", "--offline"]);
+    });
+}
+
+/// Rust that speaks Cap'n Proto itself; its own test, with a stand-in for the platform, too.
+#[test]
+fn raw_from_init_to_restore() {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let place = "target/x86_64-unknown-linux-gnu/release/notes";
+    notes("raw", "raw_from_init_to_restore", "", |stage| {
+        let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("raw");
+        let program = PROGRAM.get_or_init(|| {
+            let dir = shared.to_str().unwrap();
+            for what in ["build", "test"] {
+                tool(stage, "cargo", &[what, "--release", "--offline", "--target-dir", dir]);
+            }
+            let built = shared.join("x86_64-unknown-linux-gnu/release/notes");
+            let headers = ok(Command::new("readelf").arg("-ld").arg(&built));
+            assert!(!headers.contains("INTERP") && !headers.contains("NEEDED"), "{headers}");
+            built
+        });
+        stage.write(place, fs::read(program).unwrap());
+        ok(Command::new("chmod").arg("755").arg(stage.work().join(place)));
+    });
+}
+
+/// Python that speaks Cap'n Proto itself.
+#[test]
+fn raw_python_from_init_to_restore() {
+    let site = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pycapnp-site");
+    notes("raw-python", "raw_python_from_init_to_restore", "/usr/bin/python3", |stage| {
+        if !site.join("capnp").exists() {
+            tool(
+                stage,
+                "/usr/bin/python3",
+                &[
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--root-user-action=ignore",
+                    "--target",
+                    "site",
+                    "-r",
+                    "requirements.txt",
+                ],
+            );
+            let _ = fs::remove_dir_all(&site);
+            ok(Command::new("cp").arg("-a").arg(stage.work().join("site")).arg(&site));
+        } else {
+            ok(Command::new("cp").arg("-a").arg(&site).arg(stage.work().join("site")));
+        }
+        stage.who.own(&stage.work());
+        assert_eq!(ok(stage.run("/usr/bin/python3").args(["-B", "test_app.py"])), "ok\n");
+    });
 }
 
 #[test]
-fn static_site_from_init_to_run() {
-    for who in Who::all("static_site_from_init_to_run") {
+fn static_site_from_init_to_restore() {
+    for who in Who::all("static_site_from_init_to_restore") {
         let stage = Stage::new(who);
         ok(stage.spk().args(["init", "--template", "static"]));
         stage.write("public/sub/index.html", "below");
         stage.write("public/.hidden", "secret");
         stage.write("public/digits.txt", "0123456789");
-        let server = Server::start(stage.spk().arg("dev"));
+        let server = Server::start(stage.spk().args(["dev", "--record"]));
         assert!(http::get(&server.at("")).text().contains("It works"));
         server.stop();
 
         ok(stage.spk().args(["pack", "--fast", "app.spk"]));
+        if who == Who::User {
+            ok(stage.spk().args(["check", "--strict", "app.spk"]));
+        }
         let server = Server::start(stage.spk().args(["run", "app.spk"]));
+        let grain = server.field("grainId");
         let page = http::get(&server.at(""));
         assert!(page.header("content-type").unwrap().starts_with("text/html"), "{page:?}");
         assert_eq!(http::get(&server.at("static/style.css")).status, 200);
@@ -120,6 +188,12 @@ fn static_site_from_init_to_run() {
         let tag = http::get(&server.at("digits.txt")).header("etag").unwrap().to_owned();
         let again = http::request("GET", &server.at("digits.txt"), &[("If-None-Match", &tag)], b"");
         assert_eq!(again.status, 304);
+        server.stop();
+
+        ok(stage.spk().args(["grain", "export", &grain, "-o", "backup.zip"]));
+        let restored = ok(stage.spk().args(["grain", "restore", "backup.zip"]));
+        let server = Server::start(stage.spk().args(["grain", "open", restored.trim()]));
+        assert_eq!(http::get(&server.at("sub/")).text(), "below");
         server.stop();
     }
 }

@@ -4,4 +4,5 @@
 
 pub mod backup;
 pub mod serve;
+pub mod shell;
 pub mod store;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use spk_package::pkgdef::{self, Definition, Evaluator};
+use spk_package::source_map::{Mapping, SourceMap};
 
 use crate::error::{CliError, Result};
 use crate::global::Global;
@@ -26,7 +27,8 @@ pub struct Located {
     pub constant: String,
 }
 
-/// The definition named by the subcommand's `-p`, else by the one before it, else found here.
+/// The definition named by the subcommand's `-p`, else by the one before it, else found here or in
+/// the nearest directory above that has one.
 ///
 /// # Errors
 /// When `-p` is not FILE:NAME, or when there is no definition here.
@@ -45,29 +47,70 @@ pub fn locate(local: Option<&str>, global: &Global) -> Result<Located> {
                 .hint(format!("such as -p {FILE}:{CONSTANT}"))),
         };
     }
-    PLACES
-        .iter()
-        .map(|place| Path::new(place).join(FILE))
-        .find(|file| file.exists())
-        .map(|file| Located { file, constant: CONSTANT.to_owned() })
-        .ok_or_else(|| {
-            CliError::new(format!("no {FILE} here, and none in .sandstorm/")).hint(
-                "start one with spk init, go to the directory that has one, \
+    match find(Path::new("")).or_else(above) {
+        Some(file) => Ok(Located { file, constant: CONSTANT.to_owned() }),
+        None => {
+            Err(CliError::new(format!("no {FILE} here, in .sandstorm/, or in a directory above"))
+                .hint(
+                    "start one with spk init, go to the directory that has one, \
                  or name it: -p FILE:pkgdef",
-            )
-        })
+                ))
+        }
+    }
 }
 
-/// Evaluates the definition, and says so when `capnp` was asked for it.
+fn find(dir: &Path) -> Option<PathBuf> {
+    PLACES.iter().map(|place| dir.join(place).join(FILE)).find(|file| file.exists())
+}
+
+/// In the directories above this one, by their absolute paths.
+fn above() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    here.ancestors().skip(1).find_map(find)
+}
+
+/// Evaluates the definition, and says so when `capnp` was asked for it. What vagrant-spk shows an
+/// app at `/opt/app` is there: see [`with_project`].
 ///
 /// # Errors
 /// As [`pkgdef::load`].
 pub fn load(located: &Located, imports: &[PathBuf], ui: &Ui) -> Result<Definition> {
-    let definition = pkgdef::load(&located.file, &located.constant, imports)?;
+    let mut definition = pkgdef::load(&located.file, &located.constant, imports)?;
     if let Evaluator::Capnp { reason } = &definition.evaluator {
         ui.note(format!("{}: evaluated by the installed capnp: {reason}", located.file.display()));
     }
+    let dir = std::path::absolute(&located.file)?;
+    if let Some(map) = with_project(&definition.source_map, dir.parent().unwrap_or(Path::new("/")))
+    {
+        ui.verbose("the directory above .sandstorm is opt/app, as in vagrant-spk's machine");
+        definition.source_map = map;
+    }
     Ok(definition)
+}
+
+/// The path of the project in the virtual machines of vagrant-spk, without the slash.
+const PROJECT: &[u8] = b"opt/app";
+
+/// The source map of a definition that vagrant-spk made, with the project where its machine has it:
+/// the whole machine is mapped there, and the directory above `.sandstorm` is its `/opt/app`.
+/// `None` if `dir` is not called `.sandstorm`, or if the map says itself what is at that path.
+fn with_project(map: &SourceMap, dir: &Path) -> Option<SourceMap> {
+    let project = dir.parent().filter(|_| dir.ends_with(".sandstorm"))?;
+    let mappings = map.mappings();
+    let machine = mappings
+        .iter()
+        .position(|m| m.package_path.is_empty() && m.source_path == Path::new("/"))?;
+    if mappings.iter().any(|mapping| mapping.package_path.starts_with(PROJECT)) {
+        return None;
+    }
+    let mut mappings = mappings.to_vec();
+    let project = Mapping {
+        package_path: PROJECT.to_vec(),
+        source_path: project.to_owned(),
+        hide_paths: Vec::new(),
+    };
+    mappings.insert(machine, project);
+    SourceMap::new(mappings).ok()
 }
 
 /// Where the file list `name` of the definition `file` is: beside the definition. The original
@@ -80,4 +123,32 @@ pub fn list_path(file: &Path, name: &str, ui: &Ui) -> PathBuf {
         return here;
     }
     beside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(paths: &[(&str, &str)]) -> SourceMap {
+        let mapping = |(package, source): &(&str, &str)| Mapping {
+            package_path: package.as_bytes().to_vec(),
+            source_path: source.into(),
+            hide_paths: Vec::new(),
+        };
+        SourceMap::new(paths.iter().map(mapping).collect()).expect("in plain form")
+    }
+
+    #[test]
+    fn only_definitions_of_vagrant_spk_get_the_project() {
+        let made = map(&[("", "/home/a/wiki/.sandstorm"), ("", "/")]);
+        let with = with_project(&made, Path::new("/home/a/wiki/.sandstorm")).expect("added");
+        let expected =
+            map(&[("", "/home/a/wiki/.sandstorm"), ("opt/app", "/home/a/wiki"), ("", "/")]);
+        assert_eq!(with, expected);
+        assert_eq!(with_project(&made, Path::new("/home/a/wiki")), None);
+        let own = map(&[("opt/app", "/home/a/wiki"), ("", "/")]);
+        assert_eq!(with_project(&own, Path::new("/home/a/wiki/.sandstorm")), None);
+        let meteor = map(&[("", "/home/vagrant/bundle")]);
+        assert_eq!(with_project(&meteor, Path::new("/home/a/wiki/.sandstorm")), None);
+    }
 }

@@ -11,13 +11,20 @@ use crate::error::CliError;
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
     /// Keyring to use instead of ~/.sandstorm-keyring
-    #[arg(short = 'k', long, value_name = "FILE", env = "SPK_KEYRING", hide_env = true)]
+    #[arg(short = 'k', long, value_name = "FILE", env = "SPK_KEYRING", hide_env_values = true)]
     pub keyring: Option<PathBuf>,
-    /// Further directory to search for imported schema files (may be repeated)
+    /// Further directory to search for imported schema files (may be repeated); those of
+    /// SPK_IMPORT_PATH, separated by colons, follow
     #[arg(short = 'I', long, value_name = "DIR")]
     pub import_path: Vec<PathBuf>,
     /// Package definition, as FILE:CONSTANT
-    #[arg(short = 'p', long, value_name = "FILE:NAME", env = "SPK_PKG_DEF", hide_env = true)]
+    #[arg(
+        short = 'p',
+        long,
+        value_name = "FILE:NAME",
+        env = "SPK_PKG_DEF",
+        hide_env_values = true
+    )]
     pub pkg_def: Option<String>,
     /// Say less
     #[arg(short = 'q', long, global = true)]
@@ -26,11 +33,20 @@ pub struct Global {
     #[arg(short = 'v', long, global = true)]
     pub verbose: bool,
     /// Where packages and grains are kept, instead of $XDG_DATA_HOME/spk
-    #[arg(long, value_name = "DIR", env = "SPK_STATE", global = true)]
+    #[arg(long, value_name = "DIR", env = "SPK_STATE", hide_env_values = true, global = true)]
     pub state: Option<PathBuf>,
 }
 
 impl Global {
+    /// Adds what the environment says and `clap` does not read.
+    pub fn with_environment(mut self) -> Global {
+        if let Some(paths) = std::env::var_os("SPK_IMPORT_PATH") {
+            let paths = std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty());
+            self.import_path.extend(paths);
+        }
+        self
+    }
+
     /// The directory of packages and grains: `--state`, else `$XDG_DATA_HOME/spk`, else
     /// `~/.local/share/spk` (XDG base directory specification).
     pub fn state_dir(&self) -> Result<PathBuf, CliError> {

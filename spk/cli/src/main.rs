@@ -1,45 +1,42 @@
 //! `spk`: builds, checks and runs Sandstorm app packages on one Linux machine, without root.
 //!
 //! One file per subcommand below [`commands`]; what they share is in [`global`] (options known
-//! everywhere), [`ui`] (what is printed and how) and [`error`] (what a failure looks like).
+//! everywhere), [`command_line`] (help, examples, completion), [`ui`] (what is printed and how) and [`error`] (what a failure looks like).
 #![forbid(unsafe_code)]
 
 mod bridge;
+mod command_line;
 mod commands;
+mod complete;
 #[allow(dead_code)]
 mod definition;
 mod developer;
 mod error;
+mod examples;
 mod global;
 mod huge_pages;
 mod limits;
 mod missing;
+mod mounts;
 mod package_tracer;
 mod progress;
+mod recognise;
 mod requests;
 mod serving;
+mod suggest;
 mod templates;
 mod ui;
 
-use clap::Parser;
+use clap_complete::CompleteEnv;
 
-use crate::global::Global;
 use crate::ui::Ui;
-
-/// Build, check and run Sandstorm app packages on this machine, without root
-#[derive(Parser)]
-#[command(name = "spk", version, disable_help_subcommand = false)]
-struct Cli {
-    #[command(flatten)]
-    global: Global,
-    #[command(subcommand)]
-    command: commands::Command,
-}
 
 fn main() -> std::process::ExitCode {
     // Starting a sandbox re-executes this binary as a small single-threaded helper.
     spk_sandbox::run_helper_if_asked();
-    let cli = Cli::parse();
+    // A shell that completes a command line asks with $COMPLETE.
+    CompleteEnv::with_factory(command_line::command).complete();
+    let cli = command_line::parse();
     let ui = Ui::new(cli.global.quiet, cli.global.verbose);
     match commands::run(cli.command, &cli.global, &ui) {
         Ok(()) => std::process::ExitCode::SUCCESS,

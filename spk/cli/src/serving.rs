@@ -1,15 +1,14 @@
 //! What `spk run` and `spk dev` share: where the app is served, to whom, and how that is said.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use spk_host::serve::{self, Event, ExchangeHook, Options, Program, Rootfs};
-use spk_host::store::Grain;
-use spk_host::store::control::Listener;
+use spk_host::shell::{self, developer::Developer};
+use spk_host::store::{Grain, Package, Store};
 use spk_package::manifest::Manifest;
 use spk_sandbox::Denied;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -71,6 +70,12 @@ pub struct Served {
     pub exchanges: Option<ExchangeHook>,
     /// Reasons to start the app again.
     pub restarts: Option<UnboundedReceiver<String>>,
+    /// Where packages and grains are, for the page in the browser.
+    pub store: Store,
+    /// The package that the grain runs with, kept for as long as it does.
+    pub package: Option<Package>,
+    /// What the page shows of a development session.
+    pub developer: Option<Arc<dyn Developer>>,
 }
 
 /// Serves a grain, which stays locked meanwhile, as [`serve()`] does.
@@ -90,37 +95,31 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
     options.idle_timeout = served.idle_timeout;
     options.exchanges = served.exchanges;
     options.restarts = served.restarts;
-    options.control = Some(Listener::bind(&grain)?);
-    let grain = Rc::new(RefCell::new(grain));
-    options.identities = Some(Box::new({
-        let (grain, ui) = (grain.clone(), ui.clone());
-        move |user| match grain.borrow_mut().identity(user) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                ui.warn(format!("cannot keep the identity of {user}: {error}"));
-                None
-            }
-        }
-    }));
-    let result = serve(options, args, ui);
-    drop(grain);
-    result
+    options.start_timeout = args.start_timeout;
+    // The page shows it, whether or not it is asked for here.
+    options.explain = args.explain || served.developer.is_some();
+    options.limits = args.limits.sandbox();
+    options.host_limits = args.limits.host();
+    let shell = shell::Options {
+        store: Arc::new(served.store),
+        grain,
+        package: served.package,
+        developer: served.developer,
+    };
+    shell::attach(&mut options, shell)?;
+    serve(options, args, ui)
 }
 
 /// What the manifest wants executed: the action for a grain's first start, the other command ever
 /// after (package-format specification: `actions`, `continueCommand`).
 pub fn program(manifest: &Manifest, started: bool) -> Result<Program> {
-    let (command, field) = if started {
-        (Some(&manifest.continue_command), "continueCommand")
-    } else {
-        (manifest.new_command(), "actions")
-    };
-    match command {
-        Some(command) if !command.argv.is_empty() => {
-            Ok(Program { argv: command.argv.clone(), environ: command.environ.clone() })
+    let field = if started { "continueCommand" } else { "actions" };
+    match shell::program(manifest, started, None) {
+        Some(program) => Ok(program),
+        None => {
+            Err(CliError::new(format!("the app's manifest names no program: manifest.{field}"))
+                .hint("it needs a command with an argv, such as argv = [\"/opt/app/start\"]"))
         }
-        _ => Err(CliError::new(format!("the app's manifest names no program: manifest.{field}"))
-            .hint("it needs a command with an argv, such as argv = [\"/opt/app/start\"]")),
     }
 }
 
@@ -132,14 +131,10 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
         // `--permissions ""` means none at all.
         names.iter().filter(|name| !name.is_empty()).cloned().collect()
     });
-    options.start_timeout = args.start_timeout;
-    options.explain = args.explain;
-    options.limits = args.limits.sandbox();
-    options.host_limits = args.limits.host();
     let (grain, app) = (options.grain_id.clone(), options.app_id.clone());
     let stdout = Reserved::take().context("cannot set stdout aside")?;
     let observer = {
-        let (ui, json) = (ui.clone(), args.json);
+        let (ui, json, explain) = (ui.clone(), args.json, args.explain);
         let mut stdout = stdout;
         move |event| match event {
             Event::Ready { url, session_url, address } if json => {
@@ -156,6 +151,7 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
                 stdout.line(&url);
             }
             Event::Note(text) => ui.note(text),
+            Event::DroppedHeader { .. } | Event::Denied(_) | Event::DeniedInAll(_) if !explain => {}
             Event::DroppedHeader { name } => {
                 ui.note(format!("dropped request header: {name} (no app gets it)"));
             }
@@ -221,7 +217,12 @@ impl Drop for Reserved {
 
 /// An error of the host, with its remedy.
 pub fn failure(error: serve::Error) -> CliError {
-    let remedy = error.remedy();
+    let remedy = match &error {
+        serve::Error::Sandbox(_) => error
+            .remedy()
+            .map(|remedy| format!("{remedy}; spk doctor looks at all of this machine")),
+        _ => error.remedy(),
+    };
     let error = CliError::from(error);
     match remedy {
         Some(remedy) => error.hint(remedy),

@@ -1,43 +1,69 @@
 //! The files that `spk init` writes, embedded in the binary, and how their blanks are filled.
 
+/// A file of a template: its path below the project, and its contents, text with `{{blanks}}`.
+pub type File = (&'static str, &'static [u8]);
+
 /// A template.
 pub struct Template {
     /// What `--template` calls it.
     pub name: &'static str,
     /// In a few words, for help and messages.
     pub what: &'static str,
-    /// Its files: path below the project, text with `{{blanks}}`.
-    pub files: &'static [(&'static str, &'static str)],
+    /// What it needs of the sandbox's root besides its own files.
+    rootfs: &'static [File],
+    files: &'static [File],
     /// Program of this machine that the app runs on.
     pub runtime: Option<&'static str>,
     /// What to do after `spk init`.
     pub next: &'static str,
 }
 
+impl Template {
+    /// All its files.
+    pub fn files(&self) -> impl Iterator<Item = &'static File> {
+        self.files.iter().chain(self.rootfs)
+    }
+}
+
+/// The template of that name.
+pub fn find(name: &str) -> Option<&'static Template> {
+    ALL.iter().find(|template| template.name == name)
+}
+
 /// The definition that `spk init -- COMMAND` writes.
 pub const GENERIC: &str = include_str!("../../../templates/generic/sandstorm-pkgdef.capnp");
 
-/// The files of a template, by their path in `templates/`: those that lie elsewhere in the project
-/// are written `"place" = "path"`.
+/// The definition that `spk init` writes for an app that it finds.
+pub const FOUND: &str = include_str!("../../../templates/found/sandstorm-pkgdef.capnp");
+
+/// The files of a template, by their path in `templates/`.
 macro_rules! files {
     ($($place:literal = $path:literal),* $(,)?) => {
-        &[$(($place, include_str!(concat!("../../../templates/", $path)))),*]
+        &[$(($place, include_bytes!(concat!("../../../templates/", $path)) as &[u8])),*]
     };
 }
+
+/// Names of users and hosts in the sandbox, for runtimes that look for them.
+pub const ROOTFS: &[File] = files![
+    "rootfs/etc/group" = "common/rootfs/etc/group",
+    "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
+    "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
+    "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
+    "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
+];
+
+/// The server of static sites, which `spk init` also gives to sites that it finds.
+pub const STATIC_SERVER: &[u8] = include_bytes!("../../../templates/static/server.py");
 
 /// What `--template` knows.
 pub const ALL: &[Template] = &[
     Template {
         name: "python",
         what: "notes app on Python's own HTTP server, with SQLite",
+        rootfs: ROOTFS,
         files: files![
             "README.md" = "python/README.md",
             "app.py" = "python/app.py",
-            "rootfs/etc/group" = "common/rootfs/etc/group",
-            "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
-            "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
-            "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
-            "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
             "sandstorm-pkgdef.capnp" = "python/sandstorm-pkgdef.capnp",
             "static/style.css" = "common/static/style.css",
         ],
@@ -47,14 +73,10 @@ pub const ALL: &[Template] = &[
     Template {
         name: "node",
         what: "notes app on Node's own HTTP server",
+        rootfs: ROOTFS,
         files: files![
             "README.md" = "node/README.md",
             "package.json" = "node/package.json",
-            "rootfs/etc/group" = "common/rootfs/etc/group",
-            "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
-            "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
-            "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
-            "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
             "sandstorm-pkgdef.capnp" = "node/sandstorm-pkgdef.capnp",
             "server.mjs" = "node/server.mjs",
             "static/style.css" = "common/static/style.css",
@@ -65,15 +87,11 @@ pub const ALL: &[Template] = &[
     Template {
         name: "php",
         what: "notes app on PHP's own HTTP server, with SQLite",
+        rootfs: ROOTFS,
         files: files![
             "README.md" = "php/README.md",
             "public/index.php" = "php/public/index.php",
             "public/static/style.css" = "common/static/style.css",
-            "rootfs/etc/group" = "common/rootfs/etc/group",
-            "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
-            "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
-            "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
-            "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
             "sandstorm-pkgdef.capnp" = "php/sandstorm-pkgdef.capnp",
         ],
         runtime: Some("/usr/bin/php"),
@@ -82,15 +100,11 @@ pub const ALL: &[Template] = &[
     Template {
         name: "static",
         what: "web site of files",
+        rootfs: ROOTFS,
         files: files![
             "README.md" = "static/README.md",
             "public/index.html" = "static/public/index.html",
             "public/static/style.css" = "common/static/style.css",
-            "rootfs/etc/group" = "common/rootfs/etc/group",
-            "rootfs/etc/hosts" = "common/rootfs/etc/hosts",
-            "rootfs/etc/nsswitch.conf" = "common/rootfs/etc/nsswitch.conf",
-            "rootfs/etc/passwd" = "common/rootfs/etc/passwd",
-            "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
             "sandstorm-pkgdef.capnp" = "static/sandstorm-pkgdef.capnp",
             "server.py" = "static/server.py",
         ],
@@ -100,6 +114,7 @@ pub const ALL: &[Template] = &[
     Template {
         name: "rust",
         what: "notes app in Rust, one static program",
+        rootfs: &[],
         files: files![
             ".cargo/config.toml" = "rust/.cargo/config.toml",
             ".gitignore" = "rust/.gitignore",
@@ -109,10 +124,66 @@ pub const ALL: &[Template] = &[
             "src/http.rs" = "rust/src/http.rs",
             "src/main.rs" = "rust/src/main.rs",
             "src/notes.rs" = "rust/src/notes.rs",
+            "src/text.rs" = "rust/src/text.rs",
             "static/style.css" = "common/static/style.css",
         ],
         runtime: None,
         next: "cargo build --release, then spk dev",
+    },
+    Template {
+        name: "raw",
+        what: "notes app in Rust that speaks Cap'n Proto itself, without HTTP",
+        rootfs: &[],
+        files: files![
+            ".cargo/config.toml" = "rust/.cargo/config.toml",
+            ".gitignore" = "rust/.gitignore",
+            "Cargo.toml" = "raw/Cargo.toml",
+            "README.md" = "raw/README.md",
+            "build.rs" = "raw/build.rs",
+            "sandstorm-pkgdef.capnp" = "raw/sandstorm-pkgdef.capnp",
+            "schema/api.request" = "raw/schema/api.request",
+            "schema/activity.capnp" = "../spk/schema/capnp/sandstorm/activity.capnp",
+            "schema/grain.capnp" = "../spk/schema/capnp/sandstorm/grain.capnp",
+            "schema/identity.capnp" = "../spk/schema/capnp/sandstorm/identity.capnp",
+            "schema/powerbox.capnp" = "../spk/schema/capnp/sandstorm/powerbox.capnp",
+            "schema/util.capnp" = "../spk/schema/capnp/sandstorm/util.capnp",
+            "schema/web-session.capnp" = "../spk/schema/capnp/sandstorm/web-session.capnp",
+            "src/api.rs" = "raw/src/api.rs",
+            "src/main.rs" = "raw/src/main.rs",
+            "src/notes.rs" = "rust/src/notes.rs",
+            "src/page.rs" = "raw/src/page.rs",
+            "src/session.rs" = "raw/src/session.rs",
+            "src/text.rs" = "rust/src/text.rs",
+            "src/view.rs" = "raw/src/view.rs",
+            "static/style.css" = "common/static/style.css",
+        ],
+        runtime: None,
+        next: "cargo build --release, then spk dev",
+    },
+    Template {
+        name: "raw-python",
+        what: "notes app in Python that speaks Cap'n Proto itself, with pycapnp",
+        rootfs: ROOTFS,
+        files: files![
+            ".gitignore" = "raw-python/.gitignore",
+            "README.md" = "raw-python/README.md",
+            "app.py" = "raw-python/app.py",
+            "requirements.txt" = "raw-python/requirements.txt",
+            "sandstorm-pkgdef.capnp" = "raw-python/sandstorm-pkgdef.capnp",
+            "schema/capnp/c++.capnp" = "../spk/schema/capnp/capnp/c++.capnp",
+            "schema/capnp/stream.capnp" = "../spk/schema/capnp/capnp/stream.capnp",
+            "schema/sandstorm/activity.capnp" = "../spk/schema/capnp/sandstorm/activity.capnp",
+            "schema/sandstorm/grain.capnp" = "../spk/schema/capnp/sandstorm/grain.capnp",
+            "schema/sandstorm/identity.capnp" = "../spk/schema/capnp/sandstorm/identity.capnp",
+            "schema/sandstorm/powerbox.capnp" = "../spk/schema/capnp/sandstorm/powerbox.capnp",
+            "schema/sandstorm/util.capnp" = "../spk/schema/capnp/sandstorm/util.capnp",
+            "schema/sandstorm/web-session.capnp" =
+                "../spk/schema/capnp/sandstorm/web-session.capnp",
+            "static/style.css" = "common/static/style.css",
+            "test_app.py" = "raw-python/test_app.py",
+        ],
+        runtime: Some("/usr/bin/python3"),
+        next: "/usr/bin/python3 -m pip install --target site -r requirements.txt, then spk dev",
     },
 ];
 
@@ -168,7 +239,8 @@ mod tests {
     fn every_blank_has_a_value() {
         let values = [("fileId", ""), ("appId", ""), ("title", ""), ("spkName", "")];
         for template in ALL {
-            for (path, text) in template.files {
+            for (path, text) in template.files() {
+                let Ok(text) = std::str::from_utf8(text) else { continue };
                 let filled = fill(text, &values);
                 assert!(!filled.contains("{{"), "{}/{path}: {filled}", template.name);
             }
@@ -189,10 +261,11 @@ mod tests {
             ("fileSelection", "alwaysInclude = [\".\"],"),
             ("argv", "\"/app\""),
         ];
-        let definitions = ALL.iter().flat_map(|template| template.files);
+        let definitions = ALL.iter().flat_map(Template::files);
         let definitions = definitions.filter(|(path, _)| path.ends_with("pkgdef.capnp"));
-        for (path, text) in definitions.chain(&[("generic", GENERIC)]) {
-            let filled = fill(text, &values);
+        const MORE: &[File] = &[("generic", GENERIC.as_bytes())];
+        for (path, text) in definitions.chain(MORE) {
+            let filled = fill(std::str::from_utf8(text).expect("definitions are text"), &values);
             let checked = spk_package::pkgdef::check(filled.as_bytes(), path, "pkgdef");
             assert!(checked.is_ok(), "{}", checked.unwrap_err());
         }

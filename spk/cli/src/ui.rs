@@ -3,6 +3,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::error::CliError;
+
 /// The terminal as the subcommands see it.
 #[derive(Clone, Debug)]
 pub struct Ui {
@@ -71,6 +73,25 @@ impl Ui {
     /// A line below an error: its cause, or a hint.
     pub fn detail(&self, label: &str, message: &str) {
         say(&format!("  {} {}", self.paint("36", &format!("{label}:")), printable(message)));
+    }
+
+    /// Whether to go on: said before with `--yes`, or asked on the terminal, where just Enter is a
+    /// yes. Where nobody can be asked, `--yes` is needed.
+    pub fn confirm(&self, yes: bool, question: &str) -> Result<bool, CliError> {
+        if yes {
+            return Ok(true);
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(CliError::usage(format!(
+                "{}: nobody can be asked here",
+                printable(question)
+            ))
+            .hint("--yes does it without asking, --dry-run only shows it"));
+        }
+        let _ = write!(io::stderr().lock(), "{} [Y/n] ", printable(question));
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer)?;
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes") && !answer.is_empty())
     }
 
     /// Whether talk should be suppressed.

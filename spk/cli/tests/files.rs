@@ -16,10 +16,10 @@ const DEFINITION: &str = "@0x994204a9202bc200;\n\
 
 const TRACE: &str = r#"{"version": 1, "paths": {
     "app": {"exec": {"first": 1, "count": 1, "by": ["/bin/sh"]},
-            "read": {"first": 2, "count": 3, "by": ["/usr/bin/python3", "/bin/cat"]}},
+            "read": {"first": 1793000000000, "count": 3, "by": ["/usr/bin/python3", "/bin/cat"]}},
     "lib": {"link": {"first": 3, "count": 9, "by": []}},
     "new": {"read": {"first": 3, "count": 1, "by": []}},
-    "gone/too": {"miss": {"first": 3, "count": 1, "by": ["/app"]}}}}"#;
+    "gone/too": {"miss": {"first": 18446744073709551615, "count": 1, "by": ["/app"]}}}}"#;
 
 /// What the command printed on stdout, then on stderr.
 fn spk(dir: &Path, arguments: &[&str]) -> String {
@@ -58,15 +58,15 @@ fn why_says_where_a_file_comes_from_and_what_used_it() {
     0
     app: root/app
       packed: in the list
-      executed once by /bin/sh
-      read 3 times by /bin/cat, /usr/bin/python3
+      executed once by /bin/sh, first on Thu, 01 Jan 1970 00:00:00 GMT
+      read 3 times by /bin/cat, /usr/bin/python3, first on Mon, 26 Oct 2026 07:33:20 GMT
     ");
     insta::assert_snapshot!(spk(dir.path(), &["files", "why", "lib/y"]), @r"
     0
     lib/y passes through a link: lib → usr/lib/y
     lib: root/lib
       packed: in the list
-      link followed
+      link followed, first on Thu, 01 Jan 1970 00:00:00 GMT
     usr/lib/y: root/usr/lib/y
       not packed
       no recorded session used it

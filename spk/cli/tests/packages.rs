@@ -222,7 +222,7 @@ fn keys_are_made_listed_and_copied() {
     assert!(quiet.stderr.is_empty());
     assert_eq!(succeeds(&spk(dir.path(), &["listkeys", "--keyring=other"])), succeeds(&quiet));
     let json = succeeds(&spk(dir.path(), &["listkeys", "--json"]));
-    assert_eq!(json, format!("[\"{}\"]\n", id.trim()));
+    assert_eq!(json, format!("[{{\"appId\":\"{}\"}}]\n", id.trim()));
     let json = succeeds(&spk(dir.path(), &["keygen", "--json", "-k", "third"]));
     assert_eq!(
         json,

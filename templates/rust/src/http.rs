@@ -3,6 +3,8 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
+use crate::text;
+
 /// Largest body, in bytes.
 const BODY_LIMIT: usize = 64 * 1024;
 /// Largest head: request line and headers, in bytes.
@@ -24,8 +26,7 @@ impl Request {
 
     /// A field of the form that was sent.
     pub fn field(&self, name: &str) -> Option<String> {
-        let mut fields = self.body.split('&').filter_map(|field| field.split_once('='));
-        fields.find(|(key, _)| *key == name).map(|(_, value)| decode(value, true))
+        text::field(&self.body, name)
     }
 }
 
@@ -135,38 +136,6 @@ fn read(reader: &mut impl BufRead) -> io::Result<Option<Result<Request, Refusal>
     }
     request.body = String::from_utf8_lossy(&body).into_owned();
     Ok(Some(Ok(request)))
-}
-
-/// Percent-decoding; in forms a `+` is a blank.
-pub fn decode(text: &str, form: bool) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match (first, digits.and_then(|two| u8::from_str_radix(two, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-                continue;
-            }
-            (b'+', _) if form => bytes.push(b' '),
-            _ => bytes.push(first),
-        }
-        rest = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Text for HTML.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        match character {
-            '&' | '<' | '>' | '"' | '\'' => escaped.push_str(&format!("&#{};", character as u32)),
-            _ => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

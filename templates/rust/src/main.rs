@@ -7,13 +7,15 @@
 
 mod http;
 mod notes;
+mod text;
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use http::{decode, escape, Request, Response};
+use http::{Request, Response};
 use notes::Notes;
+use text::{decode, escape};
 
 /// As in the command of sandstorm-pkgdef.capnp.
 const PORT: u16 = 8000;

@@ -64,7 +64,7 @@ impl Notes {
         let mut parts = line.splitn(3, ' ');
         let id = parts.next().and_then(|id| id.strip_prefix('+')).and_then(number);
         if let (Some(id), Some(author), Some(text)) = (id, parts.next(), parts.next()) {
-            let decode = |text| crate::http::decode(text, false);
+            let decode = |text| crate::text::decode(text, false);
             self.notes.insert(id, Note { author: decode(author), text: decode(text) });
             self.next = self.next.max(id + 1);
         }

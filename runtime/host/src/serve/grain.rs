@@ -32,8 +32,25 @@ const AFTER_DISCONNECT: Duration = Duration::from_secs(1);
 pub(crate) struct ViewInfo {
     /// Names of the permissions, in order of their bits.
     pub permissions: Vec<String>,
-    /// Roles: title and permission bits.
-    pub roles: Vec<(String, Vec<bool>)>,
+    /// What people call them, in the same order; may be empty.
+    pub permission_titles: Vec<String>,
+    /// Roles, in the order of their numbers.
+    pub roles: Vec<RoleDef>,
+}
+
+/// A role, as the app names it. Text is the app's: untrusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RoleDef {
+    /// "editor".
+    pub title: String,
+    /// "can edit".
+    pub verb_phrase: String,
+    /// By permission bit.
+    pub permissions: Vec<bool>,
+    /// What a share without a role gets.
+    pub default: bool,
+    /// Kept for old shares only.
+    pub obsolete: bool,
 }
 
 /// One life of the app.
@@ -63,6 +80,8 @@ impl App {
 /// The processes of the app that was started last, also while they do not answer yet.
 #[derive(Clone)]
 struct Life {
+    /// The app's first process as the host sees it, where there is one.
+    pid: Option<i32>,
     ended: watch::Receiver<Option<Ended>>,
     orders: mpsc::UnboundedSender<Order>,
 }
@@ -99,6 +118,8 @@ pub(crate) struct Grain {
     limits: HostLimits,
     /// Whether the grain's data must not change now: no app is started meanwhile.
     held: watch::Sender<bool>,
+    /// Whether it will not be started again.
+    closed: watch::Sender<bool>,
 }
 
 impl Grain {
@@ -121,7 +142,44 @@ impl Grain {
             starts: Cell::new(0),
             limits: settings.limits.clone(),
             held: watch::channel(false).0,
+            closed: watch::channel(false).0,
         })
+    }
+
+    /// Its ID.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The app, if it runs and has answered.
+    pub fn running(&self) -> Option<Rc<App>> {
+        match &*self.state.borrow() {
+            State::Running(app) if app.is_alive() => Some(app.clone()),
+            _ => None,
+        }
+    }
+
+    /// The app's first process as the host sees it, while there is one.
+    pub fn pid(&self) -> Option<i32> {
+        let life = self.life.borrow();
+        life.as_ref().filter(|life| life.ended.borrow().is_none())?.pid
+    }
+
+    /// Stops the app; the next request starts it again.
+    pub async fn halt(&self, reason: &str) {
+        self.notes.say(reason);
+        self.log.note(reason);
+        let starting = match &*self.state.borrow() {
+            State::Starting(starting) => Some(starting.clone()),
+            _ => None,
+        };
+        if let Some(starting) = starting {
+            let _ = starting.await;
+        }
+        if !matches!(&*self.state.borrow(), State::Closed) {
+            *self.state.borrow_mut() = State::Stopped;
+        }
+        self.end_app(super::GRACE).await;
     }
 
     /// The 32 bytes by which the app knows a user; `None` for a visitor without account.
@@ -180,6 +238,7 @@ impl Grain {
         self.log.forget_tail();
         let launched = self.launcher.borrow_mut().start(&self.log, &self.notes)?;
         let (view, disconnected) = connect(launched.rpc, &self.limits, &self.notes)?;
+        let pid = launched.process.pid();
         let (ended_sender, ended) = watch::channel(None);
         let (orders, order_receiver) = mpsc::unbounded_channel();
         tokio::task::spawn_local(look_after(
@@ -188,7 +247,7 @@ impl Grain {
             ended_sender,
             disconnected.clone(),
         ));
-        *self.life.borrow_mut() = Some(Life { ended: ended.clone(), orders });
+        *self.life.borrow_mut() = Some(Life { pid, ended: ended.clone(), orders });
         let mut watch_end = ended.clone();
         let info = tokio::select! {
             info = view_info(&view) => info,
@@ -266,7 +325,13 @@ impl Grain {
     /// Does what other processes ask for through the grain's control socket: see
     /// [`crate::store::control`]. Ends when nobody can ask any more.
     pub async fn obey(&self, mut requests: mpsc::Receiver<Request>, stop: Rc<Notify>, url: String) {
-        while let Some(request) = requests.recv().await {
+        let mut closed = self.closed.subscribe();
+        loop {
+            let request = tokio::select! {
+                request = requests.recv() => request,
+                _ = closed.wait_for(|closed| *closed) => return,
+            };
+            let Some(request) = request else { return };
             match request.op {
                 Op::Freeze => {
                     self.held.send_replace(true);
@@ -304,6 +369,7 @@ impl Grain {
     /// Ends the app for good and waits until it is gone.
     pub async fn stop(&self, grace: Duration) {
         *self.state.borrow_mut() = State::Closed;
+        self.closed.send_replace(true);
         self.end_app(grace).await;
     }
 
@@ -450,15 +516,22 @@ fn read_view_info(info: ui_view::view_info::Reader<'_>) -> Result<ViewInfo, capn
     let text =
         |text: capnp::text::Reader<'_>| String::from_utf8_lossy(text.as_bytes()).into_owned();
     let mut permissions = Vec::new();
+    let mut permission_titles = Vec::new();
     for permission in info.get_permissions()? {
         permissions.push(text(permission.get_name()?));
+        permission_titles.push(text(permission.get_title()?.get_default_text()?));
     }
     let mut roles = Vec::new();
     for role in info.get_roles()? {
-        let title = text(role.get_title()?.get_default_text()?);
-        roles.push((title, role.get_permissions()?.iter().collect()));
+        roles.push(RoleDef {
+            title: text(role.get_title()?.get_default_text()?),
+            verb_phrase: text(role.get_verb_phrase()?.get_default_text()?),
+            permissions: role.get_permissions()?.iter().collect(),
+            default: role.get_default(),
+            obsolete: role.get_obsolete(),
+        });
     }
-    Ok(ViewInfo { permissions, roles })
+    Ok(ViewInfo { permissions, permission_titles, roles })
 }
 
 /// Signs of life: what keeps a grain from being stopped as idle.

@@ -63,6 +63,10 @@ pub(crate) struct Launched {
 
 /// The processes of a started app. Dropping it ends them all.
 pub(crate) trait Process {
+    /// The first process as the host sees it, where there is one.
+    fn pid(&self) -> Option<i32> {
+        None
+    }
     /// Waits for the end of the first process, which is the end of all. May be dropped and
     /// called again.
     fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>>;

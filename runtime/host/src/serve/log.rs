@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,12 @@ pub const LOG_CAP: u64 = 512 * 1024;
 const TAIL_LINES: usize = 20;
 /// How much of a single line an error shows: an app may write megabytes without a line break.
 const TAIL_LINE: usize = 1000;
+
+/// Pieces of the log that somebody who follows it may be behind; more, and some are lost to them.
+const FOLLOWED: usize = 256;
+
+/// What is written to a log from some moment on, piece by piece.
+pub type Followed = tokio::sync::broadcast::Receiver<Arc<[u8]>>;
 
 /// A log being written.
 #[derive(Debug)]
@@ -37,6 +43,7 @@ struct Shared {
     size: u64,
     cap: u64,
     rotated: tokio::sync::watch::Sender<bool>,
+    followers: tokio::sync::broadcast::Sender<Arc<[u8]>>,
     tail: Tail,
 }
 
@@ -48,7 +55,9 @@ impl Log {
         let size = file.metadata()?.len();
         let (sender, rotated) = tokio::sync::watch::channel(false);
         let path = path.to_owned();
-        let shared = Shared { path, file, size, cap, rotated: sender, tail: Tail::default() };
+        let (followers, _) = tokio::sync::broadcast::channel(FOLLOWED);
+        let tail = Tail::default();
+        let shared = Shared { path, file, size, cap, rotated: sender, followers, tail };
         let (draining, _) = tokio::sync::watch::channel(0);
         Ok(Log { shared: Arc::new(Mutex::new(shared)), draining: Arc::new(draining), rotated })
     }
@@ -94,6 +103,18 @@ impl Log {
         locked(&self.shared).write(format!("** spk: {line}\n").as_bytes());
     }
 
+    /// The last `length` bytes of the log, and all that comes after them.
+    pub fn follow(&self, length: u64) -> io::Result<(Vec<u8>, Followed)> {
+        // Nothing is written while the lock is held, so nothing is lost or doubled in between.
+        let shared = locked(&self.shared);
+        let mut file = File::open(&shared.path)?;
+        let size = file.metadata()?.len();
+        file.seek(io::SeekFrom::Start(size.saturating_sub(length)))?;
+        let mut last = Vec::new();
+        file.take(length).read_to_end(&mut last)?;
+        Ok((last, shared.followers.subscribe()))
+    }
+
     /// The last lines the app wrote since this log was opened; untrusted bytes, made printable.
     pub fn tail(&self) -> Vec<String> {
         locked(&self.shared).tail.lines()
@@ -137,6 +158,9 @@ fn open(path: &Path) -> io::Result<File> {
 impl Shared {
     fn write(&mut self, bytes: &[u8]) {
         self.tail.push(bytes);
+        if self.followers.receiver_count() > 0 {
+            let _ = self.followers.send(bytes.into());
+        }
         let cap = usize::try_from(self.cap).unwrap_or(usize::MAX).max(1);
         for bytes in bytes.chunks(cap) {
             if self.size + bytes.len() as u64 > self.cap {

@@ -8,13 +8,14 @@ mod caps;
 mod denied;
 mod error;
 mod exchange;
-mod front;
-mod grain;
+pub(crate) mod front;
+pub(crate) mod grain;
 mod launch;
 mod limits;
 mod log;
-mod sandboxed;
+pub(crate) mod sandboxed;
 mod session;
+pub(crate) mod site;
 mod user;
 
 #[cfg(test)]
@@ -32,7 +33,8 @@ pub use error::Error;
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
 pub use launch::Ended;
 pub use limits::{HostLimits, MESSAGE_BYTES, STREAM_BYTES};
-pub use log::{LOG_CAP, Log};
+pub use log::{Followed, LOG_CAP, Log};
+pub use site::SiteMaker;
 pub use user::{KNOWN, User};
 
 use denied::Tally;
@@ -102,6 +104,8 @@ pub struct Options {
     pub restarts: Option<tokio::sync::mpsc::UnboundedReceiver<String>>,
     /// Further users whose sessions are announced ([`Event::Session`]).
     pub other_users: Vec<String>,
+    /// Who answers on the shell's origin: see [`crate::shell::attach`].
+    pub site: Option<SiteMaker>,
 }
 
 impl Options {
@@ -137,6 +141,7 @@ impl Options {
             exchanges: None,
             restarts: None,
             other_users: Vec::new(),
+            site: None,
         }
     }
 }
@@ -228,7 +233,7 @@ struct NotesInner {
 const REMEMBERED_NOTES: usize = 1000;
 
 impl Notes {
-    fn new(observer: impl FnMut(Event) + 'static) -> Notes {
+    pub(crate) fn new(observer: impl FnMut(Event) + 'static) -> Notes {
         let inner = NotesInner {
             observer: Box::new(observer),
             said: HashSet::new(),
@@ -244,7 +249,7 @@ impl Notes {
         }
     }
 
-    fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.event(Event::Note(text.to_owned()));
     }
 
@@ -322,6 +327,7 @@ pub(crate) struct Settings {
     pub restarts: Option<tokio::sync::mpsc::UnboundedReceiver<String>>,
     pub other_users: Vec<String>,
     pub bridge_port: Option<u16>,
+    pub site: Option<SiteMaker>,
 }
 
 pub(crate) async fn run_with(
@@ -330,7 +336,16 @@ pub(crate) async fn run_with(
     observer: impl FnMut(Event) + 'static,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let notes = Notes::new(observer);
+    let site: Rc<std::cell::OnceCell<Rc<dyn site::ShellSite>>> = Rc::default();
+    let notes = Notes::new({
+        let (site, mut observer) = (site.clone(), observer);
+        move |event: Event| {
+            if let Some(site) = site.get() {
+                site.event(&event);
+            }
+            observer(event);
+        }
+    });
     // The port first: that it is taken must show before an app was started in vain.
     let sockets = front::listen(settings.port).await?;
     let log = Log::open(&settings.log, settings.limits.log_bytes)
@@ -344,6 +359,11 @@ pub(crate) async fn run_with(
     });
     let grain = Grain::new(&mut settings, launcher, log, notes.clone());
     let front = Front::new(&settings, &sockets, grain.clone(), notes.clone())?;
+    if let Some(SiteMaker(make)) = settings.site.take() {
+        let made = make(&front, &grain);
+        front.set_site(made.clone());
+        let _ = site.set(made);
+    }
     if let Some(mut restarts) = settings.restarts.take() {
         let grain = grain.clone();
         tokio::task::spawn_local(async move {
@@ -383,6 +403,9 @@ pub(crate) async fn run_with(
         () = stop => Ok(()),
         () = stop_asked.notified() => Ok(()),
     };
+    if let Some(site) = site.get() {
+        site.clone().close().await;
+    }
     front.close().await;
     grain.stop(GRACE).await;
     if settings.explain {

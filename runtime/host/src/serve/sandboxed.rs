@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use spk_sandbox::{Exit, Launcher, Limits, Root, Running, Spec};
+use spk_sandbox::{Console, Exit, Launcher, Limits, Root, Running, Spec};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -32,7 +32,7 @@ struct SandboxLauncher {
 }
 
 /// Takes apart what is served and how it is started.
-pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Error> {
+pub(crate) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Error> {
     let bridge_port = options.program.port();
     let (argv, environ) = command(&options.program)?;
     let launcher = SandboxLauncher {
@@ -62,6 +62,7 @@ pub(super) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Err
         restarts: options.restarts,
         other_users: options.other_users,
         bridge_port,
+        site: options.site,
     };
     Ok((settings, Box::new(launcher)))
 }
@@ -100,6 +101,7 @@ impl Launch for SandboxLauncher {
             environ: self.environ.clone(),
             rpc: OwnedFd::from(theirs),
             output: OwnedFd::from(input),
+            console: Console::Nobody,
             dev: self.dev,
             proc: self.proc,
             explain: self.explain,
@@ -144,6 +146,10 @@ struct Sandboxed {
 }
 
 impl Process for Sandboxed {
+    fn pid(&self) -> Option<i32> {
+        Some(self.running.app_pid())
+    }
+
     fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>> {
         Box::pin(async move {
             loop {

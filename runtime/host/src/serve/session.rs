@@ -81,6 +81,11 @@ impl Session {
         Rc::new(Session { grain, user, permissions, base, tab_id, open })
     }
 
+    /// What it is a session of.
+    pub fn grain(&self) -> &Rc<Grain> {
+        &self.grain
+    }
+
     /// Whose it is.
     pub fn user(&self) -> &User {
         &self.user

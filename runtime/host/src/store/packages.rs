@@ -43,6 +43,26 @@ pub struct Package {
     _in_use: Dir,
 }
 
+impl Package {
+    /// The manifest as the package has it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn manifest_bytes(&self) -> Result<Vec<u8>, Error> {
+        let root = self._in_use.open_dir(ROOT.as_bytes());
+        root.and_then(|root| read(&root, MANIFEST, MANIFEST_LIMIT))
+            .at("read", self.dir.join(MANIFEST))
+    }
+
+    /// Bytes the package takes on the disk, unpacked.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn disk_usage(&self) -> Result<u64, Error> {
+        self._in_use.disk_usage().at("read", &self.dir)
+    }
+}
+
 impl Store {
     /// Verifies a package file and unpacks it into the store, unless it is there already.
     ///

@@ -1,6 +1,7 @@
 //! `spk dev`.
 
 mod mounted;
+mod panel;
 mod recording;
 mod server;
 mod watching;
@@ -123,10 +124,15 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         true => watching::debounced().map(|(changes, restarts)| (Some(changes), Some(restarts)))?,
         false => (None, None),
     };
-    let recording = Recording::new(view, cache, list, only, changes);
+    let (changed, changes) = panel::changes(changes)?;
+    let recording = Recording::new(view, cache, list, only, Some(changes));
+    let panel = panel::Panel::new(recording.looked_at(), changed, args.watch);
     let served = Served {
+        store,
+        package: None,
+        developer: Some(Arc::new(panel)),
         app_id: app_id.to_string(),
-        rootfs: Rootfs::Fuse(recording.hook()),
+        rootfs: Rootfs::FuseAsked(recording.hook()),
         program: serving::program(&manifest, grain.meta().started)?,
         dev: true,
         proc: args.proc,

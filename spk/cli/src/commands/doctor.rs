@@ -3,6 +3,7 @@
 mod kernel;
 mod keyring;
 mod namespaces;
+mod stale;
 mod storage;
 
 use serde::Serialize;
@@ -13,13 +14,22 @@ use crate::ui::Ui;
 
 /// Say what this machine lacks, and what to do about it
 ///
-/// One line for every requirement. Ends with status 1 when something is missing that `spk run` or
-/// `spk dev` cannot do without.
+/// One line for every requirement, and below it the remedy where it is not met. Ends with status 1
+/// when something is missing that spk run or spk dev cannot do without.
 #[derive(clap::Args)]
 pub struct Args {
     /// Print a JSON array instead
     #[arg(long)]
     json: bool,
+    /// Unmount what nobody serves any more, and remove what was being made by processes that are gone
+    #[arg(long, conflicts_with = "json")]
+    clean: bool,
+    /// Only say what --clean would do
+    #[arg(short = 'n', long, requires = "clean")]
+    dry_run: bool,
+    /// Do it without asking
+    #[arg(short = 'y', long, requires = "clean")]
+    yes: bool,
     /// Tries what starting a sandbox needs, in this process, and says how far it got
     #[arg(long, hide = true)]
     try_namespaces: bool,
@@ -66,6 +76,9 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     if args.try_namespaces {
         return namespaces::try_them();
     }
+    if args.clean {
+        return stale::clean(global, args.dry_run, args.yes, ui);
+    }
     let checks = [
         kernel::release(),
         namespaces::user_namespaces(),
@@ -76,6 +89,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         storage::disk(global),
         storage::bridge(),
         keyring::check(global),
+        stale::mounts(),
+        stale::state(global),
     ];
     if args.json {
         ui.line(serde_json::to_string(&checks)?);

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
 use fuse_tracer::{Record, Usage, Use, trace_file, with_implied};
+use serde_json::json;
 use spk_package::closure::{self, Reason};
 use spk_package::file_list::{self, Dropped};
-use spk_package::pkgdef::{self, Definition};
+use spk_package::pkgdef::Definition;
 use spk_package::selection::{self, Selection};
 use spk_package::view::{Generated, View};
 
@@ -32,14 +34,24 @@ enum Command {
     Why {
         /// Path in the package, without a leading slash
         path: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Show what the list has but no recorded session used (-), and the other way round (+)
-    Diff,
+    Diff {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Drop what no recorded session used
     Prune {
         /// Only show what would be dropped
         #[arg(short = 'n', long)]
         dry_run: bool,
+        /// Print JSON: what is, or would be, dropped
+        #[arg(long)]
+        json: bool,
     },
     /// Suggest what belongs to used files and was not used itself: libraries that a program
     /// names, the rest of a Python or Node package
@@ -47,6 +59,9 @@ enum Command {
         /// Add all of it to the list
         #[arg(long)]
         take: bool,
+        /// Print JSON: an array of suggestions
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -62,17 +77,17 @@ struct Files {
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let files = Files::open(args.pkg_def.as_deref(), global, ui)?;
     match args.command {
-        Command::Why { path } => files.why(path.trim_start_matches('/').as_bytes(), ui),
-        Command::Diff => files.diff(ui),
-        Command::Prune { dry_run } => files.prune(dry_run, ui),
-        Command::Closure { take } => files.closure(take, ui),
+        Command::Why { path, json } => files.why(path.trim_start_matches('/').as_bytes(), json, ui),
+        Command::Diff { json } => files.diff(json, ui),
+        Command::Prune { dry_run, json } => files.prune(dry_run, json, ui),
+        Command::Closure { take, json } => files.closure(take, json, ui),
     }
 }
 
 impl Files {
     fn open(local: Option<&str>, global: &Global, ui: &Ui) -> Result<Files> {
         let located = definition::locate(local, global)?;
-        let definition = pkgdef::load(&located.file, &located.constant, &global.import_path)?;
+        let definition = definition::load(&located, &global.import_path, ui)?;
         let Some(name) = &definition.file_list else {
             return Err(CliError::new(format!("{} has no fileList", located.file.display()))
                 .hint("what it packs is in its alwaysInclude alone"));
@@ -107,8 +122,11 @@ impl Files {
         Ok(with_implied(&self.view, self.record.used()))
     }
 
-    fn why(&self, path: &[u8], ui: &Ui) -> Result<()> {
+    fn why(&self, path: &[u8], json: bool, ui: &Ui) -> Result<()> {
         let name = text(path);
+        if json {
+            return self.why_json(path, ui);
+        }
         let taken = match selection::resolve(&self.view, path) {
             Ok(taken) => taken,
             Err(reason) => {
@@ -131,18 +149,63 @@ impl Files {
         Ok(())
     }
 
-    fn explain(&self, path: &[u8], ui: &Ui) -> Result<()> {
+    /// The same for scripts: one object for each path that a path with links in it stands for.
+    fn why_json(&self, path: &[u8], ui: &Ui) -> Result<()> {
+        let taken = selection::resolve(&self.view, path).unwrap_or_else(|_| vec![path.to_vec()]);
+        let mut all = Vec::new();
+        for path in &taken {
+            let found = self.view.lookup(path)?.is_some();
+            let (listed, included) = if found { self.packed(path)? } else { (false, false) };
+            let uses = self.record.paths.get(path).into_iter().flatten();
+            let uses: Vec<_> = uses
+                .map(|(kind, usage)| {
+                    json!({
+                        "use": words(*kind), "count": usage.count, "by": usage.by,
+                        "first": first(usage),
+                    })
+                })
+                .collect();
+            all.push(json!({
+                "path": text(path),
+                "sources": if found { self.sources(path)? } else { Vec::new() },
+                "listed": listed, "alwaysIncluded": included, "uses": uses,
+            }));
+        }
+        ui.line(serde_json::to_string(&all)?);
+        Ok(())
+    }
+
+    /// Where it comes from on this machine; nowhere, if `spk` makes it.
+    fn sources(&self, path: &[u8]) -> Result<Vec<String>> {
         let name = text(path);
         let node = self.view.lookup(path)?.ok_or_else(|| CliError::new(format!("{name}: gone")))?;
-        let source = match node.source_file() {
-            Some(source) => source.path().display().to_string(),
+        Ok(match node.source_file() {
+            Some(source) => vec![source.path().display().to_string()],
             None => {
                 let dirs = self.view.source_dirs(&node);
-                let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-                if dirs.is_empty() { "made by spk".to_owned() } else { dirs.join(", ") }
+                dirs.iter().map(|dir| dir.display().to_string()).collect()
             }
-        };
+        })
+    }
+
+    fn explain(&self, path: &[u8], ui: &Ui) -> Result<()> {
+        let name = text(path);
+        let sources = self.sources(path)?;
+        let source = if sources.is_empty() { "made by spk".to_owned() } else { sources.join(", ") };
         ui.line(format!("{name}: {source}"));
+        let (listed, included) = self.packed(path)?;
+        ui.line(match (listed, included) {
+            (true, true) => "  packed: in the list, and always included",
+            (true, false) => "  packed: in the list",
+            (false, true) => "  packed: always included",
+            (false, false) => "  not packed",
+        });
+        self.show_uses(path, ui);
+        Ok(())
+    }
+
+    /// Whether it is in the list, and whether it is packed anyway.
+    fn packed(&self, path: &[u8]) -> Result<(bool, bool)> {
         let listed = match file_list::read(&self.list) {
             Ok(listed) => listed.iter().any(|entry| entry == path),
             Err(file_list::Error::NotFound(_)) => false,
@@ -161,14 +224,7 @@ impl Files {
         };
         let included = selection::expand(&self.view, &selection)
             .is_ok_and(|expanded| expanded.root.get(path).is_some());
-        ui.line(match (listed, included) {
-            (true, true) => "  packed: in the list, and always included",
-            (true, false) => "  packed: in the list",
-            (false, true) => "  packed: always included",
-            (false, false) => "  not packed",
-        });
-        self.show_uses(path, ui);
-        Ok(())
+        Ok((listed, included))
     }
 
     fn show_uses(&self, path: &[u8], ui: &Ui) {
@@ -182,10 +238,19 @@ impl Files {
         }
     }
 
-    fn diff(&self, ui: &Ui) -> Result<()> {
+    fn diff(&self, json: bool, ui: &Ui) -> Result<()> {
         let (listed, used) = (self.listed()?, self.used()?);
         let used: BTreeSet<_> =
             used.into_iter().filter(|path| file_list::is_listable(path)).collect();
+        if json {
+            let of = |paths: &mut dyn Iterator<Item = &Vec<u8>>| -> Vec<String> {
+                paths.map(|path| text(path)).collect()
+            };
+            let unused = of(&mut listed.difference(&used));
+            let unlisted = of(&mut used.difference(&listed));
+            ui.line(json!({ "unused": unused, "unlisted": unlisted }).to_string());
+            return Ok(());
+        }
         for path in listed.symmetric_difference(&used) {
             let sign = if listed.contains(path) { '-' } else { '+' };
             ui.line(format!("{sign} {}", text(path)));
@@ -193,17 +258,25 @@ impl Files {
         Ok(())
     }
 
-    fn prune(&self, dry_run: bool, ui: &Ui) -> Result<()> {
+    fn prune(&self, dry_run: bool, json: bool, ui: &Ui) -> Result<()> {
         let (listed, used) = (self.listed()?, self.used()?);
         if dry_run {
-            for path in listed.difference(&used) {
-                ui.line(format!("- {}", text(path)));
+            let unused: Vec<String> = listed.difference(&used).map(|path| text(path)).collect();
+            if json {
+                ui.line(json!({ "dropped": unused }).to_string());
+            } else {
+                unused.iter().for_each(|path| ui.line(format!("- {path}")));
             }
             return Ok(());
         }
         // only what is there already: to add is `spk dev`'s business
         let kept = used.intersection(&listed).cloned().collect();
         let update = file_list::update(&self.list, &kept, &self.view, true)?;
+        if json {
+            let dropped: Vec<String> = update.dropped.iter().map(|(path, _)| text(path)).collect();
+            ui.line(json!({ "dropped": dropped }).to_string());
+            return Ok(());
+        }
         for (path, why) in &update.dropped {
             match why {
                 Dropped::Unused => ui.line(format!("- {}", text(path))),
@@ -216,9 +289,10 @@ impl Files {
 }
 
 impl Files {
-    fn closure(&self, take: bool, ui: &Ui) -> Result<()> {
+    fn closure(&self, take: bool, json: bool, ui: &Ui) -> Result<()> {
         let listed = self.listed()?;
         let mut all = BTreeSet::new();
+        let mut for_scripts = Vec::new();
         for suggestion in closure::suggest(&self.view, &listed) {
             let what = match &suggestion.reason {
                 Reason::NeededBy(path) => format!("libraries of {}", text(path)),
@@ -230,6 +304,13 @@ impl Files {
                 Reason::NodePackage(dir) => format!("the rest of the Node package {}", text(dir)),
             };
             let count = suggestion.paths.len();
+            if json {
+                let paths: Vec<String> = suggestion.paths.iter().map(|path| text(path)).collect();
+                for_scripts
+                    .push(json!({ "what": what, "bytes": suggestion.bytes, "paths": paths }));
+                all.extend(suggestion.paths);
+                continue;
+            }
             ui.line(format!("{what}: {count} files, {} KB", suggestion.bytes.div_ceil(1000)));
             for path in suggestion.paths.iter().take(SHOWN) {
                 ui.line(format!("  {}", text(path)));
@@ -238,6 +319,9 @@ impl Files {
                 ui.line(format!("  … and {} more", count - SHOWN));
             }
             all.extend(suggestion.paths);
+        }
+        if json {
+            ui.line(serde_json::to_string(&for_scripts)?);
         }
         if all.is_empty() {
             ui.note("nothing seems to be missing");
@@ -256,7 +340,29 @@ const SHOWN: usize = 10;
 
 /// One use in words.
 fn describe(kind: Use, usage: &Usage) -> String {
-    let what = match kind {
+    let what = words(kind);
+    let by: Vec<&str> = usage.by.iter().map(String::as_str).collect();
+    let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+    let first = match first(usage) {
+        Some(first) => format!(", first on {first}"),
+        None => String::new(),
+    };
+    // the kernel answers later looks itself, so these numbers would mislead
+    match kind {
+        Use::Exec | Use::Read | Use::List => format!("{what} {}{by}{first}", times(usage.count)),
+        _ => format!("{what}{by}{first}"),
+    }
+}
+
+/// When it was first used. A trace is a file, in which anything may stand; the format has years of
+/// four digits.
+fn first(usage: &Usage) -> Option<String> {
+    let first = UNIX_EPOCH.checked_add(Duration::from_millis(usage.first))?;
+    (usage.first < YEAR_10000).then(|| httpdate::fmt_http_date(first))
+}
+
+fn words(kind: Use) -> &'static str {
+    match kind {
         Use::Exec => "executed",
         Use::Read => "read",
         Use::List => "listed",
@@ -266,15 +372,11 @@ fn describe(kind: Use, usage: &Usage) -> String {
         Use::Miss => "looked for and not found",
         Use::Write => "to be written, and refused",
         Use::Withheld => "looked for, and missing in the package",
-    };
-    let by: Vec<&str> = usage.by.iter().map(String::as_str).collect();
-    let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
-    // the kernel answers later looks itself, so these numbers would mislead
-    match kind {
-        Use::Exec | Use::Read | Use::List => format!("{what} {}{by}", times(usage.count)),
-        _ => format!("{what}{by}"),
     }
 }
+
+/// Milliseconds from 1970 to the year 10000.
+const YEAR_10000: u64 = 253_402_300_800_000;
 
 fn times(count: u64) -> String {
     match count {

@@ -1,15 +1,20 @@
 //! `spk init`.
 
+mod found;
+mod plan;
+
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
-use crate::templates::{self, Template};
+use crate::suggest::closest;
+use crate::templates;
 use crate::ui::Ui;
+
+use plan::{Plan, exists};
 
 /// Default name of a package definition.
 const DEFINITION: &str = "sandstorm-pkgdef.capnp";
@@ -20,13 +25,10 @@ const LOWEST_PORT: u16 = 1024;
 /// Start a package in this directory
 ///
 /// Writes sandstorm-pkgdef.capnp, for a command that you give or, with --template, together with
-/// a small app to start from, and makes an app key in your keyring.
-///
-/// Examples:
-///   spk init -p 8000 -- /usr/bin/python3 /opt/app/server.py
-///   spk init --template python
+/// a small app to start from, and makes an app key in your keyring. With neither, in the directory
+/// of a Python, Node, PHP, Rust or Go app or of a static site, it proposes command and port, and
+/// puts what it writes into .sandstorm/.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 pub struct Args {
     /// The app is an HTTP server on this port; its command is wrapped with the HTTP bridge
     #[arg(short = 'p', long, value_name = "PORT", conflicts_with = "raw",
@@ -50,22 +52,43 @@ pub struct Args {
     /// Keyring for the new key instead of ~/.sandstorm-keyring
     #[arg(short = 'k', long, value_name = "FILE")]
     keyring: Option<PathBuf>,
-    /// Start with a small app that works: python, node, php, static or rust
+    /// Start with a small app that works: python, node, php, static, rust, raw or raw-python
     #[arg(short = 't', long, value_name = "NAME",
           conflicts_with_all = ["port", "raw", "source_path", "include_all", "output", "command"])]
     template: Option<String>,
-    /// Title of the app made from a template
-    #[arg(long, value_name = "TEXT", requires = "template", default_value = "Notes")]
-    title: String,
+    /// Title of an app made from a template, or found
+    #[arg(long, value_name = "TEXT", conflicts_with = "command")]
+    title: Option<String>,
+    /// Only say what would be written
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Write what is proposed for an app that was found, without asking
+    #[arg(short = 'y', long)]
+    yes: bool,
+    /// Overwrite files
+    #[arg(long)]
+    force: bool,
     /// The app's command and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+impl Args {
+    /// Whether nothing was said about the app, so that it has to be looked for.
+    fn finds(&self) -> bool {
+        self.command.is_empty()
+            && self.port.is_none()
+            && !self.raw
+            && self.source_path.is_empty()
+            && self.output.is_none()
+    }
 }
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     match &args.template {
         Some(name) => from_template(name, &args, global, ui),
+        None if args.finds() => found::run(&args, global, ui),
         None => from_command(&args, global, ui),
     }
 }
@@ -81,8 +104,12 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         ));
     }
     let output = args.output.clone().unwrap_or_else(|| DEFINITION.into());
-    if args.output.is_none() && output.symlink_metadata().is_ok() {
+    if args.output.is_none() && !args.force && output.symlink_metadata().is_ok() {
         return Err(exists(&output));
+    }
+    if args.dry_run {
+        ui.line(format!("would write: {}", output.display()));
+        return Ok(());
     }
     let mut argv: Vec<String> = Vec::new();
     if let Some(port) = args.port {
@@ -112,44 +139,19 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
 }
 
 fn from_template(name: &str, args: &Args, global: &Global, ui: &Ui) -> Result<()> {
-    let template = templates::ALL.iter().find(|template| template.name == name);
-    let Some(template) = template else {
-        let known: Vec<String> = templates::ALL
-            .iter()
-            .map(|template| format!("{} ({})", template.name, template.what))
-            .collect();
-        return Err(CliError::usage(format!("there is no template {name}"))
-            .hint(format!("there are: {}", known.join(", "))));
-    };
+    let template = templates::find(name).ok_or_else(|| no_template(name))?;
     // Nothing is written before it is sure that nothing will be overwritten.
-    for (path, _) in template.files {
-        if Path::new(path).symlink_metadata().is_ok() {
-            return Err(exists(Path::new(path)));
-        }
+    let mut plan = Plan::new(args.force);
+    for (path, contents) in template.files() {
+        plan.add(*path, contents.to_vec())?;
+    }
+    if args.dry_run {
+        plan.show(ui);
+        return Ok(());
     }
     let app_id = app_id(args, global, ui)?;
-    write_template(template, &app_id, &args.title, ui)
-}
-
-fn write_template(template: &Template, app_id: &str, title: &str, ui: &Ui) -> Result<()> {
-    let values = [
-        ("fileId", file_id()?),
-        ("appId", app_id.to_owned()),
-        ("title", templates::escape(title.as_bytes())),
-        ("spkName", "app.spk".to_owned()),
-    ];
-    let values: Vec<(&str, &str)> =
-        values.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    for (path, text) in template.files {
-        let path = Path::new(path);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
-        }
-        fs::File::create_new(path)
-            .and_then(|mut file| file.write_all(templates::fill(text, &values).as_bytes()))
-            .context(format!("cannot write {}", path.display()))?;
-        ui.line(format!("wrote: {}", path.display()));
-    }
+    let title = args.title.as_deref().unwrap_or("Notes");
+    plan.write(&definition_values(&app_id, title)?, ui)?;
     if let Some(runtime) = template.runtime
         && !Path::new(runtime).exists()
     {
@@ -157,6 +159,28 @@ fn write_template(template: &Template, app_id: &str, title: &str, ui: &Ui) -> Re
     }
     ui.note(format!("next: {}", template.next));
     Ok(())
+}
+
+fn no_template(name: &str) -> CliError {
+    let known: Vec<String> = templates::ALL
+        .iter()
+        .map(|template| format!("{} ({})", template.name, template.what))
+        .collect();
+    let error = CliError::usage(format!("there is no template {name}"));
+    match closest(name, templates::ALL.iter().map(|template| template.name)) {
+        Some(meant) => error.hint(format!("did you mean {meant}?")),
+        None => error.hint(format!("there are: {}", known.join(", "))),
+    }
+}
+
+/// Values for the blanks of a definition.
+fn definition_values(app_id: &str, title: &str) -> Result<[(&'static str, String); 4]> {
+    Ok([
+        ("fileId", file_id()?),
+        ("appId", app_id.to_owned()),
+        ("title", templates::escape(title.as_bytes())),
+        ("spkName", "app.spk".to_owned()),
+    ])
 }
 
 /// The ID given with `-i`, or that of a new key in the keyring.
@@ -208,9 +232,4 @@ fn file_selection(include_all: bool) -> &'static str {
        # Written by `spk dev`: the files that the app used.\n\n  \
        alwaysInclude = [],\n  \
        # Further files and directories to pack, with everything below them."
-}
-
-fn exists(path: &Path) -> CliError {
-    CliError::usage(format!("{} already exists", path.display()))
-        .hint("remove it first, or work in another directory")
 }

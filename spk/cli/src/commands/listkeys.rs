@@ -14,7 +14,7 @@ pub struct Args {
     /// Keyring to read instead of ~/.sandstorm-keyring
     #[arg(short = 'k', long, value_name = "FILE")]
     keyring: Option<PathBuf>,
-    /// Print the app IDs as a JSON array
+    /// Print JSON: an array of objects
     #[arg(long)]
     json: bool,
 }
@@ -25,7 +25,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let keyring = Keyring::open_lenient(&path).hint("make a key with: spk keygen")?;
     let ids = keyring.keys().iter().map(|key| key.app_id().to_string());
     if args.json {
-        ui.line(serde_json::Value::from_iter(ids).to_string());
+        let keys: Vec<_> = ids.map(|id| serde_json::json!({ "appId": id })).collect();
+        ui.line(serde_json::to_string(&keys)?);
     } else {
         ids.for_each(|id| ui.line(id));
     }

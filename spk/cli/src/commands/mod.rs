@@ -2,16 +2,19 @@
 
 mod cat;
 mod check;
+mod completions;
 mod dev;
 mod diff;
 mod doctor;
 mod files;
+mod generate;
 mod getkey;
 mod grain;
 mod init;
 mod keygen;
 mod listkeys;
 mod ls;
+mod oci;
 mod pack;
 mod pack_level;
 mod pack_report;
@@ -19,6 +22,7 @@ mod package_input;
 mod publish;
 mod rekey;
 mod run;
+mod serve_image;
 mod unmount_orphan;
 mod unpack;
 mod verify;
@@ -49,7 +53,11 @@ pub enum Command {
     Cat(cat::Args),
     Run(run::Args),
     Grain(grain::Args),
+    Oci(oci::Args),
     Doctor(doctor::Args),
+    Completions(completions::Args),
+    Generate(generate::Args),
+    ServeImage(serve_image::Args),
     UnmountOrphan(unmount_orphan::Args),
 }
 
@@ -73,7 +81,11 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Cat(args) => cat::run(args, global, ui),
         Command::Run(args) => run::run(args, global, ui),
         Command::Grain(args) => grain::run(args, global, ui),
+        Command::Oci(args) => oci::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
+        Command::Completions(args) => completions::run(args, ui),
+        Command::Generate(args) => generate::run(args, ui),
+        Command::ServeImage(args) => serve_image::run(args, global, ui),
         Command::UnmountOrphan(args) => unmount_orphan::run(args),
     }
 }

@@ -1,17 +1,18 @@
 //! The HTTP front end: loopback only, one origin per session.
 
 mod answer;
-mod body;
+pub(crate) mod body;
 mod call;
 mod context;
 mod headers;
-mod hosts;
+pub(crate) mod hosts;
 mod io;
 mod listen;
-mod pages;
-mod route;
+pub(crate) mod pages;
+mod range;
+pub(crate) mod route;
 mod stream;
-mod values;
+pub(crate) mod values;
 mod websocket;
 
 use std::cell::RefCell;
@@ -25,6 +26,7 @@ use super::error::Error;
 use super::exchange::Recorder;
 use super::grain::{App, Grain};
 use super::session::{Browser, OpenError, Session};
+use super::site::ShellSite;
 use super::user::User;
 use super::{Event, Notes, Settings};
 pub(super) use listen::{Sockets, listen, serve};
@@ -44,6 +46,8 @@ pub(crate) struct Front {
     others: Vec<User>,
     /// What session names and the shell's token are derived from; lives as long as this run.
     secret: [u8; 32],
+    /// Who answers on the shell's origin; without one it is the page around one app.
+    site: std::cell::OnceCell<Rc<dyn ShellSite>>,
     /// Sessions by ID.
     sessions: RefCell<HashMap<String, Rc<Session>>>,
     /// Set when nothing will be answered any more: why.
@@ -79,6 +83,7 @@ impl Front {
             recorder: Recorder::new(settings.exchanges.clone()),
             others: settings.other_users.iter().map(|name| User::named(name)).collect(),
             secret,
+            site: std::cell::OnceCell::new(),
             sessions: RefCell::default(),
             failed: tokio::sync::watch::channel(None).0,
             closing: tokio::sync::watch::channel(false).0,
@@ -89,20 +94,62 @@ impl Front {
         Ok(front)
     }
 
+    /// Lets `site` answer on the shell's origin from now on.
+    pub fn set_site(&self, site: Rc<dyn ShellSite>) {
+        // There is one at most: `run_with` makes it.
+        let _ = self.site.set(site);
+    }
+
+    /// The port of all sites.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The session of a user with these permissions (`None`: all) in any grain, with an origin of
+    /// its own.
+    pub fn session_for(
+        &self,
+        grain: &Rc<Grain>,
+        user: &User,
+        permissions: Option<&[String]>,
+    ) -> Rc<Session> {
+        let announced = Rc::ptr_eq(grain, &self.grain) && *user == self.user;
+        if announced && self.permissions.as_deref() == permissions {
+            return self.session_of(user);
+        }
+        let what = serde_json::json!([grain.id(), user.key(), permissions]);
+        let id = self.derive(&format!("session of {what}"));
+        let mut sessions = self.sessions.borrow_mut();
+        let known = sessions.get(&id).filter(|session| Rc::ptr_eq(session.grain(), grain));
+        if let Some(session) = known {
+            return session.clone();
+        }
+        let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
+        let (base, permissions) = (format!("http://{host}"), permissions.map(<[_]>::to_vec));
+        let session = Session::new(grain.clone(), user.clone(), permissions, &host, base);
+        sessions.insert(id, session.clone());
+        session
+    }
+
+    /// Forgets the sessions of a grain that is served no more.
+    pub fn forget_sessions(&self, grain: &Rc<Grain>) {
+        self.sessions.borrow_mut().retain(|_, session| !Rc::ptr_eq(session.grain(), grain));
+    }
+
     /// 32 hex characters that only this front end can make.
-    fn derive(&self, what: &str) -> String {
+    pub fn derive(&self, what: &str) -> String {
         let mut hash = Sha256::new();
         hash.update(self.secret);
         hash.update(what.as_bytes());
         hash.finalize()[..hosts::ID_LENGTH / 2].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn shell_origin(&self) -> String {
+    pub fn shell_origin(&self) -> String {
         format!("http://{}:{}", hosts::PARENT, self.port)
     }
 
     /// What opens the shell: whoever has it is signed in.
-    fn shell_token(&self) -> String {
+    pub fn shell_token(&self) -> String {
         self.derive("shell token")
     }
 

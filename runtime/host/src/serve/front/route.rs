@@ -14,7 +14,7 @@ use super::call::{self, Failure};
 use super::context::{Described, OWN_COOKIE};
 use super::hosts::{self, Site};
 use super::listen::HEAD_LIMIT;
-use super::{Front, is_gone, pages, plain, values, websocket};
+use super::{Front, is_gone, pages, plain, range, values, websocket};
 use crate::serve::exchange::{Recording, RequestBody};
 use crate::serve::session::{Browser, OpenError, Session};
 
@@ -47,10 +47,6 @@ async fn checked(
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, NoAnswer> {
     let uri = request.uri();
-    // Only origin-form: a target that names a host of its own could differ from `Host`.
-    if uri.scheme().is_some() || uri.authority().is_some() || !uri.path().starts_with('/') {
-        return refuse(StatusCode::BAD_REQUEST, "the request target must be a path");
-    }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     if has_encoded_nul(target) {
         return refuse(StatusCode::BAD_REQUEST, "the request target has an encoded NUL");
@@ -67,11 +63,21 @@ async fn checked(
         (None, _) => return refuse(StatusCode::BAD_REQUEST, "missing Host header"),
         (Some(_), Some(_)) => return refuse(StatusCode::BAD_REQUEST, "more than one Host header"),
     };
+    // In absolute form the target names a host, too: it must be the same (RFC 9112, 3.2.2).
+    let is_absolute = uri.scheme() == Some(&http::uri::Scheme::HTTP)
+        && uri.authority().is_some_and(|given| given.as_str().eq_ignore_ascii_case(&host));
+    let is_path = uri.scheme().is_none() && uri.authority().is_none();
+    if !(is_path || is_absolute) || !uri.path().starts_with('/') {
+        return refuse(StatusCode::BAD_REQUEST, "the request target must be a path");
+    }
     if request.version() != Version::HTTP_11 && request.version() != Version::HTTP_10 {
         return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this is an HTTP/1.1 server");
     }
     match hosts::site(&host, front.port) {
-        Some(Site::Shell) => Ok(shell(front, &request)),
+        Some(Site::Shell) => match front.site.get() {
+            Some(site) => Ok(site.clone().answer(request).await),
+            None => Ok(shell(front, &request)),
+        },
         Some(Site::Session(id)) => {
             let session = front.sessions.borrow().get(&id).cloned();
             match session {
@@ -109,24 +115,11 @@ fn shell(front: &Rc<Front>, request: &Request<Incoming>) -> Response<Outgoing> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return pages::text(StatusCode::METHOD_NOT_ALLOWED, "only GET");
     }
-    let cookie_name = format!("spk-shell-{}", front.port);
-    let token = front.shell_token();
-    let given = request.uri().query().and_then(|query| query.strip_prefix("token="));
-    if request.uri().path() == "/" && given.is_some_and(|given| same(given, &token)) {
-        let mut response = pages::text(StatusCode::SEE_OTHER, "signed in");
-        let cookie = format!("{cookie_name}={token}; Path=/; HttpOnly; SameSite=Lax");
-        let headers = response.headers_mut();
-        headers.insert(header::LOCATION, HeaderValue::from_static("/"));
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-            headers.insert(header::SET_COOKIE, cookie);
-        }
-        protect_shell(headers, front);
+    if let Some(mut response) = sign_in(front, request.uri()) {
+        protect_shell(response.headers_mut(), front);
         return response;
     }
-    let signed_in = values::cookies(request.headers(), b"")
-        .iter()
-        .any(|(name, value)| name == cookie_name.as_bytes() && same_bytes(value, token.as_bytes()));
-    if !signed_in {
+    if !signed_in(front, request.headers()) {
         let text = "open the whole address that spk printed: its token signs you in";
         return pages::text(StatusCode::FORBIDDEN, text);
     }
@@ -144,6 +137,36 @@ fn shell(front: &Rc<Front>, request: &Request<Incoming>) -> Response<Outgoing> {
     let mut response = pages::page(StatusCode::OK, "text/html; charset=UTF-8", page);
     protect_shell(response.headers_mut(), front);
     response
+}
+
+/// Answers the address that was printed: its token becomes a cookie.
+pub(crate) fn sign_in(front: &Front, uri: &http::Uri) -> Option<Response<Outgoing>> {
+    let given = uri.query().and_then(|query| query.strip_prefix("token="))?;
+    let token = front.shell_token();
+    if uri.path() != "/" || !same(given, &token) {
+        return None;
+    }
+    let mut response = pages::text(StatusCode::SEE_OTHER, "signed in");
+    let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax", cookie_name(front));
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, HeaderValue::from_static("/"));
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    Some(response)
+}
+
+/// Whether the request carries the shell's cookie. An app may have set another one of the same
+/// name for all of `spk.localhost`: that must not hide ours.
+pub(crate) fn signed_in(front: &Front, headers: &HeaderMap) -> bool {
+    let (wanted, token) = (cookie_name(front), front.shell_token());
+    values::cookies(headers, b"")
+        .iter()
+        .any(|(name, value)| name == wanted.as_bytes() && same_bytes(value, token.as_bytes()))
+}
+
+fn cookie_name(front: &Front) -> String {
+    format!("spk-shell-{}", front.port)
 }
 
 /// The shell holds the names of all sessions: nobody frames it, nothing runs in it, it tells
@@ -164,7 +187,7 @@ fn protect_shell(headers: &mut HeaderMap, front: &Front) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-fn same(a: &str, b: &str) -> bool {
+pub(crate) fn same(a: &str, b: &str) -> bool {
     same_bytes(a.as_bytes(), b.as_bytes())
 }
 
@@ -193,7 +216,7 @@ async fn browser_session(
     }
     if front.explain {
         for name in request.headers().keys().filter(|name| super::headers::is_lost(name)) {
-            front.notes.dropped_header(name.as_str());
+            session.grain().notes.dropped_header(name.as_str());
         }
     }
     let described = match Described::read(request.headers(), true) {
@@ -274,16 +297,17 @@ async fn ask(
         policy,
     };
     if let Some(upgrade) = upgrade {
-        return socket(front, session, browser, described, &parts, path, upgrade).await;
+        return socket(session, browser, described, &parts, path, upgrade).await;
     }
     let recording = front.recorder.begin(session.user().key(), &parts);
     let mut body = Some(RequestBody::new(body, recording.clone()));
+    let wanted = range::wanted(&parts);
     let mut again = get;
     loop {
-        let busy = front.grain.activity.begin();
+        let busy = session.grain().activity.begin();
         let opened = match session.web(browser).await {
             Ok(opened) => opened,
-            Err(error) => return Ok(not_opened(front, &error)),
+            Err(error) => return Ok(not_opened(session, &error)),
         };
         let call =
             call::Request { parts: &parts, path, described, asked: &asked, base: session.base() };
@@ -293,7 +317,7 @@ async fn ask(
             None => call.get(&opened.web, busy).await,
         };
         let error = match failure {
-            Ok(response) => return Ok(recorded(recording, response)),
+            Ok(response) => return Ok(recorded(recording, range::cut(response, &wanted))),
             Err(Failure::Answer(response)) => return Ok(recorded(recording, *response)),
             Err(Failure::ClientGone) => return Err(NoAnswer),
             Err(Failure::Rpc(error)) => error,
@@ -305,7 +329,7 @@ async fn ask(
                 continue;
             }
         }
-        return failed(front, &parts, &error).map(|response| recorded(recording, response));
+        return failed(session, &parts, &error).map(|response| recorded(recording, response));
     }
 }
 
@@ -318,7 +342,6 @@ fn recorded(recording: Option<Rc<Recording>>, response: Response<Outgoing>) -> R
 }
 
 async fn socket(
-    front: &Rc<Front>,
     session: &Rc<Session>,
     browser: &Browser,
     described: &Described,
@@ -331,10 +354,10 @@ async fn socket(
         Err(Failure::Answer(response)) => return Ok(*response),
         Err(_) => return Err(NoAnswer),
     };
-    let busy = front.grain.activity.begin();
+    let busy = session.grain().activity.begin();
     let opened = match session.web(browser).await {
         Ok(opened) => opened,
-        Err(error) => return Ok(not_opened(front, &error)),
+        Err(error) => return Ok(not_opened(session, &error)),
     };
     let web = &opened.web;
     match websocket::open(web, path, &parts.headers, described, &key, upgrade, busy).await {
@@ -345,21 +368,21 @@ async fn socket(
             if error.kind == capnp::ErrorKind::Disconnected {
                 session.forget(&opened);
             }
-            failed(front, parts, &error)
+            failed(session, parts, &error)
         }
     }
 }
 
 /// What a failed call looks like from outside (5.12); the app's words go to the developer.
 fn failed(
-    front: &Front,
+    session: &Session,
     parts: &Parts,
     error: &capnp::Error,
 ) -> Result<Response<Outgoing>, NoAnswer> {
     use capnp::ErrorKind;
     let said = format!("{} {}: {}", parts.method, printable(parts.uri.path()), plain(error));
-    front.grain.log.note(&said);
-    front.notes.say(&said);
+    session.grain().log.note(&said);
+    session.grain().notes.say(&said);
     let (status, text) = match error.kind {
         ErrorKind::Disconnected => return Err(NoAnswer),
         ErrorKind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "the app is overloaded"),
@@ -377,12 +400,12 @@ fn printable(text: &str) -> String {
     text.chars().take(LONGEST).collect()
 }
 
-fn not_opened(front: &Front, error: &OpenError) -> Response<Outgoing> {
+fn not_opened(session: &Session, error: &OpenError) -> Response<Outgoing> {
     let text = match error {
         OpenError::Start(error) => error.to_string(),
         OpenError::App(error) => format!("the app refused to open a session: {}", plain(error)),
         OpenError::Permission { name, .. } => format!("the app has no permission {name:?}"),
     };
-    front.notes.say(&text);
+    session.grain().notes.say(&text);
     pages::text(StatusCode::BAD_GATEWAY, &text)
 }

@@ -71,6 +71,7 @@ fn settings(dir: &std::path::Path) -> Settings {
         restarts: None,
         other_users: Vec::new(),
         bridge_port: Some(8000),
+        site: None,
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Recording {
     writer: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     view: Arc<View>,
     cache: Cache,
     list: Option<PathBuf>,
@@ -62,7 +62,9 @@ impl Shared {
         fuse: OwnedFd,
         callers: Callers,
     ) -> std::result::Result<(), fuse_tracer::Error> {
-        let options = Options { cache: self.cache, callers, ..Options::default() };
+        // What a sandboxed app tries to write reaches us; in other mounts the kernel refuses it.
+        let ask_writes = callers == Callers::Sandboxed;
+        let options = Options { cache: self.cache, callers, ask_writes, ..Options::default() };
         let view = self.view.clone();
         let tracer = match &self.only {
             None => Tracer::serve(fuse, view, options)?,
@@ -74,6 +76,28 @@ impl Shared {
         }
         self.state().tracers.push(tracer);
         Ok(())
+    }
+
+    /// How many uses of paths are recorded so far.
+    pub(super) fn uses(&self) -> usize {
+        self.state().tracers.iter().map(Tracer::uses).sum()
+    }
+
+    /// What is recorded so far.
+    pub(super) fn record(&self) -> Record {
+        let mut record = Record::default();
+        self.state().tracers.iter().for_each(|tracer| record.merge(tracer.record()));
+        record
+    }
+
+    /// The paths for the file list so far.
+    pub(super) fn used(&self) -> BTreeSet<Vec<u8>> {
+        with_implied(&self.view, self.record().used())
+    }
+
+    /// Where the file list is, if there is one and it is written.
+    pub(super) fn list(&self) -> Option<&Path> {
+        self.list.as_deref().filter(|_| self.only.is_none())
     }
 
     /// A source that was there and is gone: without it entries of the list would look as if they
@@ -125,6 +149,11 @@ impl Recording {
         // Without it the list is written at the end only.
         let writer = thread.ok().map(|thread| (stop, thread));
         Recording { shared, writer }
+    }
+
+    /// For who wants to look at it while it goes on.
+    pub(super) fn looked_at(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// What serves the app's root each time a sandbox was made.

@@ -20,8 +20,8 @@ pub struct Args {
 }
 
 /// Runs the subcommand.
-pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
-    let grain = store.open_grain(&store.resolve(&args.id)?)?;
+pub fn run(args: Args, store: Store, ui: &Ui) -> Result<()> {
+    let grain = super::hold(&store, &args.id, "run")?;
     let Some(package) = grain.meta().package_id else {
         return Err(CliError::new(format!("grain {} was made by spk dev", grain.id()))
             .hint("`spk run FILE --grain ID` gives it a package"));
@@ -36,8 +36,9 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         idle_timeout: Some(IDLE_TIMEOUT),
         exchanges: None,
         restarts: None,
+        store,
+        package: Some(package),
+        developer: None,
     };
-    let result = serving::serve_grain(served, grain, &args.serve, ui);
-    drop(package);
-    result
+    serving::serve_grain(served, grain, &args.serve, ui)
 }

@@ -1,0 +1,13 @@
+// Which view the address names.
+import { html, render } from "./view.js";
+import { GrainView } from "./grain.js";
+import { ListView } from "./list.js";
+
+const root = document.getElementById("app");
+const [, kind, id] = location.pathname.split("/");
+if (kind === "grain" || kind === "shared") {
+  render(html`<${GrainView} key=${id} id=${id} shared=${kind === "shared"} />`, root);
+} else {
+  const text = document.querySelector('meta[name="spk-state"]').content;
+  render(html`<${ListView} initial=${text ? JSON.parse(text) : null} />`, root);
+}

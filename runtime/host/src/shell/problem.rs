@@ -1,0 +1,114 @@
+//! What cannot be done, in words for the person who asked.
+
+use http::StatusCode;
+
+use crate::{backup, serve, store};
+
+/// Why a request of the shell's page failed. The texts may hold names from packages; the page
+/// shows them as text.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub status: StatusCode,
+    pub text: String,
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, text: impl Into<String>) -> Problem {
+        Problem { status, text: printable(&text.into()), hint: None }
+    }
+
+    pub fn hint(self, hint: impl Into<String>) -> Problem {
+        Problem { hint: Some(hint.into()), ..self }
+    }
+
+    /// Something that is not here.
+    pub fn missing(what: &str) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, format!("no such {what}"))
+    }
+
+    /// A request that the page would not make.
+    pub fn bad(text: &str) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// Something about the state of things forbids it.
+    pub fn conflict(text: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::CONFLICT, text)
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Problem {
+        use store::Error as E;
+        match &error {
+            E::NoGrain(_) | E::NoPackage(_) => Problem::new(StatusCode::NOT_FOUND, chain(&error)),
+            E::Busy { .. } => Problem::conflict(chain(&error))
+                .hint("another spk process uses it: end that one first"),
+            E::TooOld { .. } => Problem::conflict(chain(&error))
+                .hint("`spk grain upgrade --force` tries anyway, after a backup"),
+            _ => Problem::conflict(chain(&error)),
+        }
+    }
+}
+
+impl From<backup::Error> for Problem {
+    fn from(error: backup::Error) -> Problem {
+        match error {
+            backup::Error::Store(error) => error.into(),
+            backup::Error::NoApp { .. } => Problem::conflict(chain(&error))
+                .hint("upload the app's package (.spk) first, then the backup again"),
+            error => Problem::conflict(chain(&error)),
+        }
+    }
+}
+
+impl From<&serve::Error> for Problem {
+    fn from(error: &serve::Error) -> Problem {
+        let problem = Problem::new(StatusCode::BAD_GATEWAY, chain(error));
+        match error.remedy() {
+            Some(remedy) => problem.hint(remedy),
+            None => problem,
+        }
+    }
+}
+
+/// An error with its causes, in one text.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    printable(&text)
+}
+
+/// Longest text that is sent to the page, in characters.
+const LONGEST: usize = 4000;
+
+/// Without control characters, which would be invisible, and direction marks, which would make
+/// text look like another; of bounded length.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_codes_and_direction_marks_do_not_get_through() {
+        assert_eq!(printable("a\x1b[31mb\u{202e}c\nd"), "a\u{fffd}[31mb\u{fffd}c\nd");
+        assert_eq!(printable(&"x".repeat(5000)).len(), LONGEST);
+    }
+}

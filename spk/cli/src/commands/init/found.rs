@@ -1,0 +1,248 @@
+//! `spk init` in the directory of an app: what would be written, and the writing.
+
+use std::path::Path;
+
+use super::plan::{Plan, exists};
+use super::{Args, app_id, definition_values};
+use crate::definition;
+use crate::error::{CliError, Result};
+use crate::global::Global;
+use crate::recognise::{Found, recognise};
+use crate::templates::{self, escape};
+use crate::ui::Ui;
+
+/// Where everything goes, so that the app's own files stay as they are.
+const DIR: &str = ".sandstorm";
+
+/// Looks at this directory and packages what is there.
+pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
+    if Path::new(definition::FILE).exists() && !args.force {
+        return Err(exists(Path::new(definition::FILE)));
+    }
+    let vagrant = Path::new(DIR).join(definition::FILE);
+    if vagrant.exists() && !args.force {
+        ui.note(format!(
+            "{} is here already (vagrant-spk keeps it there): this directory is its /opt/app",
+            vagrant.display()
+        ));
+        ui.note("next: spk dev");
+        return Ok(());
+    }
+    let Some(found) = recognise(Path::new(".")) else {
+        return Err(CliError::usage("no command given, and no app found in this directory").hint(
+            "spk init -p PORT -- COMMAND, or a template in an empty directory: \
+             spk init --template python",
+        ));
+    };
+    propose(&found, ui);
+    let plan = plan(&found, args)?;
+    if !plan.agreed(args, ui)? {
+        return Ok(());
+    }
+    let app_id = app_id(args, global, ui)?;
+    let title = title(&found, args);
+    plan.write(&definition_values(&app_id, &title)?, ui)?;
+    if let Some((dir, _)) = &found.site {
+        std::fs::create_dir_all(Path::new(DIR).join(dir))?;
+    }
+    let prepare = found.prepare.as_deref().map(|prepare| format!("{prepare}, then "));
+    ui.note(format!("next: {}spk dev", prepare.unwrap_or_default()));
+    Ok(())
+}
+
+fn title(found: &Found, args: &Args) -> String {
+    let here = std::env::current_dir().ok();
+    let here = here.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy());
+    args.title
+        .clone()
+        .or_else(|| found.name.clone())
+        .or_else(|| here.map(|name| name.into_owned()))
+        .unwrap_or_else(|| "App".into())
+}
+
+fn propose(found: &Found, ui: &Ui) {
+    ui.note(format!("found {} ({})", found.what, found.by));
+    ui.note(format!("command: {}", found.command.join(" ")));
+    ui.note(format!("port: {}", found.port));
+    if let Some(prepare) = &found.prepare {
+        ui.note(format!("to be done before: {prepare}"));
+    }
+    let program = &found.command[0];
+    if found.program.is_none() && !Path::new(program).exists() {
+        ui.warn(format!("the app runs on {program}, which is not installed on this machine"));
+    }
+}
+
+/// The files to write.
+fn plan(found: &Found, args: &Args) -> Result<Plan> {
+    let mut plan = Plan::new(args.force);
+    let mut argv = vec!["/sandstorm-http-bridge".into(), found.port.to_string(), "--".into()];
+    match found.program {
+        Some(_) => argv.extend(found.command.iter().cloned()),
+        None => {
+            argv.extend(["/bin/sh".to_owned(), "/opt/launcher".to_owned()]);
+            let words: Vec<String> = found.command.iter().map(|word| shell_word(word)).collect();
+            let launcher = include_str!("../../../../../templates/found/launcher");
+            let text = templates::fill(launcher, &[("command", &words.join(" "))]);
+            plan.add(format!("{DIR}/launcher"), text.into_bytes())?;
+            for (path, text) in templates::ROOTFS {
+                plan.add(format!("{DIR}/{path}"), text.to_vec())?;
+            }
+        }
+    }
+    if found.static_server {
+        plan.add(format!("{DIR}/server.py"), templates::STATIC_SERVER.to_vec())?;
+    }
+    let argv: Vec<String> =
+        argv.iter().map(|word| format!("\"{}\"", escape(word.as_bytes()))).collect();
+    let values = [
+        ("searchPath", search_path(found)),
+        ("fileSelection", selection(found)),
+        ("argv", argv.join(", ")),
+        ("environ", environ(found)),
+    ];
+    let values: Vec<(&str, &str)> =
+        values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    // What is left blank is known when a key has been made.
+    let text = templates::fill(templates::FOUND, &values);
+    plan.add(format!("{DIR}/{}", definition::FILE), text.into_bytes())?;
+    Ok(plan)
+}
+
+fn search_path(found: &Found) -> String {
+    if let Some(program) = &found.program {
+        let source = match program.strip_prefix(".sandstorm/") {
+            Some(beside) => beside.to_owned(),
+            None => format!("../{program}"),
+        };
+        return format!(
+            "      (packagePath = \"app\", sourcePath = \"{}\"),\n      \
+             # One static program: nothing of this machine is needed.",
+            escape(source.as_bytes())
+        );
+    }
+    let mut lines = vec![
+        "      (sourcePath = \"rootfs\"),".to_owned(),
+        "      # Names of users and hosts in the sandbox, instead of this machine's.\n".to_owned(),
+        "      (packagePath = \"opt/launcher\", sourcePath = \"launcher\"),".to_owned(),
+    ];
+    if found.static_server {
+        lines.push("      (packagePath = \"opt/server.py\", sourcePath = \"server.py\"),".into());
+    }
+    if let Some((dir, place)) = &found.site {
+        lines.push(format!("      (packagePath = \"{place}\", sourcePath = \"{dir}\"),"));
+    }
+    lines.push(APP_AND_MACHINE.to_owned());
+    lines.join("\n")
+}
+
+/// The project, and the machine without what is private to it.
+const APP_AND_MACHINE: &str = r#"
+      (packagePath = "opt/app", sourcePath = "..", hidePaths = [
+        ".git", ".hg", ".sandstorm", ".env", ".venv", "venv", "node_modules/.cache"
+      ]),
+      # The app. `spk dev` finds out which of its files are used.
+
+      (sourcePath = "/", hidePaths = [
+        "home", "root", "proc", "sys", "dev", "run", "tmp", "var", "boot", "mnt", "media", "srv",
+        "lost+found", "opt", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/hosts",
+        "etc/host.conf", "etc/nsswitch.conf", "etc/resolv.conf", "etc/ssh", "etc/ssl/private",
+        "etc/sudoers", "etc/sudoers.d"
+      ]),
+      # This machine's runtime and libraries."#;
+
+fn selection(found: &Found) -> String {
+    if found.program.is_some() {
+        return "  alwaysInclude = [\".\"],\n  \
+                # Everything in the source map, so no tracing is needed."
+            .to_owned();
+    }
+    // What a browser may ask for is packed as a whole: nobody asks for all of it in `spk dev`.
+    let root = found.environ.iter().find(|(name, _)| name == "SITE_ROOT");
+    let root = root.map(|(_, place)| place.trim_start_matches('/'));
+    let include = root.map(|place| format!("\"{place}\", ")).unwrap_or_default();
+    format!(
+        "  fileList = \"sandstorm-files.list\",\n  \
+         # Written by `spk dev`: the files that the app used.\n\n  \
+         alwaysInclude = [\n    {include}\"opt/launcher\", \"etc/passwd\", \"etc/group\", \
+         \"etc/hosts\", \"etc/nsswitch.conf\",\n    \"etc/resolv.conf\"\n  ],\n  \
+         # In the package whether they were used or not. Add what is used rarely: templates,\n  \
+         # translations, pictures."
+    )
+}
+
+fn environ(found: &Found) -> String {
+    let port = found.port.to_string();
+    let common = [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        ("HOME", "/var/home"),
+        ("USER", "app"),
+        ("LOGNAME", "app"),
+        ("LANG", "C.UTF-8"),
+        ("TMPDIR", "/var/tmp"),
+        ("PORT", &port),
+        ("DATA_DIR", "/var/lib/app"),
+        ("SANDSTORM", "1"),
+    ];
+    let own = found.environ.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let lines: Vec<String> = common
+        .into_iter()
+        .chain(own)
+        .map(|(key, value)| format!("    (key = \"{key}\", value = \"{value}\"),"))
+        .collect();
+    lines.join("\n")
+}
+
+/// A word for the launcher's shell.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_reach_the_program_as_they_are() {
+        assert_eq!(shell_word("--port=8000"), "--port=8000");
+        assert_eq!(shell_word("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(shell_word(""), "''");
+    }
+
+    /// Every kind of definition is one that `spk dev` can read.
+    #[test]
+    fn definitions_are_right() {
+        let dynamic = Found {
+            command: vec!["/usr/bin/python3".into()],
+            port: 8000,
+            site: Some(("site".into(), "opt/site".into())),
+            environ: vec![("SITE_ROOT".into(), "/opt/app/dist".into())],
+            static_server: true,
+            ..Found::default()
+        };
+        let compiled = Found {
+            command: vec!["/app".into()],
+            program: Some(".sandstorm/app".into()),
+            ..dynamic.clone()
+        };
+        for found in [dynamic, compiled] {
+            let values = [
+                ("fileId", "0x994204a9202bc200".to_owned()),
+                ("appId", "0fhhggzmts8cw7chvndffky0m5my9pjhmfkhursxvk3684kp66w0".to_owned()),
+                ("title", "A \\\"title\\\"".to_owned()),
+                ("searchPath", search_path(&found)),
+                ("fileSelection", selection(&found)),
+                ("argv", "\"/app\"".to_owned()),
+                ("environ", environ(&found)),
+            ];
+            let values: Vec<(&str, &str)> = values.iter().map(|(n, v)| (*n, v.as_str())).collect();
+            let text = templates::fill(templates::FOUND, &values);
+            let checked = spk_package::pkgdef::check(text.as_bytes(), "found", "pkgdef");
+            assert!(checked.is_ok(), "{}\n{text}", checked.unwrap_err());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The mounts that `spk dev -m` makes, as the kernel's table shows them (proc_pid_mountinfo(5)).
+
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::error::{CliError, Result, ResultExt};
+
+/// All places where one of our file systems is mounted last.
+pub fn ours() -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    places(&table)
+}
+
+fn places(table: &str) -> Vec<PathBuf> {
+    // mount(2) as root makes plain `fuse`, fusermount3 the subtype.
+    let name = fuse_tracer::SUBTYPE;
+    let kinds = [format!(" - fuse.{name} {name} "), format!(" - fuse {name} ")];
+    let mut places: Vec<(PathBuf, bool)> = Vec::new();
+    for line in table.lines() {
+        let Some(place) = line.split(' ').nth(4).map(unescaped) else { continue };
+        let ours = kinds.iter().any(|kind| line.contains(kind));
+        // What is mounted above another hides it.
+        places.retain(|(known, _)| *known != place);
+        places.push((place, ours));
+    }
+    places.into_iter().filter(|(_, ours)| *ours).map(|(place, _)| place).collect()
+}
+
+/// Whether nobody serves the file system any more, so that every look at it fails.
+pub fn is_dead(place: &Path) -> bool {
+    place.metadata().is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
+}
+
+/// Unmounts one of ours, also where it is in use.
+pub fn unmount(place: &Path) -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        nix::mount::umount2(place, nix::mount::MntFlags::MNT_DETACH)
+            .context(format!("cannot unmount {}", place.display()))?;
+        return Ok(());
+    }
+    let status = Command::new("fusermount3")
+        .args(["-u", "-z", "-q"])
+        .arg(place)
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run fusermount3")
+        .hint("Debian: apt install fuse3")?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(CliError::new(format!("fusermount3 could not unmount {}", place.display())))
+}
+
+/// A path of the table, where blanks and the like are octal numbers.
+fn unescaped(text: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..3).and_then(|three| std::str::from_utf8(three).ok());
+        match (first, digits.and_then(|three| u8::from_str_radix(three, 8).ok())) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ours_and_only_on_top() {
+        let table = "\
+22 1 0:20 / /proc rw - proc proc rw
+30 1 0:31 / /home/a/my\\040mount rw,nosuid shared:5 - fuse.spk spk ro,user_id=1000
+31 1 0:32 / /mnt/covered rw - fuse spk ro
+32 1 0:33 / /mnt/covered rw - tmpfs tmpfs rw
+33 1 0:34 / /mnt/other rw - fuse.sshfs host: rw
+34 1 0:35 / /mnt/root rw - fuse spk rw,user_id=0
+";
+        let expected: Vec<PathBuf> = vec!["/home/a/my mount".into(), "/mnt/root".into()];
+        assert_eq!(places(table), expected);
+    }
+}

@@ -1,0 +1,47 @@
+@{{fileId}};
+
+using Spk = import "/sandstorm/package.capnp";
+
+const pkgdef :Spk.PackageDefinition = (
+  id = "{{appId}}",
+  # The public half of the key that signs every release; the private half is in your keyring.
+
+  manifest = (
+    appTitle = (defaultText = "{{title}}"),
+    appVersion = 0,
+    appMarketingVersion = (defaultText = "0.0.0"),
+
+    actions = [
+      ( nounPhrase = (defaultText = "notebook"),
+        command = .serve
+      )
+    ],
+    continueCommand = .serve,
+
+    metadata = (
+      icons = (),
+      license = (none = void),
+      categories = [],
+      author = (contactEmail = "youremail@example.com"),
+      shortDescription = (defaultText = "Notes"),
+    ),
+  ),
+
+  sourceMap = (
+    searchPath = [
+      (packagePath = "app", sourcePath = "target/x86_64-unknown-linux-gnu/release/notes"),
+      # One static program: nothing of this machine is needed.
+    ]
+  ),
+
+  alwaysInclude = ["."],
+  # Everything in the source map, so no tracing is needed.
+);
+
+const serve :Spk.Manifest.Command = (
+  argv = ["/app"],
+  environ = [
+    (key = "HOME", value = "/var"),
+    (key = "SANDSTORM", value = "1"),
+  ]
+);

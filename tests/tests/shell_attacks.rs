@@ -1,0 +1,294 @@
+//! Attacks on the shell: from other origins, other users of the machine, the app in its frame, and
+//! packages whose names hold markup.
+#![allow(clippy::unwrap_used)]
+
+use spk_tests::bins::ok;
+use spk_tests::guest::{self, PLAIN, Package};
+use spk_tests::http::{self, Response};
+use spk_tests::{Browser, Server, Stage, Who};
+
+struct Signed {
+    origin: String,
+    cookie: String,
+    csrf: String,
+}
+
+/// Signs in as a browser does.
+fn sign_in(server: &Server) -> Signed {
+    let url = server.field("url");
+    let origin = url.split("/?").next().unwrap().to_owned();
+    let answer = http::get(&url);
+    assert_eq!(answer.status, 303);
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(cookie.contains("HttpOnly") && !cookie.contains("Domain"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let page = http::request("GET", &format!("{origin}/"), &[("Cookie", &cookie)], b"");
+    let text = page.text();
+    let csrf = text.split("name=\"spk-csrf\" content=\"").nth(1).unwrap();
+    let csrf = csrf.split('"').next().unwrap().to_owned();
+    Signed { origin, cookie, csrf }
+}
+
+impl Signed {
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+        http::request(method, &format!("{}{path}", self.origin), headers, b"")
+    }
+
+    fn asked_well(&self, method: &str, path: &str, body: &str) -> Response {
+        let headers = [
+            ("Cookie", self.cookie.as_str()),
+            ("X-Spk-Csrf", &self.csrf),
+            ("Origin", &self.origin),
+            ("Sec-Fetch-Site", "same-origin"),
+        ];
+        http::request(method, &format!("{}{path}", self.origin), &headers, body.as_bytes())
+    }
+}
+
+fn served(title: &str) -> (Stage, Server) {
+    let stage = guest::stage(Who::User);
+    guest::pack(&stage, &PLAIN, "guest.spk");
+    let server = Server::start(stage.spk().args(["run", "guest.spk", "--title", title]));
+    (stage, server)
+}
+
+/// Every address that does or tells something, for a grain.
+fn addresses(grain: &str) -> Vec<(&'static str, String)> {
+    let mut all: Vec<(&str, String)> =
+        ["state", "events"].iter().map(|what| ("GET", format!("/api/{what}"))).collect();
+    for what in ["activity", "usage"] {
+        all.push(("GET", format!("/api/grains/{grain}/{what}")));
+    }
+    for what in [
+        "session", "rename", "stop", "restart", "delete", "undelete", "upgrade", "backup", "share",
+        "powerbox", "token",
+    ] {
+        all.push(("POST", format!("/api/grains/{grain}/{what}")));
+    }
+    all.push(("POST", "/api/grains".into()));
+    all.push(("POST", "/api/upload?name=x.spk".into()));
+    all
+}
+
+#[test]
+fn every_action_needs_the_cookie_the_page_s_secret_and_its_own_origin() {
+    let (stage, server) = served("untouched");
+    let grain = server.field("grainId");
+    let signed = sign_in(&server);
+    let (cookie, csrf, origin) =
+        (signed.cookie.as_str(), signed.csrf.as_str(), signed.origin.as_str());
+    let session = server.session_url();
+    let session = session.trim_end_matches('/');
+    let attempts: &[&[(&str, &str)]] = &[
+        // another local user, or another site that guessed the address
+        &[],
+        &[("X-Spk-Csrf", csrf), ("Origin", origin)],
+        &[("Cookie", "spk-shell-1=x"), ("X-Spk-Csrf", csrf)],
+        // a form of another site, in the browser that is signed in
+        &[("Cookie", cookie)],
+        &[("Cookie", cookie), ("Origin", origin)],
+        &[("Cookie", cookie), ("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")],
+        // an app, which is same-site
+        &[("Cookie", cookie), ("Origin", session), ("Sec-Fetch-Site", "same-site")],
+        &[("Cookie", cookie), ("X-Spk-Csrf", csrf), ("Origin", session)],
+        &[("Cookie", cookie), ("X-Spk-Csrf", csrf), ("Sec-Fetch-Site", "same-site")],
+        &[("Cookie", cookie), ("X-Spk-Csrf", csrf), ("Origin", "null")],
+        &[("Cookie", cookie), ("X-Spk-Csrf", "0")],
+    ];
+    for (method, path) in addresses(&grain) {
+        for headers in attempts {
+            let answer = signed.ask(method, &path, headers);
+            assert_eq!(answer.status, 403, "{method} {path} {headers:?}");
+            assert!(!answer.text().contains("untouched") && !answer.text().contains("ui-"));
+            assert!(answer.header("access-control-allow-origin").is_none());
+        }
+        // no preflight is answered with leave
+        let preflight = [("Origin", session), ("Access-Control-Request-Method", method)];
+        let answer = signed.ask("OPTIONS", &path, &preflight);
+        assert!(answer.status >= 400, "{path}");
+        assert!(answer.header("access-control-allow-origin").is_none());
+    }
+    for path in ["/", &format!("/grain/{grain}"), "/icons/0", "/download/0", "/offer-template.html"]
+    {
+        let answer = signed.ask("GET", path, &[]);
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(!answer.text().contains("untouched"));
+    }
+    // nothing of all that happened
+    let listed = ok(stage.spk().args(["grain", "list"]));
+    assert!(listed.contains("untouched") && listed.contains("running"), "{listed}");
+    assert_eq!(listed.lines().count(), 1);
+    // and the page itself can
+    let renamed = signed.asked_well(
+        "POST",
+        &format!("/api/grains/{grain}/rename"),
+        "{\"title\":\"touched\"}",
+    );
+    assert_eq!(renamed.status, 200, "{}", renamed.text());
+    assert!(ok(stage.spk().args(["grain", "list"])).contains("touched"));
+    server.stop();
+}
+
+#[test]
+fn other_host_names_and_frames_are_refused() {
+    let (_stage, server) = served("untouched");
+    let signed = sign_in(&server);
+    let port = signed.origin.rsplit_once(':').unwrap().1;
+    // DNS rebinding: the attacker's name leads here, the browser sends the attacker's name
+    for host in ["evil.example", "127.0.0.1", "localhost", "spk.localhost.evil.example"] {
+        for path in ["/", "/api/state", "/assets/app.js"] {
+            let raw = format!(
+                "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: {}\r\nX-Spk-Csrf: {}\r\n\
+                 Connection: close\r\n\r\n",
+                signed.cookie, signed.csrf
+            );
+            let answer = http::parse(&http::exchange(port.parse().unwrap(), raw.as_bytes()), false);
+            assert_eq!(answer.status, 404, "{host}{path}");
+            assert!(!answer.text().contains("untouched"));
+        }
+    }
+    let cookie = ("Cookie", signed.cookie.as_str());
+    for dest in ["iframe", "frame", "object", "embed"] {
+        assert_eq!(signed.ask("GET", "/", &[cookie, ("Sec-Fetch-Dest", dest)]).status, 403);
+    }
+    let page = signed.ask("GET", "/", &[cookie]);
+    assert_eq!(page.header("x-frame-options"), Some("DENY"));
+    let policy = page.header("content-security-policy").unwrap();
+    for part in
+        ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "form-action 'none'"]
+    {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    // names of files lead nowhere else
+    for path in ["/assets/../../Cargo.toml", "/assets/%2e%2e/mod.rs", "/assets/", "/download/../x"]
+    {
+        assert!(matches!(signed.ask("GET", path, &[cookie]).status, 400 | 404), "{path}");
+    }
+    server.stop();
+}
+
+#[test]
+fn an_app_gets_nothing_of_the_shell_or_of_other_grains() {
+    let test = "an_app_gets_nothing_of_the_shell_or_of_other_grains";
+    let Some(browser) = Browser::start(test, 1280, 900, false) else { return };
+    let (_stage, server) = served("The victim");
+    let origin = server.field("url").split("/?").next().unwrap().to_owned();
+    browser.go(&server.field("url"));
+    browser.press("The victim");
+    browser.enter("#app-frame");
+    browser.wait("document.querySelector('#user')?.innerText.length > 0");
+    browser.leave();
+    let address = browser.url();
+    // another grain of the same app attacks
+    browser.go(&format!("{origin}/"));
+    browser.press("New instance");
+    browser.enter("#app-frame");
+    browser.wait("document.querySelector('#user')?.innerText.length > 0");
+    let fails = |script: &str| {
+        let value = browser.run(&format!(
+            "try {{ return ['got', String(await (async () => {{ {script} }})())] }} catch (e) {{ return e.name }}"
+        ));
+        assert!(value.is_string(), "{script}: {value}");
+    };
+    fails("return parent.document.title");
+    fails("return parent.location.href");
+    fails("return top.document.cookie");
+    fails("return parent.sessionStorage.length");
+    fails(&format!(
+        "return (await fetch('{origin}/api/state', {{ credentials: 'include' }})).status"
+    ));
+    fails(&format!(
+        "return (await fetch('{origin}/api/state', {{ credentials: 'include', headers: {{ 'X-Spk-Csrf': 'x' }} }})).status"
+    ));
+    fails(&format!("return (await fetch('{origin}/', {{ credentials: 'include' }})).text()"));
+    // blind: it is sent, with the cookie, and refused
+    browser.run(&format!(
+        "await fetch('{origin}/api/grains', {{ method: 'POST', mode: 'no-cors', credentials: 'include', body: '{{}}' }}).catch(() => 0)"
+    ));
+    // the top stays where it is
+    browser.leave();
+    let here = browser.url();
+    browser.enter("#app-frame");
+    fails(
+        "top.location = 'about:blank#taken'; await new Promise((r) => setTimeout(r, 300)); throw new Error('still here')",
+    );
+    browser.run(
+        "const a = Object.assign(document.createElement('a'), { href: 'about:blank#taken', target: '_top' }); \
+         document.body.append(a); a.click()",
+    );
+    // cookies: its own only; one set for everybody does not sign anybody out
+    let cookies = browser.run("return document.cookie").as_str().unwrap().to_owned();
+    assert!(!cookies.contains("spk-shell"), "{cookies}");
+    let port = origin.rsplit_once(':').unwrap().1;
+    browser
+        .run(&format!("document.cookie = 'spk-shell-{port}=stolen; domain=spk.localhost; path=/'"));
+    browser.run("document.cookie = 'mine=of the attacker'");
+    // the shell in a frame of the app
+    let framed = browser.run(&format!(
+        "const f = Object.assign(document.createElement('iframe'), {{ src: '{origin}/' }}); \
+         const loaded = new Promise((r) => {{ f.onload = r; f.onerror = r }}); document.body.append(f); await loaded; \
+         try {{ return f.contentDocument === null ? 'closed' : f.contentDocument.body.innerText }} catch (e) {{ return e.name }}"
+    ));
+    assert!(!framed.as_str().unwrap().contains("victim"), "{framed}");
+    browser.leave();
+    assert_eq!(browser.url(), here, "the app navigated the top");
+
+    browser.go(&format!("{origin}/"));
+    browser.wait("document.querySelectorAll('.grain').length === 2");
+    // the victim's cookies are its own
+    browser.go(&address);
+    browser.enter("#app-frame");
+    browser.wait("document.querySelector('#cookies')?.innerText.includes('guest=secret')");
+    let cookies = browser.run("return document.querySelector('#cookies').innerText");
+    assert!(!cookies.as_str().unwrap().contains("mine="), "{cookies}");
+    // messages that only look as if they came from the frame
+    browser.leave();
+    browser.run("window.postMessage({ setTitle: 'forged' }, '*')");
+    browser.run("await new Promise((r) => setTimeout(r, 200))");
+    assert_eq!(
+        browser.run("return document.querySelector('#page-title')"),
+        serde_json::Value::Null
+    );
+    server.stop();
+}
+
+#[test]
+fn names_and_pictures_of_packages_are_inert() {
+    let test = "names_and_pictures_of_packages_are_inert";
+    let Some(browser) = Browser::start(test, 1280, 900, false) else { return };
+    let stage = guest::stage(Who::User);
+    let title =
+        "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>\x1b[31m\"'&";
+    let icon = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\" onload=\"top.hacked=1\">\
+                <script>top.hacked=1;parent.hacked=1;document.title='hacked'</script>\
+                <foreignObject><body xmlns=\"http://www.w3.org/1999/xhtml\" onload=\"top.hacked=1\"/></foreignObject>\
+                <rect width=\"8\" height=\"8\" fill=\"red\"/></svg>";
+    guest::pack(&stage, &Package { title, version: 1, icon }, "hostile.spk");
+    let grain_title = "</meta><script>window.hacked=1</script>\u{202e}evil\x1b]0;x\x07 {{csrf}}";
+    let server = Server::start(stage.spk().args(["run", "hostile.spk", "--title", grain_title]));
+    browser.go(&server.field("url"));
+    browser.wait("!!document.querySelector('.grain')");
+    browser.wait("document.querySelector('.card img.icon')?.naturalWidth > 0");
+    let shown = browser.run("return document.body.innerText").as_str().unwrap().to_owned();
+    assert!(shown.contains("<img src=x onerror="), "{shown}");
+    assert!(shown.contains("<script>window.hacked=1</script>"), "{shown}");
+    assert!(!shown.contains('\x1b') && !shown.contains('\u{202e}'), "{shown:?}");
+    assert_eq!(browser.run("return document.querySelectorAll('.card img, .grain img').length"), 1);
+    // the icon as a document of its own runs nothing either
+    let icon = browser.run("return document.querySelector('.card img.icon').src");
+    browser.press("</meta>");
+    browser.wait("document.querySelector('#grain-title')?.innerText.includes('<script>')");
+    browser.enter("#app-frame");
+    browser.wait("document.querySelector('#user')?.innerText.length > 0");
+    browser.leave();
+    browser.press("Share");
+    browser.press("Make a link");
+    browser.wait("!!document.querySelector('#share-url')?.value");
+    assert_eq!(browser.run("return window.hacked ?? null"), serde_json::Value::Null);
+    browser.screenshot("shell-hostile-names");
+    browser.go(icon.as_str().unwrap());
+    assert_eq!(browser.run("return window.hacked ?? null"), serde_json::Value::Null);
+    assert_ne!(browser.run("return document.title"), "hacked");
+    server.stop();
+}
