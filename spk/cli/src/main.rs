@@ -14,6 +14,7 @@ mod developer;
 mod error;
 mod examples;
 mod global;
+mod huge_pages;
 mod limits;
 mod missing;
 mod mounts;

@@ -221,6 +221,16 @@ fn keys_are_made_listed_and_copied() {
     let quiet = spk(dir.path(), &["-k", "other", "keygen", "-q"]);
     assert!(quiet.stderr.is_empty());
     assert_eq!(succeeds(&spk(dir.path(), &["listkeys", "--keyring=other"])), succeeds(&quiet));
+    let json = succeeds(&spk(dir.path(), &["listkeys", "--json"]));
+    assert_eq!(json, format!("[{{\"appId\":\"{}\"}}]\n", id.trim()));
+    let json = succeeds(&spk(dir.path(), &["keygen", "--json", "-k", "third"]));
+    assert_eq!(
+        json,
+        format!(
+            "{{\"appId\":\"{}\"}}\n",
+            succeeds(&spk(dir.path(), &["listkeys", "-k", "third"])).trim()
+        )
+    );
     fails(&spk(dir.path(), &["listkeys", "-k", "none"]), &["none", "spk keygen"]);
     fails(&spk(dir.path(), &["getkey", &id.trim().replace(|_| true, "0")]), &["no such key"]);
 }
@@ -279,8 +289,11 @@ fn unpack_refuses_what_is_there_and_leaves_nothing_of_bad_packages() {
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{name}");
     }
-    fs::create_dir(dir.path().join("out")).unwrap();
     let ok = corrupt.join("c-ok.spk");
+    let json = succeeds(&spk(dir.path(), &["unpack", "--json", ok.to_str().unwrap(), "out"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["directory"], "out");
+    assert_eq!(json["packageId"].as_str().unwrap().len(), 32);
     let there = spk(dir.path(), &["unpack", ok.to_str().unwrap(), "out"]);
     assert!(!there.status.success());
     assert!(String::from_utf8_lossy(&there.stderr).contains("already exists"));

@@ -17,11 +17,15 @@ pub struct Args {
     /// Keyring to add the key to instead of ~/.sandstorm-keyring
     #[arg(short = 'k', long, value_name = "FILE")]
     keyring: Option<PathBuf>,
+    /// Print the app ID as a JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
-    ui.line(make_key(args.keyring.as_ref(), global, ui)?);
+    let id = make_key(args.keyring.as_ref(), global, ui)?;
+    ui.line(if args.json { serde_json::json!({ "appId": id }).to_string() } else { id });
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use crate::commands::pack_report;
 use crate::definition;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::huge_pages;
 use crate::progress::Bar;
 use crate::ui::Ui;
 
@@ -67,6 +68,7 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    huge_pages::ask();
     let located = definition::locate(args.pkg_def.as_deref(), global)?;
     let imports = [&args.import_path[..], &global.import_path].concat();
     let definition = definition::load(&located, &imports, ui)?;

@@ -23,6 +23,9 @@ pub struct Args {
     /// Directory to make [default: the package's name without .spk]
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Print app ID, package ID and directory as JSON instead of the app ID
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the subcommand.
@@ -48,7 +51,16 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
     if let Err(error) = verified {
         ui.warn(format!("unpacked, but servers would not install this package: {error}"));
     }
-    ui.line(unpacked.app_id.to_string());
+    if args.json {
+        let value = serde_json::json!({
+            "appId": unpacked.app_id.to_string(),
+            "packageId": unpacked.package_id.to_string(),
+            "directory": directory.to_string_lossy(),
+        });
+        ui.line(value.to_string());
+    } else {
+        ui.line(unpacked.app_id.to_string());
+    }
     Ok(())
 }
 

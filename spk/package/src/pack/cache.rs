@@ -38,12 +38,14 @@ impl Cache {
         &self,
         contents: &[u8],
         settings: &Settings,
+        progress: &mut dyn FnMut(u64),
     ) -> Result<Block, encode::Error> {
         let path = self.directory.join(name(contents, settings));
         if let Ok(block) = read(&path) {
+            progress(contents.len() as u64);
             return Ok(block);
         }
-        let block = encode::block(contents, settings)?;
+        let block = encode::block_with(contents, settings, progress)?;
         // Next time, then.
         let _ = self.write(&path, &block);
         Ok(block)
@@ -127,20 +129,20 @@ mod tests {
         let contents = b"contents".repeat(1000);
         let settings = Settings::preset(1);
         let plain = encode::block(&contents, &settings).unwrap();
-        assert_eq!(cache.block(&contents, &settings).unwrap(), plain);
+        assert_eq!(cache.block(&contents, &settings, &mut |_| {}).unwrap(), plain);
         let path = dir.path().join("a/b").join(name(&contents, &settings));
         assert_eq!(read(&path).unwrap(), plain);
-        assert_eq!(cache.block(&contents, &settings).unwrap(), plain);
+        assert_eq!(cache.block(&contents, &settings, &mut |_| {}).unwrap(), plain);
         let good = fs::read(&path).unwrap();
         for place in [0, 20, HEAD + 3, good.len() - 1] {
             let mut bad = good.clone();
             bad[place] ^= 1;
             fs::write(&path, bad).unwrap();
-            assert_eq!(cache.block(&contents, &settings).unwrap(), plain);
+            assert_eq!(cache.block(&contents, &settings, &mut |_| {}).unwrap(), plain);
             assert_eq!(fs::read(&path).unwrap(), good, "the damage is repaired");
         }
         fs::write(&path, &good[..5]).unwrap();
-        assert_eq!(cache.block(&contents, &settings).unwrap(), plain);
+        assert_eq!(cache.block(&contents, &settings, &mut |_| {}).unwrap(), plain);
         // other settings, another block
         assert!(name(&contents, &Settings::preset(2)) != name(&contents, &settings));
         cache.prune().unwrap();

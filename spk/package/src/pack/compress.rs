@@ -21,7 +21,13 @@ struct Job {
     settings: Settings,
 }
 
-type Outcome = (usize, u64, Result<Block, encode::Error>);
+/// What a worker has to say.
+enum News {
+    /// So many more bytes are compressed.
+    Advance(u64),
+    /// The block of this number is done, or failed.
+    Done(usize, Result<Block, encode::Error>),
+}
 
 /// Compresses the archive block by block, hashing it on the way, and hands the blocks to `sink` in
 /// order.
@@ -39,7 +45,7 @@ pub(super) fn run(
     let queue = &Mutex::new(queue);
     thread::scope(|scope| {
         let jobs = jobs;
-        let (done, outcomes) = mpsc::channel::<Outcome>();
+        let (done, news) = mpsc::channel::<News>();
         for _ in 0..threads {
             let done = done.clone();
             thread::Builder::new()
@@ -48,7 +54,7 @@ pub(super) fn run(
                 .map_err(Error::Threads)?;
         }
         drop(done);
-        let mut order = Order { outcomes, waiting: BTreeMap::new(), next: 0, running: 0, sink };
+        let mut order = Order { news, waiting: BTreeMap::new(), next: 0, running: 0, sink };
         let mut cutter = Cutter { plan, number: 0, offset: 0, contents: Vec::new() };
         let mut take = |bytes: &[u8]| -> Result<(), Error> {
             hash.update(bytes);
@@ -74,20 +80,21 @@ pub(super) fn run(
     })
 }
 
-fn work(queue: &Mutex<mpsc::Receiver<Job>>, cache: Option<&Cache>, done: &mpsc::Sender<Outcome>) {
+fn work(queue: &Mutex<mpsc::Receiver<Job>>, cache: Option<&Cache>, done: &mpsc::Sender<News>) {
     loop {
         let job = match queue.lock() {
             Ok(queue) => queue.recv(),
             Err(_) => return,
         };
         let Ok(Job { number, contents, settings }) = job else { return };
-        let length = contents.len() as u64;
+        // Nobody listens any more only when all has failed: then the block is wasted too.
+        let mut progress = |bytes| drop(done.send(News::Advance(bytes)));
         let block = match cache {
-            Some(cache) => cache.block(&contents, &settings),
-            None => encode::block(&contents, &settings),
+            Some(cache) => cache.block(&contents, &settings, &mut progress),
+            None => encode::block_with(&contents, &settings, &mut progress),
         };
         drop(contents);
-        if done.send((number, length, block)).is_err() {
+        if done.send(News::Done(number, block)).is_err() {
             return;
         }
     }
@@ -129,7 +136,7 @@ impl Cutter<'_> {
 
 /// Puts finished blocks back in order.
 struct Order<'a> {
-    outcomes: mpsc::Receiver<Outcome>,
+    news: mpsc::Receiver<News>,
     waiting: BTreeMap<usize, Block>,
     next: usize,
     running: usize,
@@ -139,11 +146,14 @@ struct Order<'a> {
 impl Order<'_> {
     /// Waits for one block.
     fn wait(&mut self, progress: &mut dyn Progress) -> Result<(), Error> {
-        let Ok((number, length, block)) = self.outcomes.recv() else {
-            return Err(Error::Threads(std::io::ErrorKind::BrokenPipe.into()));
+        let (number, block) = loop {
+            match self.news.recv() {
+                Ok(News::Advance(bytes)) => progress.advance(bytes),
+                Ok(News::Done(number, block)) => break (number, block),
+                Err(_) => return Err(Error::Threads(std::io::ErrorKind::BrokenPipe.into())),
+            }
         };
         self.running -= 1;
-        progress.advance(length);
         self.waiting.insert(number, block?);
         while let Some(block) = self.waiting.remove(&self.next) {
             (self.sink)(block)?;

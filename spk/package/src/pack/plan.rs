@@ -2,7 +2,7 @@
 //!
 //! The plan depends on the tree alone: not on the machine, its load or its number of processors.
 //! It aims at three things: similar contents within one block (files are sorted by what they are,
-//! then by extension and name), blocks that stay as they are when a file elsewhere changes (most
+//! then by path: what lies together belongs together), blocks that stay as they are when a file elsewhere changes (most
 //! of them end before a file whose path says so), and blocks that a decoder with the memory of
 //! `xz -9` can read.
 
@@ -52,16 +52,17 @@ impl Default for Level {
     }
 }
 
-/// What a file is, as far as compression cares.
+/// What a file is, as far as compression cares. In the order of the archive: what takes longest to
+/// compress comes first, so that all processors are done at about the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Class {
-    /// No NUL near the start.
-    Text,
+    /// Programs and libraries for x86.
+    Code,
     /// Everything else.
     #[default]
     Binary,
-    /// Programs and libraries for x86.
-    Code,
+    /// No NUL near the start.
+    Text,
 }
 
 /// A block: where it ends in the archive, and how it is compressed.
@@ -79,13 +80,13 @@ pub fn arrange(files: &mut Vec<File<'_>>) {
         file.class = class(file);
     }
     files.sort_by_cached_key(|file| {
-        let name = file.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
-        // Versions of libraries are no kinds of files: those are sorted by name only.
+        let name = file.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        // Images, fonts and byte code of one directory have less in common than those of two.
         let extension = match (file.class, name.iter().rposition(|&byte| byte == b'.')) {
-            (Class::Text | Class::Binary, Some(dot)) if dot > 0 => name[dot..].to_vec(),
+            (Class::Binary, Some(dot)) if dot > 0 => name[dot..].to_vec(),
             _ => Vec::new(),
         };
-        (file.class, extension, name, file.path.clone())
+        (file.class, extension, file.path.clone())
     });
 }
 
@@ -197,18 +198,18 @@ impl Cutter {
         self.end = end;
     }
 
-    /// Whether a block ends before this file: when it would be too large, or when it is half full
-    /// and the path says so. As paths, not sizes, decide, blocks behind a changed file soon end
+    /// Whether a block ends before this file: when it would be too large, or when it is two thirds
+    /// full and the path says so. As paths, not sizes, decide, blocks behind a changed file soon end
     /// where they ended before.
     fn should_cut_before(&self, path: &[u8], size: u64) -> bool {
         let filled = self.end - self.start;
-        if filled < self.limit / 2 {
+        if filled < self.limit / 3 * 2 {
             return false;
         }
         let digest = Sha256::digest(path);
         let chance = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
-        // On average once in a quarter of the largest block.
-        let threshold = (size.saturating_mul(4) << 32) / self.limit;
+        // On average once in a sixth of the largest block.
+        let threshold = (size.saturating_mul(6) << 32) / self.limit;
         filled + size > self.limit || u64::from(chance) < threshold
     }
 }
@@ -242,10 +243,16 @@ mod tests {
 
     #[test]
     fn similar_files_lie_together_and_listings_stay_sorted() {
-        let tree = tree(&[("a/x.py", b"1"), ("b.txt", b"2"), ("c/x.py", b"3"), ("d.py", b"4")]);
+        let tree = tree(&[
+            ("a/x.py", b"1"),
+            ("a/y.png", b"\x89PNG\0"),
+            ("b/x.pyc", b"\0"),
+            ("b/y.png", b"\x89PNG\0"),
+            ("b/z.txt", b"2"),
+        ]);
         let layout = Layout::new(&tree, arrange).unwrap();
         let order: Vec<&[u8]> = layout.files.iter().map(|file| &file.path[..]).collect();
-        assert_eq!(order, [&b"d.py"[..], b"a/x.py", b"c/x.py", b"b.txt"]);
+        assert_eq!(order, [&b"a/y.png"[..], b"b/y.png", b"b/x.pyc", b"a/x.py", b"b/z.txt"]);
     }
 
     #[test]

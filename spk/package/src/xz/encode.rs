@@ -67,9 +67,21 @@ impl Settings {
     }
 }
 
+/// Input is handed to the encoder in steps of this many bytes, for the sake of progress.
+const STEP: usize = 1 << 20;
+
 /// Compresses `contents` into one block. The result depends on the arguments (and the liblzma
 /// built in) alone.
 pub fn block(contents: &[u8], settings: &Settings) -> Result<Block, Error> {
+    block_with(contents, settings, &mut |_| {})
+}
+
+/// As [`block`]; `progress` is told of bytes done, as many in all as `contents` has.
+pub fn block_with(
+    contents: &[u8],
+    settings: &Settings,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Block, Error> {
     let options = settings.options(contents.len())?;
     let mut filters = Filters::new();
     if settings.filter == Filter::X86 {
@@ -79,10 +91,20 @@ pub fn block(contents: &[u8], settings: &Settings) -> Result<Block, Error> {
     let mut stream = Stream::new_raw_encoder(&filters)?;
     let mut compressed = Vec::with_capacity(contents.len() / 3 + 4096);
     loop {
-        let rest = &contents[stream.total_in() as usize..];
-        match stream.process_vec(rest, &mut compressed, Action::Finish)? {
-            Status::StreamEnd => break,
-            _ => compressed.reserve(compressed.len() / 2 + 4096),
+        let taken = stream.total_in();
+        let rest = &contents[taken as usize..];
+        let (piece, action) = match rest.get(..STEP) {
+            Some(piece) if rest.len() > STEP => (piece, Action::Run),
+            _ => (rest, Action::Finish),
+        };
+        // The encoder gives nothing while there is no room, which `process_vec` does not make.
+        if compressed.len() == compressed.capacity() {
+            compressed.reserve(compressed.len() / 2 + 4096);
+        }
+        let status = stream.process_vec(piece, &mut compressed, action)?;
+        progress(stream.total_in() - taken);
+        if matches!(status, Status::StreamEnd) {
+            break;
         }
     }
     drop(stream);
