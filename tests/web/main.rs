@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use request::Request;
 
 /// How often each target was asked for.
@@ -26,8 +27,18 @@ fn main() -> io::Result<()> {
     let port = std::env::args().nth(1).map_or(8000, |port| port.parse().unwrap());
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("listening on {}", listener.local_addr()?);
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     for stream in listener.incoming() {
-        let stream = stream?;
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: others have to end first.
+                eprintln!("a connection is not accepted: {error}");
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                continue;
+            }
+        };
         let _ = stream.set_nodelay(true);
         let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || {
             let _ = connection(stream);
