@@ -16,27 +16,31 @@ use crate::store::{GrainId, GrainInfo, Store};
 
 /// Bytes that grains take on the disk, by ID, as of their last use; walking over them takes time.
 #[derive(Default)]
-pub(super) struct Sizes(Mutex<HashMap<GrainId, (u64, u64)>>);
+pub(super) struct Sizes {
+    known: Mutex<HashMap<GrainId, (u64, u64)>>,
+    /// Held by whoever is walking.
+    walking: Mutex<()>,
+}
 
 impl Sizes {
     fn get(&self, id: &GrainId) -> Option<u64> {
-        let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sizes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         sizes.get(id).map(|(_, size)| *size)
     }
 
     fn is_known(&self, id: &GrainId, last_used: u64) -> bool {
-        let sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sizes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         sizes.get(id).is_some_and(|(as_of, _)| *as_of == last_used)
     }
 
     fn set(&self, id: GrainId, last_used: u64, size: u64) {
-        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sizes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         sizes.insert(id, (last_used, size));
     }
 
     /// The grain is being used: what is known will not be true for long.
     pub fn forget(&self, id: &GrainId) {
-        let mut sizes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sizes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((as_of, _)) = sizes.get_mut(id) {
             *as_of = 0;
         }
@@ -55,10 +59,8 @@ struct Ours {
 impl Shell {
     /// Packages, grains, and what else the page begins with.
     pub(super) async fn listing(self: &Rc<Self>) -> Result<Value, Problem> {
-        let open = self.open.borrow();
-        let open = open.iter().map(|(id, open)| (id.clone(), open.grain.running().is_some()));
         let ours = Ours {
-            open: open.collect(),
+            open: self.running_grains(),
             deleted: self.deleted.borrow().keys().cloned().collect(),
             primary: self.primary.clone(),
             developed: self.developer.is_some(),
@@ -70,6 +72,12 @@ impl Shell {
         Ok(value)
     }
 
+    /// The grains that are open here, and whether their apps run.
+    fn running_grains(&self) -> HashMap<GrainId, bool> {
+        let open = self.open.borrow();
+        open.iter().map(|(id, open)| (id.clone(), open.grain.running().is_some())).collect()
+    }
+
     /// Finds out what takes a while, and tells the pages.
     fn measure(self: &Rc<Self>, unknown: Vec<(GrainId, u64)>) {
         let (store, packages, sizes) =
@@ -77,6 +85,7 @@ impl Shell {
         let events = self.events.clone();
         // Nobody waits for it.
         drop(tokio::task::spawn_blocking(move || {
+            let Ok(_walking) = sizes.walking.try_lock() else { return };
             let mut any = packages.check_authors();
             for (id, last_used) in unknown {
                 if let Ok(size) = store.grain_size(&id) {

@@ -219,8 +219,8 @@ fn activity(shell: &Rc<Shell>, id: &GrainId) -> Value {
 }
 
 async fn usage(shell: &Rc<Shell>, id: GrainId) -> Result<Value, Problem> {
-    let open = shell.open.borrow().get(&id).cloned();
-    let pid = open.as_ref().and_then(|open| open.grain.pid());
+    // Not held while we look: the grain can be closed meanwhile.
+    let pid = shell.open.borrow().get(&id).and_then(|open| open.grain.pid());
     let store = shell.store.clone();
     blocking(move || {
         let disk = store.grain_size(&id)?;

@@ -246,7 +246,7 @@ const SCHED_SETSCHEDULER: Treatment =
     Treatment { rules: &[(&[In(1, ALL, &[0, 3, 5])], Allow)], otherwise: Errno(EPERM) };
 
 /// `RLIMIT_CORE`, which stays as it is: whoever sets it wants no core, and there is none.
-const CORE: u32 = libc::RLIMIT_CORE as u32;
+const CORE: u32 = libc::RLIMIT_CORE;
 const SETRLIMIT: Treatment =
     Treatment { rules: &[(&[In(0, ALL, &[CORE])], Errno(0))], otherwise: Allow };
 const PRLIMIT64: Treatment = Treatment {

@@ -28,7 +28,7 @@ export function useMessages({ frame, id, session, name, setTitle, setPath, start
         reply({ rpcId: message.rpcId, grainTitle: latest.current });
         if (message.subscribe) subscribed.current.push(message.rpcId);
       } else if (message.renderTemplate) {
-        renderTemplate(message.renderTemplate, id, enabled).then(reply);
+        renderTemplate(message.renderTemplate, id, session, enabled).then(reply);
       } else if (message.powerboxRequest) {
         const { rpcId, query, saveLabel } = message.powerboxRequest;
         if (!enabled) reply({ rpcId, error: "there is no powerbox for visitors of a share link" });
@@ -57,11 +57,12 @@ export function useMessages({ frame, id, session, name, setTitle, setPath, start
 
 // Puts a token into the template where only our own page can read it; the app gets an address to
 // frame.
-async function renderTemplate(asked, id, enabled) {
+async function renderTemplate(asked, id, session, enabled) {
   const { rpcId, template } = asked;
   if (typeof template !== "string" || !enabled) return { rpcId, error: "no template" };
   try {
-    const body = { petname: asked.petname, roleAssignment: asked.roleAssignment };
+    const { roleId } = asked.roleAssignment ?? {};
+    const body = { user: session.user, petname: asked.petname, role: roleId };
     const token = await post(`/api/grains/${id}/token`, body);
     const text = template
       .replaceAll("$API_TOKEN", token.token)

@@ -3,19 +3,44 @@ import { post } from "./api.js";
 import { Dialog, Trouble } from "./dialog.js";
 import { html, useEffect, useState } from "./view.js";
 
+// How often it is asked whether the app's own chooser has an answer.
+const LOOK_EVERY = 500;
+
+const KINDS = {
+  identity: "the identity of this person",
+  grant: "a stand-in of spk's, for tests",
+  app: "something that this app offers to others",
+};
+
 export function Powerbox({ id, session, request, onDone }) {
   const [choices, setChoices] = useState(null);
+  const [chooser, setChooser] = useState(null);
   const [failure, setFailure] = useState(null);
+  const ask = (more) =>
+    post(`/api/grains/${id}/powerbox`, { user: session.user, query: request.query, ...more });
   useEffect(() => {
-    post(`/api/grains/${id}/powerbox`, { user: session.user, query: request.query }).then(
-      (found) => setChoices(found.choices), setFailure,
-    );
+    ask({}).then((found) => setChoices(found.choices), setFailure);
   }, []);
-  const choose = async (choice) => {
+  useEffect(() => {
+    if (!chooser) return undefined;
+    let timer = null;
+    const look = async () => {
+      try {
+        const outcome = await ask({ request: chooser.request });
+        if (outcome.state === "fulfilled") onDone({ token: outcome.token, descriptor: outcome.descriptor });
+        else timer = setTimeout(look, LOOK_EVERY);
+      } catch (failure) {
+        setFailure(failure);
+      }
+    };
+    look();
+    return () => clearTimeout(timer);
+  }, [chooser]);
+  const choose = async ({ choice }) => {
     try {
-      const body = { user: session.user, query: request.query, choice: choice.id };
-      const { token, descriptor } = await post(`/api/grains/${id}/powerbox`, body);
-      onDone({ token, descriptor });
+      const answer = await ask({ choice });
+      if (answer.url) setChooser(answer);
+      else onDone({ token: answer.token, descriptor: answer.descriptor });
     } catch (failure) {
       setFailure(failure);
     }
@@ -23,10 +48,12 @@ export function Powerbox({ id, session, request, onDone }) {
   const cancel = () => onDone(failure && !choices ? { error: failure.message } : { canceled: true });
   return html`<${Dialog} title="The app asks for something" onClose=${cancel}>
     <${Trouble} failure=${failure} />
-    ${choices && (choices.length === 0
+    ${chooser && html`<iframe class="chooser" title="The app's own choice" src=${chooser.url}
+      sandbox="allow-scripts allow-same-origin allow-forms"></iframe>`}
+    ${choices && !chooser && (choices.length === 0
       ? html`<p>Nothing here fits what the app asks for.</p>`
-      : html`<p>What may it have?</p><ul class="choices">${choices.map((choice) => html`<li key=${choice.id}>
-          <button type="button" onClick=${() => choose(choice)}><b>${choice.title}</b><br /><span class="small">${choice.description}</span></button></li>`)}</ul>`)}
+      : html`<p>What may it have?</p><ul class="choices">${choices.map((choice) => html`<li key=${choice.title}>
+          <button type="button" onClick=${() => choose(choice)}><b>${choice.title}</b><br /><span class="small">${KINDS[choice.choice.kind] ?? ""}</span></button></li>`)}</ul>`)}
     <div class="buttons"><button type="button" onClick=${cancel}>Cancel</button></div>
   <//>`;
 }
