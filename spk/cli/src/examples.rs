@@ -101,7 +101,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "grain shell",
         &[
-            ("spk grain shell 8fKc", "a shell beside the app"),
+            ("spk grain shell 8fKc", "with the app's data, while it is stopped"),
             ("spk grain shell 8fKc -- ls -l /var", "one command"),
         ],
     ),

@@ -173,7 +173,15 @@ fn export_dir(
             let exporter = Exporter::new(writer, options.store).map_err(writing)?;
             let (writer, contents) = exporter.run(grain, metadata)?;
             let (_, size, members) = writer.finish().map_err(writing)?;
-            verify(&beside.file()?, members).map_err(|e| Error::Unverified(Box::new(e)))?;
+            let file = beside.file()?;
+            // What is written goes to the disk while it is read back.
+            let (synced, verified) = std::thread::scope(|scope| {
+                let synced = scope.spawn(|| file.sync_all());
+                let verified = verify(&file, members);
+                (synced.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())), verified)
+            });
+            synced.map_err(writing)?;
+            verified.map_err(|e| Error::Unverified(Box::new(e)))?;
             beside.publish()?;
             Ok(Exported { contents, size, frozen: None, notes })
         }

@@ -219,9 +219,13 @@ fn take_in(store: &Store, mut file: File, name: &str) -> Result<Value, Problem> 
         }));
     }
     if ZIP.iter().any(|magic| start.starts_with(magic)) {
-        let restored = backup::restore(store, file, &RestoreOptions::default())
-            .map_err(Problem::from)
-            .map_err(|problem| Problem { text: format!("{name}: {}", problem.text), ..problem })?;
+        let restored = backup::restore(
+            store,
+            file,
+            &RestoreOptions { sync: true, ..RestoreOptions::default() },
+        )
+        .map_err(Problem::from)
+        .map_err(|problem| Problem { text: format!("{name}: {}", problem.text), ..problem })?;
         let meta = restored.grain.meta();
         let note = |note: &backup::Skipped| {
             printable(&format!("{}: {}", String::from_utf8_lossy(&note.path), note.reason))
