@@ -16,7 +16,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Name of an element in WebDriver's answers.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-/// Name of a frame's or window's element in arguments of scripts is the same.
 const AXE: &str = include_str!("../data/axe-core/axe.min.js");
 
 /// Keys as WebDriver names them.
@@ -184,18 +183,24 @@ impl Browser {
         self.command("POST", &format!("/element/{element}/click"), &json!({}));
     }
 
-    /// Clicks the first button or link whose text begins with `text`.
+    /// Clicks the element that the expression gives.
     #[track_caller]
-    pub fn press(&self, text: &str) {
-        let find = format!(
-            "[...document.querySelectorAll('dialog[open] button, dialog[open] a, button, a, summary')]\
-             .find((e) => e.innerText.trim().startsWith({}) && !e.disabled)",
-            json!(text)
-        );
-        self.wait(&format!("!!{find}"));
-        let element = self.run(&format!("return {find}"));
+    fn click_found(&self, expression: &str) {
+        self.wait(&format!("!!{expression}"));
+        let element = self.run(&format!("return {expression}"));
         let element = element[ELEMENT].as_str().unwrap();
         self.command("POST", &format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Clicks the first button or link whose text begins with `text`, in the dialog if one is open.
+    #[track_caller]
+    pub fn press(&self, text: &str) {
+        self.click_found(&format!(
+            "[...(document.querySelector('dialog[open]') ?? document)\
+             .querySelectorAll('button, a, summary')].find((e) => !e.disabled && \
+             e.textContent.replace(/\\s+/g, ' ').trim().startsWith({}))",
+            json!(text)
+        ));
     }
 
     /// Types into an element; for a file input, the path of the file.
@@ -231,7 +236,11 @@ impl Browser {
     /// Chooses an option of a select.
     #[track_caller]
     pub fn choose(&self, css: &str, value: &str) {
-        self.click(&format!("{css} option[value=\"{value}\"]"));
+        self.click_found(&format!(
+            "[...document.querySelectorAll({} + ' option')].find((o) => o.value === {})",
+            json!(css),
+            json!(value)
+        ));
     }
 
     /// From now on commands are about the page in this frame.

@@ -12,7 +12,6 @@ pub mod procs;
 pub mod server;
 pub mod skip;
 pub mod web;
-pub mod webdriver;
 pub mod who;
 
 pub use bins::Stage;

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use spk_tests::{Server, Who, http, memory, web};
+use spk_tests::{Server, Stage, Who, http, memory, web};
 
 /// Requests one after the other.
 const SEQUENTIAL: usize = 10_000;
@@ -147,7 +147,7 @@ fn misbehave(address: &Address, kind: usize, stop: &AtomicBool) {
 const KINDS: usize = 8;
 
 /// The healthy clients at the same time as the others.
-fn crowd(address: &Address, each: usize) {
+fn crowd(address: &Address, stage: &Stage, each: usize) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let stop = &stop;
@@ -164,7 +164,7 @@ fn crowd(address: &Address, each: usize) {
             .collect();
         let failed = healthy.into_iter().filter_map(|client| client.join().err()).count();
         stop.store(true, Ordering::Relaxed);
-        assert_eq!(failed, 0, "healthy clients failed");
+        assert_eq!(failed, 0, "healthy clients failed: {}", app_log(stage));
     });
 }
 
@@ -185,6 +185,13 @@ fn settles(is_so: impl Fn() -> bool) -> bool {
     true
 }
 
+/// What the app said, for the message of a failure.
+fn app_log(stage: &Stage) -> String {
+    let find = "find \"$0\" -name 'log*' -type f -exec tail -n 30 {} +";
+    let output = stage.run("sh").args(["-c", find]).arg(stage.state()).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// Open descriptors, for the message of a failure.
 fn opened(watched: &[memory::Watched]) -> String {
     watched.iter().map(|process| format!("\n{}: {:?}", process.name, process.open())).collect()
@@ -201,11 +208,11 @@ fn bad_clients_harm_nobody_and_leave_nothing() {
     sequence(&address, 20);
     let descriptors = watched.each_ref().map(memory::Watched::descriptors);
     // The warm-up does all that follows, so that what memory is kept for reuse is there.
-    crowd(&address, EACH);
+    crowd(&address, &stage, EACH);
     sequence(&address, SEQUENTIAL / 10);
-    crowd(&address, EACH);
+    crowd(&address, &stage, EACH);
     let starts = || server.said().matches("starting the app again").count();
-    assert_eq!(starts(), 0, "{}", server.said());
+    assert_eq!(starts(), 0, "{}", app_log(&stage));
     let open = |more: usize| {
         watched.iter().zip(descriptors).all(|(process, before)| {
             let now = process.descriptors();
@@ -216,7 +223,7 @@ fn bad_clients_harm_nobody_and_leave_nothing() {
     let before = watched.each_ref().map(memory::Watched::resident);
 
     sequence(&address, SEQUENTIAL);
-    crowd(&address, EACH);
+    crowd(&address, &stage, EACH);
 
     // The client of `sequence` may have left a moment ago.
     assert!(settles(|| open(1)), "connections stay open: {}", opened(&watched));

@@ -59,10 +59,8 @@ struct Ours {
 impl Shell {
     /// Packages, grains, and what else the page begins with.
     pub(super) async fn listing(self: &Rc<Self>) -> Result<Value, Problem> {
-        let open = self.open.borrow();
-        let open = open.iter().map(|(id, open)| (id.clone(), open.grain.running().is_some()));
         let ours = Ours {
-            open: open.collect(),
+            open: self.running_grains(),
             deleted: self.deleted.borrow().keys().cloned().collect(),
             primary: self.primary.clone(),
             developed: self.developer.is_some(),
@@ -72,6 +70,12 @@ impl Shell {
         let (value, unknown) = blocking(move || listing(&store, &packages, &sizes, &ours)).await?;
         self.measure(unknown);
         Ok(value)
+    }
+
+    /// The grains that are open here, and whether their apps run.
+    fn running_grains(&self) -> HashMap<GrainId, bool> {
+        let open = self.open.borrow();
+        open.iter().map(|(id, open)| (id.clone(), open.grain.running().is_some())).collect()
     }
 
     /// Finds out what takes a while, and tells the pages.

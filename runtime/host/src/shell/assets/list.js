@@ -271,8 +271,9 @@ function Grain({ grain, busy, actions }) {
     return html`<li class="grain"><p class="bad">${grain.id}: ${grain.problem}</p></li>`;
   }
   const named = html`<span class="sr"> ${grain.title}</span>`;
-  const button = (label, action) => html`<button type="button" disabled=${busy}
-    onClick=${() => action(grain)}>${label}${named}</button>`;
+  // Not disabled meanwhile: that would take the focus away from who has no mouse.
+  const button = (label, action) => html`<button type="button" aria-disabled=${busy ? "true" : undefined}
+    onClick=${() => busy || action(grain)}>${label}${named}</button>`;
   const openable = !grain.unpackaged && grain.state !== "elsewhere";
   return html`<li class="grain">
     <div class="name">
