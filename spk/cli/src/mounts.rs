@@ -28,9 +28,10 @@ fn places(table: &str) -> Vec<PathBuf> {
     places.into_iter().filter(|(_, ours)| *ours).map(|(place, _)| place).collect()
 }
 
-/// Whether nobody serves the file system any more, so that every look at it fails.
+/// Whether nobody serves the file system any more. What the kernel has cached of it can still be
+/// looked at, but how full it is the server is always asked.
 pub fn is_dead(place: &Path) -> bool {
-    place.metadata().is_err_and(|error| error.raw_os_error() == Some(libc::ENOTCONN))
+    matches!(nix::sys::statvfs::statvfs(place), Err(nix::errno::Errno::ENOTCONN))
 }
 
 /// Unmounts one of ours, also where it is in use.
