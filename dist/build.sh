@@ -48,7 +48,7 @@ install -D -m 644 dist/copyright "$doc/copyright"
 cp -r docs README.md "$doc/"
 # Which crates are in the programs, and under which licenses.
 cargo tree -p spk-cli -p spk-bridge -e normal --prefix none --format '{p} {l}' --locked |
-  sed 's/ (.*)//; s/ (\*)$//' | sort -u >"$doc/dependencies.txt"
+  sed 's/ (.*)//; s/ (\*)$//; /^$/d' | sort -u >"$doc/dependencies.txt"
 find "$root" -type f -exec chmod u=rwX,go=rX {} +
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 

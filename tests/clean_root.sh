@@ -51,7 +51,8 @@ run)
     home=$(getent passwd "$CLEAN_USER" | cut -d: -f6)
     cd "$home"
     exec setpriv --reuid="$CLEAN_USER" --regid="$CLEAN_USER" --init-groups --inh-caps=-all \
-      env -i HOME="$home" USER="$CLEAN_USER" LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin "$@"
+      env -i HOME="$home" USER="$CLEAN_USER" LANG=C.UTF-8 \
+      PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
   ' clean-root "$@"
   ;;
 *)

@@ -54,7 +54,8 @@ const pkgdef :Spk.PackageDefinition = (
   # Written by `spk dev`: the files that the app used.
 
   alwaysInclude = [
-    "opt/app", "etc/passwd", "etc/group", "etc/hosts", "etc/nsswitch.conf", "etc/resolv.conf"
+    "opt/app", "etc/passwd", "etc/group", "etc/hosts", "etc/nsswitch.conf", "etc/resolv.conf",
+    "usr/share/zoneinfo"
   ],
   # In the package whether they were used or not.
 

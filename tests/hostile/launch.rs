@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use spk_sandbox::{Exit, Launcher, Limits, Root, Spec};
+use spk_sandbox::{Console, Exit, Launcher, Limits, Root, Spec};
 
 pub fn main(args: &[&str]) -> ! {
     let [package, var, processes, memory, rest @ ..] = args else { panic!("too few arguments") };
@@ -21,6 +21,7 @@ pub fn main(args: &[&str]) -> ! {
         environ: strings(&rest[..split]),
         rpc: OwnedFd::from(app),
         output: std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().unwrap(),
+        console: Console::Nobody,
         dev: false,
         proc: false,
         explain,

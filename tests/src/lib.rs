@@ -7,9 +7,11 @@ pub mod bins;
 pub mod browser;
 pub mod guest;
 pub mod http;
+pub mod memory;
 pub mod procs;
 pub mod server;
 pub mod skip;
+pub mod web;
 pub mod who;
 
 pub use bins::Stage;

@@ -98,7 +98,7 @@ fn follow(template: &str, needs: &str) {
             command
         };
         if line.starts_with("spk dev") || line.starts_with("spk run") {
-            let server = Server::start(&mut shell(&format!("exec {line} \"$@\"")).arg("guide"));
+            let server = Server::start(&mut shell(&format!("exec {line} \"$@\"")).arg("raw"));
             let page = http::get(&server.at(""));
             assert_eq!(page.status, 200, "{line}: {page:?}");
             assert_eq!(http::get(&server.at("static/style.css")).status, 200, "{line}");
@@ -118,7 +118,7 @@ fn follow(template: &str, needs: &str) {
 }
 
 fn build(stage: &Stage, project: &Path) {
-    let shared: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guide");
+    let shared: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("raw");
     ok(Command::new("cargo")
         .args(["build", "--release", "--offline", "--target-dir"])
         .arg(&shared)

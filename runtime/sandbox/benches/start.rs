@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use spk_sandbox::{Exit, Launcher, Limits, Root, Spec};
+use spk_sandbox::{Console, Exit, Launcher, Limits, Root, Spec};
 
 /// Promised: at most this many times bwrap's time.
 const ALLOWED: f64 = 1.5;
@@ -65,6 +65,7 @@ fn spk(package: &Path, var: &Path) -> Duration {
         environ: vec![],
         rpc: OwnedFd::from(app),
         output: output.into(),
+        console: Console::Nobody,
         dev: false,
         proc: false,
         explain: false,

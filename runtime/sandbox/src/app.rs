@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
 use crate::error::{Failure, Step};
+use crate::init::Ends;
 use crate::privileges;
-use crate::seccomp::{Arch, Denial, app_filter};
+use crate::seccomp::{Arch, Denial, app_filter, terminal_filter};
 use crate::spec::Limits;
 use crate::sys;
 use crate::wall;
-use crate::wire::{Channel, InitReport};
+use crate::wire::{Channel, ConsoleKind, InitReport};
 
 /// What the app's process needs, made before the fork.
 pub(crate) struct App<'a> {
@@ -25,9 +26,9 @@ pub(crate) struct App<'a> {
     pub ask_writes: bool,
     /// Whether a cgroup limits memory.
     pub cgroup: bool,
+    pub console: ConsoleKind,
     pub null: &'a OwnedFd,
-    pub output: &'a OwnedFd,
-    pub rpc: &'a OwnedFd,
+    pub ends: &'a Ends,
     /// To the helper.
     pub helper: &'a Channel,
     /// To init: closed by a successful `execve`, or carries its error number.
@@ -57,21 +58,33 @@ fn prepare(app: &App<'_>) -> Result<(), Failure> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .map_err(failed(Step::Descriptors))?;
     app.helper.send(&InitReport::App, &[]).map_err(failed(Step::Descriptors))?;
-    privileges::descriptors(app.null.as_fd(), app.output.as_fd(), app.rpc.as_fd())?;
+    let output = &app.ends.output;
+    let (input, errors) = match (&app.ends.pipes, app.console) {
+        (Some((input, errors)), _) => (input, errors),
+        (None, ConsoleKind::Terminal) => (output, output),
+        (None, _) => (app.null, output),
+    };
+    privileges::descriptors([input, output, errors, &app.ends.rpc].map(|fd| fd.as_fd()))?;
+    let terminal = app.console == ConsoleKind::Terminal;
+    if terminal {
+        // Ours is a new session, which has none yet.
+        sys::take_terminal(0).map_err(failed(Step::Descriptors))?;
+    }
     if !wall::apply(app.proc, app.ask_writes)? {
         let missing = "no Landlock in this kernel".to_owned();
         app.helper.send(&InitReport::Missing(missing), &[]).map_err(failed(Step::Landlock))?;
     }
     privileges::limit(app.limits, app.cgroup)?;
+    let filter = if terminal { terminal_filter } else { app_filter };
     if app.explain {
-        let filter = app_filter(Arch::NATIVE, Denial::Notify);
+        let filter = filter(Arch::NATIVE, Denial::Notify);
         let listener =
             sys::seccomp::install_with_listener(&filter).map_err(failed(Step::Seccomp))?;
         app.helper
             .send(&InitReport::Listener, &[listener.as_raw_fd()])
             .map_err(failed(Step::Seccomp))
     } else {
-        let filter = app_filter(Arch::NATIVE, Denial::Answer);
+        let filter = filter(Arch::NATIVE, Denial::Answer);
         sys::seccomp::install(&filter).map_err(failed(Step::Seccomp))
     }
 }

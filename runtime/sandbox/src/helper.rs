@@ -15,11 +15,11 @@ use nix::unistd::Pid;
 use crate::cgroup::Group;
 use crate::error::{Failure, Step};
 use crate::ids::{Ids, Translator};
-use crate::init::{self, Init};
+use crate::init::{self, Ends, Init};
 use crate::root;
 use crate::sys::{self, Forked};
 use crate::watch::{Extras, Watch};
-use crate::wire::{Channel, InitOrder, InitReport, Order, Report, SpecData};
+use crate::wire::{Channel, ConsoleKind, InitOrder, InitReport, Order, Report, SpecData};
 
 /// `argv[0]` that marks a helper: no path of a program looks like this.
 pub(crate) const MARKER: &str = "spk: sandbox helper";
@@ -66,7 +66,11 @@ fn run(launcher: Channel) -> Result<(), Abandoned> {
         return Err(Abandoned);
     };
     let spec = read_spec(file).ok_or(Abandoned)?;
-    match prepare(&spec_summary(&spec), spec, rpc, output) {
+    let pipes = fds.next().zip(fds.next());
+    if pipes.is_some() != (spec.console == ConsoleKind::Pipes) {
+        return Err(Abandoned);
+    }
+    match prepare(&spec_summary(&spec), spec, Ends { rpc, output, pipes }) {
         Ok(watch) => watch.run(launcher).map_err(|_| Abandoned),
         Err(failure) => launcher.send(&Report::Failed(failure), &[]).map_err(|_| Abandoned),
     }
@@ -94,12 +98,7 @@ fn read_spec(file: OwnedFd) -> Option<SpecData> {
 }
 
 /// Makes the namespaces, with init waiting in them for its maps.
-fn prepare(
-    summary: &Summary,
-    spec: SpecData,
-    rpc: OwnedFd,
-    output: OwnedFd,
-) -> Result<Watch, Failure> {
+fn prepare(summary: &Summary, spec: SpecData, ends: Ends) -> Result<Watch, Failure> {
     let (ids, mounts) = identity(summary)?;
     let limits = spec.limits.clone();
     let launcher = nix::unistd::getppid().as_raw().cast_unsigned();
@@ -116,16 +115,19 @@ fn prepare(
             // The group is the helper's to remove.
             std::mem::forget(group);
             // Above all the helper's end of the launcher's channel, which our caller holds.
-            let kept = [theirs.as_fd(), rpc.as_fd(), output.as_fd()].map(|fd| fd.as_raw_fd());
+            let Ends { rpc, output, pipes } = &ends;
+            let pipes = pipes.iter().flat_map(|(input, errors)| [input, errors]);
+            let kept = [rpc, output].into_iter().chain(pipes).map(|fd| fd.as_raw_fd());
+            let kept = kept.chain([theirs.as_fd().as_raw_fd()]).collect();
             if sys::close_all_but(kept).is_err() {
                 sys::exit_now(1);
             }
-            init::run(Init { helper: theirs, spec, ids, rpc, output })
+            init::run(Init { helper: theirs, spec, ids, ends })
         }
         Forked::Parent(pid, pidfd) => (pid, pidfd),
     };
     // The app's ends and init's end are theirs alone.
-    drop((theirs, rpc, output));
+    drop((theirs, ends));
     let go_on = || {
         // The machine's memory killer should rather take the grain than the user's other work.
         let _kept = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);

@@ -31,8 +31,15 @@ pub(crate) struct Init {
     pub helper: Channel,
     pub spec: SpecData,
     pub ids: Ids,
+    pub ends: Ends,
+}
+
+/// The app's ends of what connects it with outside.
+pub(crate) struct Ends {
     pub rpc: OwnedFd,
     pub output: OwnedFd,
+    /// Input and errors, if they are not the null device and `output`.
+    pub pipes: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// Everything the helper set up for us before it let us go on.
@@ -45,9 +52,9 @@ struct Mounts {
 pub(crate) fn run(init: Init) -> ! {
     match start(&init) {
         Ok(Some(started)) => {
-            let Init { helper, rpc, output, .. } = init;
+            let Init { helper, ends, .. } = init;
             // The app's ends are the app's alone: when it closes them, the other side must see it.
-            drop((rpc, output));
+            drop(ends);
             watch(&helper, started)
         }
         // The helper is gone, or all has been said.
@@ -238,9 +245,9 @@ fn fork_app(init: &Init, cgroup: bool, null: &OwnedFd) -> Result<Option<Pid>, Fa
             explain: init.spec.explain,
             ask_writes: init.spec.ask_writes,
             cgroup,
+            console: init.spec.console,
             null,
-            output: &init.output,
-            rpc: &init.rpc,
+            ends: &init.ends,
             helper: &init.helper,
             outcome: &ours,
         });

@@ -17,9 +17,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::error::Error;
 use crate::explain::Denied;
 use crate::helper::MARKER;
-use crate::spec::{Root, Spec};
+use crate::spec::{Console, Root, Spec};
 use crate::usage::Met;
-use crate::wire::{Channel, Ending, Order, Report, SpecData};
+use crate::wire::{Channel, ConsoleKind, Ending, Order, Report, SpecData};
 
 /// The running program itself, whatever became of its file.
 const SELF: &str = "/proc/self/exe";
@@ -56,7 +56,7 @@ impl Launcher {
     /// The step that failed; [`Error::remedy`] knows the usual causes.
     pub fn prepare(&self, spec: Spec) -> Result<Prepared, Error> {
         let program = spec.argv.first().map(|arg| arg.to_string_lossy().into_owned());
-        let (data, rpc, output) = split(spec);
+        let (data, descriptors) = split(spec);
         let fuse = data.root.is_none();
         let file = spec_file(&data).map_err(Error::Channel)?;
         let (ours, theirs) = Channel::pair().map_err(channel)?;
@@ -73,9 +73,10 @@ impl Launcher {
                 source,
             })?;
         let mut link = Link { channel: ours, child, ended: false };
-        let fds = [file.as_raw_fd(), rpc.as_raw_fd(), output.as_raw_fd()];
+        let fds: Vec<_> =
+            std::iter::once(&file).chain(&descriptors).map(|fd| fd.as_raw_fd()).collect();
         link.send(&Order::Prepare, &fds)?;
-        drop((file, rpc, output));
+        drop((file, descriptors));
         let (report, mut fds) = link.receive()?;
         match report {
             Report::Prepared => {}
@@ -94,12 +95,22 @@ fn channel(errno: Errno) -> Error {
     Error::Channel(errno.into())
 }
 
-fn split(spec: Spec) -> (SpecData, OwnedFd, OwnedFd) {
+/// The data, and the descriptors in the order of [`Order::Prepare`].
+fn split(spec: Spec) -> (SpecData, Vec<OwnedFd>) {
     let absolute = |path: PathBuf| {
         // The helper's working directory is another; a path that is wrong stays wrong.
         std::path::absolute(&path).unwrap_or(path).into_os_string().into_vec()
     };
     let ask_writes = matches!(spec.root, Root::FuseAsked);
+    let mut descriptors = vec![spec.rpc, spec.output];
+    let console = match spec.console {
+        Console::Nobody => ConsoleKind::Nobody,
+        Console::Terminal => ConsoleKind::Terminal,
+        Console::Pipes { input, errors } => {
+            descriptors.extend([input, errors]);
+            ConsoleKind::Pipes
+        }
+    };
     let data = SpecData {
         root: match spec.root {
             Root::Directory(path) => Some(absolute(path)),
@@ -112,9 +123,10 @@ fn split(spec: Spec) -> (SpecData, OwnedFd, OwnedFd) {
         proc: spec.proc,
         explain: spec.explain,
         ask_writes,
+        console,
         limits: spec.limits,
     };
-    (data, spec.rpc, spec.output)
+    (data, descriptors)
 }
 
 /// The spec as a file in memory: arguments and environment may be longer than a packet.

@@ -25,6 +25,7 @@ mod remedy;
 mod root;
 pub mod seccomp;
 mod spec;
+mod still;
 mod sys;
 mod usage;
 mod wall;
@@ -38,7 +39,7 @@ pub use helper::run_helper_if_asked;
 pub use launch::{Exit, Launcher, Prepared, Running};
 pub use remedy::user_namespaces as user_namespaces_remedy;
 pub use spec::{
-    FILE_BYTES, Limits, MEMORY_BYTES, OPEN_FILES_HARD, OPEN_FILES_SOFT, PROCESSES, Root, Spec,
-    TMPFS_BYTES, TMPFS_INODES,
+    Console, FILE_BYTES, Limits, MEMORY_BYTES, OPEN_FILES_HARD, OPEN_FILES_SOFT, PROCESSES, Root,
+    Spec, TMPFS_BYTES, TMPFS_INODES,
 };
 pub use usage::Met;

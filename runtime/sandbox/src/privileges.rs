@@ -78,13 +78,9 @@ pub(crate) fn limit(limits: &Limits, cgroup: bool) -> Result<(), Failure> {
 }
 
 /// Puts the app's four descriptors in place and marks all others to be closed by `execve`.
-pub(crate) fn descriptors(
-    null: BorrowedFd<'_>,
-    output: BorrowedFd<'_>,
-    rpc: BorrowedFd<'_>,
-) -> Result<(), Failure> {
+pub(crate) fn descriptors(ends: [BorrowedFd<'_>; 4]) -> Result<(), Failure> {
     let failed = |errno| Failure::new(Step::Descriptors, "", errno);
-    for (fd, target) in [(null, 0), (output, 1), (output, 2), (rpc, 3)] {
+    for (fd, target) in ends.into_iter().zip(0..) {
         sys::dup_to(fd, target).map_err(failed)?;
     }
     sys::close_on_exec_from(4).map_err(failed)

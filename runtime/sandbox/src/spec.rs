@@ -22,6 +22,8 @@ pub struct Spec {
     /// Where descriptors 1 and 2 of the app write. Best a pipe: an app that holds a file can
     /// rewrite it.
     pub output: OwnedFd,
+    /// Who is at the other end of the first three descriptors.
+    pub console: Console,
     /// Developer session: the ids inside are drawn at random, so that no app comes to rely on 1000.
     pub dev: bool,
     /// Mount a real `/proc` when the root has such a directory. For developer sessions only.
@@ -31,6 +33,25 @@ pub struct Spec {
     pub explain: bool,
     /// How much the app may use.
     pub limits: Limits,
+}
+
+/// Who is at the other end of descriptors 0, 1 and 2.
+#[derive(Debug)]
+pub enum Console {
+    /// Nobody, as for every app: descriptor 0 is `/dev/null`, 1 and 2 are [`Spec::output`].
+    Nobody,
+    /// A program: 0 and 2 are pipes of their own.
+    Pipes {
+        /// Where descriptor 0 reads.
+        input: OwnedFd,
+        /// Where descriptor 2 writes.
+        errors: OwnedFd,
+    },
+    /// A person: [`Spec::output`] is the slave side of a new pseudo-terminal, which becomes all
+    /// three descriptors and the controlling terminal. Terminal ioctls are allowed then, except
+    /// those that put input into a terminal's queue. Never the user's own terminal: what is inside
+    /// must not be able to change that.
+    Terminal,
 }
 
 /// What the app sees as `/`.

@@ -138,7 +138,7 @@ pub fn close_from(first: u32) -> Result<(), Errno> {
 }
 
 /// Closes every descriptor but these. For the start of init, which is a copy of the helper.
-pub fn close_all_but<const N: usize>(mut kept: [RawFd; N]) -> Result<(), Errno> {
+pub fn close_all_but(mut kept: Vec<RawFd>) -> Result<(), Errno> {
     kept.sort_unstable();
     let mut first = 0;
     for fd in kept {
@@ -222,6 +222,13 @@ pub fn dup_to(fd: BorrowedFd<'_>, target: RawFd) -> Result<(), Errno> {
 pub fn dup_above(fd: BorrowedFd<'_>, minimum: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: F_DUPFD_CLOEXEC only makes a new descriptor.
     owned(c_long::from(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, minimum) }))
+}
+
+/// Makes the terminal on descriptor `fd` the controlling one of this session, which must not have
+/// any.
+pub fn take_terminal(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: the argument of TIOCSCTTY is a number (0: never steal one), no pointer.
+    check(c_long::from(unsafe { libc::ioctl(fd, libc::TIOCSCTTY, 0) })).map(drop)
 }
 
 /// `prctl` with plain numbers, for the options `nix` does not have.

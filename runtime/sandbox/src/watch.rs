@@ -11,12 +11,16 @@ use nix::unistd::Pid;
 use crate::cgroup::Group;
 use crate::explain::Explainer;
 use crate::spec::Limits;
+use crate::still;
 use crate::sys;
 use crate::usage::{LOOK_EVERY, Usage};
 use crate::wire::{Channel, Ending, InitOrder, InitReport, Order, Report};
 
 /// How often denied calls are reported at most: the launcher is not woken for each of them.
 const DENIED_EVERY: Duration = Duration::from_millis(500);
+
+/// How long processes may take to stand still: a system call that takes longer than this is stuck.
+const STILL_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the helper has set up beside PID 1.
 pub(crate) struct Extras {
@@ -45,6 +49,10 @@ pub(crate) struct Watch {
     reported: bool,
     kill_at: Option<Instant>,
     killed: bool,
+    /// SIGSTOP is on its way to all.
+    stopping: bool,
+    /// So is the SIGCONT that undoes it, of which nobody needs to hear.
+    undone: bool,
     denied_at: Option<Instant>,
 }
 
@@ -68,6 +76,8 @@ impl Watch {
             reported: false,
             kill_at: None,
             killed: false,
+            stopping: false,
+            undone: false,
             denied_at: None,
         }
     }
@@ -195,7 +205,11 @@ impl Watch {
                     self.reported = true;
                     launcher.send(&Report::ExecFailed(problem), &[])?;
                 }
-                InitReport::SignalledAll(errno) => launcher.send(&Report::Frozen(errno), &[])?,
+                InitReport::SignalledAll(_) if self.undone => self.undone = false,
+                InitReport::SignalledAll(errno) => {
+                    let errno = self.wait_until_still(errno);
+                    launcher.send(&Report::Frozen(errno), &[])?;
+                }
                 InitReport::Status(status) => self.status = Some(status),
                 InitReport::Prepared => {}
             }
@@ -227,13 +241,32 @@ impl Watch {
                 };
                 return launcher.send(&Report::Frozen(done.err().map_or(0, |e| e as i32)), &[]);
             }
-            Order::Freeze => InitOrder::SignalAll(libc::SIGSTOP),
+            Order::Freeze => {
+                self.stopping = true;
+                InitOrder::SignalAll(libc::SIGSTOP)
+            }
             Order::Thaw => InitOrder::SignalAll(libc::SIGCONT),
             Order::Prepare => return Ok(()),
         };
         // If init is gone, its pidfd is ready, and the next turn is the last.
         let _gone = self.init.send(&to_init, &[]);
         Ok(())
+    }
+
+    /// After SIGSTOP to all: success, or the error number of what kept them from standing still, in
+    /// which case they go on.
+    fn wait_until_still(&mut self, errno: i32) -> i32 {
+        if !std::mem::take(&mut self.stopping) || errno != 0 {
+            return errno;
+        }
+        match still::wait(self.pid.as_raw(), STILL_LIMIT) {
+            Ok(()) => 0,
+            Err(errno) => {
+                let _gone = self.init.send(&InitOrder::SignalAll(libc::SIGCONT), &[]);
+                self.undone = true;
+                errno as i32
+            }
+        }
     }
 
     fn kill(&mut self) {

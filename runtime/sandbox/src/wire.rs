@@ -22,8 +22,8 @@ use crate::usage::Met;
 /// Room for a failure on the longest path (4 KiB) with every byte of it escaped in JSON. Small, since
 /// each message needs a buffer of this size; the long things go through a file.
 const MAX_PACKET: usize = 32 << 10;
-/// The most any message carries: spec, rpc, output.
-const MAX_FDS: usize = 3;
+/// The most any message carries: spec, rpc, output, input, errors.
+const MAX_FDS: usize = 5;
 
 /// [`crate::Spec`] without its descriptors, as it lies in the file that goes to the helper.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,13 +38,22 @@ pub(crate) struct SpecData {
     pub explain: bool,
     /// With FUSE: attempts to write reach the server.
     pub ask_writes: bool,
+    pub console: ConsoleKind,
     pub limits: Limits,
+}
+
+/// [`crate::Console`] without its descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ConsoleKind {
+    Nobody,
+    Pipes,
+    Terminal,
 }
 
 /// Launcher to helper.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// Make the namespaces. Descriptors: the spec's file, rpc, output.
+    /// Make the namespaces. Descriptors: the spec's file, rpc, output; with pipes, input and errors.
     Prepare,
     /// Build the root and execute the app.
     Start,

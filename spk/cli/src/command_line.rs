@@ -106,14 +106,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_example_is_of_a_command() {
-        let known: Vec<String> = every().into_iter().map(|(path, _)| path).collect();
-        for path in examples::paths() {
-            assert!(known.iter().any(|known| known == path), "there is no spk {path}");
-        }
-    }
-
     /// The part of an example that is ours.
     fn parses(line: &str, path: &str) {
         let words = line

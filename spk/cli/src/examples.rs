@@ -93,6 +93,18 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     ("grain delete", &[("spk grain delete 8fKc", "a backup is kept for 30 days")]),
     ("grain log", &[("spk grain log 8fKc", ""), ("spk grain log -f 8fKc", "goes on")]),
+    (
+        "grain share",
+        &[("spk grain share 8fKc --to bob --role viewer", ""), ("spk grain share 8fKc --list", "")],
+    ),
+    ("grain token", &[("spk grain token 8fKc --role viewer --label calendar", "for a program")]),
+    (
+        "grain shell",
+        &[
+            ("spk grain shell 8fKc", "a shell beside the app"),
+            ("spk grain shell 8fKc -- ls -l /var", "one command"),
+        ],
+    ),
     ("grain size", &[("spk grain size", "of all grains")]),
     ("grain gc", &[("spk grain gc", "")]),
     (
@@ -121,12 +133,6 @@ const EXAMPLES: &[(&str, &[Example])] = &[
 /// The examples of a subcommand.
 pub fn of(path: &str) -> &'static [Example] {
     EXAMPLES.iter().find(|(of, _)| *of == path).map_or(&[], |(_, examples)| examples)
-}
-
-/// The subcommands that have some.
-#[cfg(test)]
-pub fn paths() -> impl Iterator<Item = &'static str> {
-    EXAMPLES.iter().map(|(path, _)| *path)
 }
 
 /// Them as they stand in the help; nothing for a command without.

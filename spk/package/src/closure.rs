@@ -3,7 +3,7 @@
 //!
 //! * The shared libraries that a used program or library names (ELF `DT_NEEDED`), and theirs, where
 //!   the loader would find them.
-//! * The rest of a Python or Node package of which a module was used.
+//! * The rest of a Python or Node package of which a module was used, wherever it is installed.
 //!
 //! These are suggestions: a package taken whole may be larger than need be, never smaller.
 
@@ -230,7 +230,25 @@ fn package_of(view: &View, path: &[u8]) -> Option<Reason> {
             return Some(Reason::PythonPackage(package));
         }
     }
-    None
+    python_package(&exists, path).map(Reason::PythonPackage)
+}
+
+/// The outermost directory around a Python module that is a package, wherever it is installed: each
+/// directory from there to the module has an `__init__.py`.
+fn python_package(exists: &impl Fn(Vec<u8>) -> bool, path: &[u8]) -> Option<Vec<u8>> {
+    if ![&b".py"[..], b".pyc", b".so"].iter().any(|suffix| path.ends_with(suffix)) {
+        return None;
+    }
+    let mut dir = parent(path);
+    if dir == b"__pycache__" || dir.ends_with(b"/__pycache__") {
+        dir = parent(dir);
+    }
+    let mut found = None;
+    while !dir.is_empty() && exists(join(dir, b"__init__.py")) {
+        found = Some(dir.to_vec());
+        dir = parent(dir);
+    }
+    found
 }
 
 /// Everything below a directory that was not used; byte code and packages within apart.

@@ -30,6 +30,12 @@ fn the_rest_of_python_and_node_packages() {
         "lib/python3/dist-packages/flask/__pycache__/app.pyc",
         "lib/python3/dist-packages/single.py",
         "lib/python3/dist-packages/other/__init__.py",
+        "own/__init__.py",
+        "own/sub/__init__.py",
+        "own/sub/used.py",
+        "own/sub/__pycache__/used.cpython-311.pyc",
+        "own/rare.py",
+        "own/scripts/no_package.py",
         "app/node_modules/express/package.json",
         "app/node_modules/express/index.js",
         "app/node_modules/express/lib/view.js",
@@ -46,6 +52,7 @@ fn the_rest_of_python_and_node_packages() {
         "lib/python3/dist-packages/single.py",
         "app/node_modules/express/index.js",
         "app/node_modules/@scope/name/package.json",
+        "own/sub/__pycache__/used.cpython-311.pyc",
     ]);
     let suggested: Vec<String> = suggest(&view(dir.path()), &used)
         .into_iter()
@@ -65,6 +72,7 @@ fn the_rest_of_python_and_node_packages() {
         .collect();
     insta::assert_snapshot!(suggested.join("\n"), @r"
     python lib/python3/dist-packages/flask: lib/python3/dist-packages/flask/__init__.py lib/python3/dist-packages/flask/templates/error.html (10 bytes)
+    python own: own/__init__.py own/rare.py own/scripts/no_package.py own/sub/__init__.py own/sub/used.py (25 bytes)
     node app/node_modules/@scope/name: app/node_modules/@scope/name/y.js (5 bytes)
     node app/node_modules/express: app/node_modules/express/lib/view.js app/node_modules/express/package.json (10 bytes)
     ");

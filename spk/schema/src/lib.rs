@@ -54,4 +54,5 @@ generated! {
     web_session_capnp,
 }
 
+pub mod headers;
 pub mod text;

@@ -1,39 +1,6 @@
-//! Which headers and status codes pass, in one place (http-bridge 3.3.1, 4.5, 5.4, 5.7).
+//! Which status codes pass (http-bridge 3.3.1, 5.4). Which headers do, [`spk_schema::headers`] says.
 
 use spk_schema::web_session_capnp::web_session::response::{ClientErrorCode, SuccessCode};
-
-/// Request headers that may be forwarded to the app. An entry that ends in `*` is a prefix, and the
-/// prefix alone does not match.
-pub const REQUEST_HEADERS: &[&str] = &[
-    "x-sandstorm-app-*",
-    "oc-total-length",
-    "oc-chunk-size",
-    "x-oc-mtime",
-    "oc-fileid",
-    "oc-chunked",
-    "oc-checksum",
-    "oc-chunk-offset",
-    "oc-lazyops",
-    "x-hgarg-*",
-    "x-phabricator-*",
-    "x-requested-with",
-    "x-csrftoken",
-    "x-csrf-token",
-];
-
-/// Response headers that may be forwarded to the client, in the same notation.
-pub const RESPONSE_HEADERS: &[&str] = &["x-sandstorm-app-*", "x-oc-mtime"];
-
-/// Whether `name` is in `list`, in any letter case.
-pub fn allows(list: &[&str], name: &[u8]) -> bool {
-    list.iter().any(|entry| match entry.strip_suffix('*') {
-        Some(prefix) => {
-            name.len() > prefix.len()
-                && name[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes())
-        }
-        None => name.eq_ignore_ascii_case(entry.as_bytes()),
-    })
-}
 
 /// Which branch of a response a status leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,9 +1,9 @@
 //! Writing a request head by hand: order and empty values matter to apps (http-bridge 4.4).
 
 use capnp::text;
+use spk_schema::headers;
 use spk_schema::web_session_capnp::web_session::context;
 
-use super::tables::{self, REQUEST_HEADERS};
 use super::{is_clean, is_token, tag};
 use crate::error::Error;
 
@@ -110,7 +110,7 @@ impl HeadWriter {
     fn additional(&mut self, context: context::Reader<'_>) -> Result<(), capnp::Error> {
         for header in context.get_additional_headers()? {
             let (name, value) = (header.get_name()?.as_bytes(), header.get_value()?.as_bytes());
-            if !tables::allows(REQUEST_HEADERS, name) {
+            if !headers::REQUEST.allows(name) {
                 continue;
             }
             if !is_token(name) || !is_clean(value) {

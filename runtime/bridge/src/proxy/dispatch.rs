@@ -7,13 +7,13 @@ use capnp::{Error, ErrorKind, text};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
+use spk_schema::headers;
 use spk_schema::util_capnp::byte_stream;
 use spk_schema::web_session_capnp::web_session::{
     self, PropfindDepth, context, request_stream, response,
 };
 
 use super::reply::{Body, Events, Question, options, plain, reply};
-use crate::http::tables::{REQUEST_HEADERS, allows};
 use crate::http::{tag, trim};
 use crate::limits;
 
@@ -303,7 +303,7 @@ fn fill_context(
     }
     let additional: Vec<_> = headers
         .iter()
-        .filter(|(name, _)| allows(REQUEST_HEADERS, name.as_str().as_bytes()))
+        .filter(|(name, _)| headers::REQUEST.allows(name.as_str().as_bytes()))
         .collect();
     let mut list = context.reborrow().init_additional_headers(count(additional.len())?);
     for (index, (name, value)) in additional.into_iter().enumerate() {

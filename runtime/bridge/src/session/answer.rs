@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use capnp::text;
+use spk_schema::headers;
 use spk_schema::util_capnp::handle;
 use spk_schema::web_session_capnp::web_session::{e_tag, response};
 
@@ -14,7 +15,7 @@ use crate::http::cookie::{self, Expires};
 use crate::http::disposition;
 use crate::http::exchange::Received;
 use crate::http::head::Head;
-use crate::http::tables::{self, Branch, RESPONSE_HEADERS};
+use crate::http::tables::{self, Branch};
 use crate::http::{is_clean, tag};
 use crate::limits;
 
@@ -145,7 +146,7 @@ fn common_headers(head: &Head, mut response: response::Builder<'_>) {
     }
     let mut additional = BTreeMap::<&[u8], Vec<u8>>::new();
     for (name, value) in head.fields() {
-        if tables::allows(RESPONSE_HEADERS, name) {
+        if headers::RESPONSE.allows(name) {
             let joined = additional.entry(name).or_default();
             if !joined.is_empty() {
                 joined.extend_from_slice(b", ");

@@ -35,10 +35,11 @@ pub(super) fn stream(
     length: Option<u64>,
     stream: byte_stream::Client,
 ) -> handle::Client {
+    // Sent before the answer itself is, so that the host has it in time for the head it sends.
+    if let Some(length) = length {
+        expect_size(&stream, length);
+    }
     own(async move {
-        if let Some(length) = length {
-            expect_size(&stream, length);
-        }
         // What went wrong is known to whoever broke off.
         let _ = send(incoming, &stream).await;
     })
@@ -47,8 +48,8 @@ pub(super) fn stream(
 /// Announces a length without sending anything, in answer to HEAD: the host prints it
 /// (http-bridge 12).
 pub(super) fn announce(length: u64, stream: byte_stream::Client) -> handle::Client {
+    expect_size(&stream, length);
     own(async move {
-        expect_size(&stream, length);
         let _ = stream.done_request().send().promise.await;
     })
 }

@@ -89,6 +89,9 @@ pub enum Error {
     /// A link, and things below it.
     #[error("'{0}' is a symbolic link, but there are members below it")]
     ThroughLink(String),
+    /// A second name of another member.
+    #[error("'{0}' is a hard link to another member; backups hold each file whole")]
+    HardLink(String),
     /// Password needed.
     #[error("'{0}' is encrypted; make the zip without a password")]
     Encrypted(String),

@@ -47,8 +47,7 @@ pub struct Contents {
 
 /// One thing to be written, in order.
 enum Step {
-    Plain(Head, Vec<u8>),
-    Whole(Head, Ticket),
+    Batch(Vec<Head>, Ticket),
     Begin(Head, u64),
     Chunk(Ticket),
     Zeros(std::sync::Arc<Zeros>),
@@ -66,6 +65,7 @@ pub(crate) struct Exporter {
     writer: Writer,
     pool: Pool,
     steps: InOrder<Step>,
+    batch: Batch,
     store: bool,
     zeros: Option<std::sync::Arc<Zeros>>,
     /// Of the member being written.
@@ -76,6 +76,17 @@ pub(crate) struct Exporter {
     /// Directories that were lent a permission, to be given back their mode.
     locked: Vec<Locked>,
 }
+
+/// Members that fit in one chunk, on their way to one thread together.
+#[derive(Default)]
+struct Batch {
+    heads: Vec<Head>,
+    pieces: Vec<(Vec<u8>, Treat)>,
+    bytes: usize,
+}
+
+/// Members in a batch at most.
+const BATCH: usize = 64;
 
 /// A directory that could not be read, and its real mode.
 struct Locked {
@@ -91,6 +102,7 @@ impl Exporter {
             writer,
             pool,
             steps,
+            batch: Batch::default(),
             store,
             zeros: None,
             crc: crc32fast::Hasher::new(),
@@ -111,6 +123,7 @@ impl Exporter {
         let walked = self.tree(&sandbox);
         self.give_back(&sandbox);
         walked?;
+        self.end_batch()?;
         while let Some(step) = self.steps.pop() {
             self.perform(step)?;
         }
@@ -166,7 +179,7 @@ impl Exporter {
             self.contents.directories += 1;
             let lent = self.locked.last().filter(|locked| locked.path == path);
             let mode = lent.map_or(stat.st_mode, |l| stat.st_mode & !0o7777 | l.mode);
-            self.push(Step::Plain(Head { name, mode, time: Time::of(&stat) }, Vec::new()))?;
+            self.add(Head { name, mode, time: Time::of(&stat) }, Vec::new(), Treat::Store)?;
             let mut below = Vec::new();
             for name in dir.names().map_err(|e| read_below(&path, e))? {
                 let full =
@@ -215,7 +228,7 @@ impl Exporter {
                 Ok(target) => {
                     self.contents.links += 1;
                     // The kernel shows links as 0777; so does everybody else.
-                    self.push(Step::Plain(head, target))?;
+                    self.add(head, target, Treat::Store)?;
                 }
                 Err(error) => self.skip(full, format!("changed meanwhile ({error})")),
             },
@@ -235,6 +248,7 @@ impl Exporter {
             file.take(size).read_to_end(&mut data).map_err(failed)?;
             return self.small(head, data);
         }
+        self.end_batch()?;
         self.push(Step::Begin(head, size))?;
         let mut position = 0;
         let mut before = Vec::new();
@@ -278,8 +292,26 @@ impl Exporter {
     fn small(&mut self, head: Head, data: Vec<u8>) -> Result<(), Error> {
         let store = self.store || data.is_empty();
         let treat = if store { Treat::Store } else { Treat::DeflateLast };
-        let ticket = self.pool.submit(data, Vec::new(), treat);
-        self.push(Step::Whole(head, ticket))
+        self.add(head, data, treat)
+    }
+
+    fn add(&mut self, head: Head, data: Vec<u8>, treat: Treat) -> Result<(), Error> {
+        self.batch.heads.push(head);
+        self.batch.bytes += data.len();
+        self.batch.pieces.push((data, treat));
+        if self.batch.bytes < CHUNK && self.batch.heads.len() < BATCH {
+            return Ok(());
+        }
+        self.end_batch()
+    }
+
+    fn end_batch(&mut self) -> Result<(), Error> {
+        let Batch { heads, pieces, .. } = std::mem::take(&mut self.batch);
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let ticket = self.pool.submit_all(pieces);
+        self.push(Step::Batch(heads, ticket))
     }
 
     fn push(&mut self, step: Step) -> Result<(), Error> {
@@ -295,21 +327,11 @@ impl Exporter {
 
     fn try_perform(&mut self, step: Step) -> io::Result<()> {
         match step {
-            Step::Plain(head, data) => {
-                let crc = crc32fast::hash(&data);
-                self.writer.whole(&head, STORED, crc, data.len() as u64, &data)
-            }
-            Step::Whole(head, ticket) => {
-                let Done { data, deflated, crc } = ticket.wait()?;
-                let (method, packed) = if !deflated.is_empty() && deflated.len() < data.len() {
-                    (DEFLATED, &deflated)
-                } else {
-                    (STORED, &data)
-                };
-                if head.name.starts_with(b"data/") {
-                    self.contents.bytes += data.len() as u64;
+            Step::Batch(heads, ticket) => {
+                for (head, done) in heads.iter().zip(ticket.wait()?) {
+                    self.write_whole(head, done)?;
                 }
-                self.writer.whole(&head, method, crc.finalize(), data.len() as u64, packed)
+                Ok(())
             }
             Step::Begin(head, size) => {
                 (self.crc, self.size) = (crc32fast::Hasher::new(), 0);
@@ -317,10 +339,12 @@ impl Exporter {
                 self.writer.begin(head, self.store, size)
             }
             Step::Chunk(ticket) => {
-                let Done { data, deflated, crc } = ticket.wait()?;
-                self.crc.combine(&crc);
-                self.size += data.len() as u64;
-                self.writer.data(if self.store { &data } else { &deflated })
+                for Done { data, deflated, crc } in ticket.wait()? {
+                    self.crc.combine(&crc);
+                    self.size += data.len() as u64;
+                    self.writer.data(if self.store { &data } else { &deflated })?;
+                }
+                Ok(())
             }
             Step::Zeros(zeros) => {
                 self.crc.combine(&zeros.crc);
@@ -336,13 +360,29 @@ impl Exporter {
         }
     }
 
+    fn write_whole(&mut self, head: &Head, done: Done) -> io::Result<()> {
+        let Done { data, deflated, crc } = done;
+        let (method, packed) = if !deflated.is_empty() && deflated.len() < data.len() {
+            (DEFLATED, &deflated)
+        } else {
+            (STORED, &data)
+        };
+        let regular = head.mode & 0o170_000 == 0o100_000;
+        if regular && head.name.starts_with(b"data/") {
+            self.contents.bytes += data.len() as u64;
+        }
+        self.writer.whole(head, method, crc.finalize(), data.len() as u64, packed)
+    }
+
     fn zeros(&mut self) -> io::Result<std::sync::Arc<Zeros>> {
         if let Some(zeros) = &self.zeros {
             return Ok(zeros.clone());
         }
         let data = ZEROS.to_vec();
-        let Done { deflated, crc, .. } =
-            self.pool.submit(data, tail(&ZEROS), Treat::Deflate).wait()?;
+        let mut done = self.pool.submit(data, tail(&ZEROS), Treat::Deflate).wait()?;
+        let Some(Done { deflated, crc, .. }) = done.pop() else {
+            return Err(io::Error::other("nothing was compressed"));
+        };
         let zeros = std::sync::Arc::new(Zeros { deflated, crc });
         self.zeros = Some(zeros.clone());
         Ok(zeros)

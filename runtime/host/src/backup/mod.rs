@@ -31,7 +31,7 @@ use crate::store::{Grain, GrainId, GrainMeta, Package, Store};
 use export::Exporter;
 use restore::Plan;
 use target::Beside;
-use zip::read::{Archive, DirectoryLimits};
+use zip::verify::verify;
 use zip::write::{Output, Writer};
 
 /// Where a backup goes.
@@ -173,39 +173,11 @@ fn export_dir(
             let exporter = Exporter::new(writer, options.store).map_err(writing)?;
             let (writer, contents) = exporter.run(grain, metadata)?;
             let (_, size, members) = writer.finish().map_err(writing)?;
-            verify(beside.file()?, members).map_err(|e| Error::Unverified(Box::new(e)))?;
+            verify(&beside.file()?, members).map_err(|e| Error::Unverified(Box::new(e)))?;
             beside.publish()?;
             Ok(Exported { contents, size, frozen: None, notes })
         }
     }
-}
-
-/// Reads a finished backup back: its directory, all headers, and every checksum.
-fn verify(file: File, members: u64) -> Result<(), Error> {
-    let limits = DirectoryLimits { members, directory: u64::MAX };
-    let archive = Archive::open(file, limits)?;
-    if archive.len() as u64 != members {
-        return Err(Error::BadDirectory("not as many members as were written"));
-    }
-    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let check = || {
-        loop {
-            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if index >= archive.len() {
-                return Ok(());
-            }
-            archive.read(index, |_| Ok(()))?;
-        }
-    };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(check)).collect();
-        let mine = check();
-        others.into_iter().fold(mine, |result, other| match other.join() {
-            Ok(theirs) => result.and(theirs),
-            Err(_) => result.and(Err(Error::BadDirectory("checking it failed"))),
-        })
-    })
 }
 
 /// How a backup is restored.
@@ -219,6 +191,9 @@ pub struct RestoreOptions<'a> {
     pub force: bool,
     /// Restore without a package of the app in the store, for `spk dev` to run.
     pub without_package: bool,
+    /// Write everything to the disk before the grain appears: after a power cut it is there as a
+    /// whole, or not at all. Waits for what others write to the same file system, too.
+    pub sync: bool,
     /// Take every backslash for a letter.
     pub literal_backslashes: bool,
 }
@@ -253,6 +228,13 @@ pub fn restore(store: &Store, file: File, options: &RestoreOptions<'_>) -> Resul
     }
     let staging = store.layout.stage("restore")?;
     let counts = plan.extract(&staging.dir)?;
+    if options.sync {
+        staging.dir.sync_file_system().map_err(|source| Error::Io {
+            action: "write",
+            path: staging.path.clone(),
+            source,
+        })?;
+    }
     let title = match (&*info.title, package) {
         ("", Some(package)) => &package.manifest.app_title,
         (title, _) => title,

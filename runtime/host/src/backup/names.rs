@@ -127,6 +127,9 @@ pub fn kind(name: &[u8], member: &Member) -> Result<(Kind, u32, bool), Error> {
         0o060_000 => return special("block device"),
         _ => return special("file of an unknown type"),
     };
+    if kind == Kind::File && member.linked {
+        return Err(Error::HardLink(shown(name)));
+    }
     if slash && kind != Kind::Directory {
         return wrong("a name that ends in a slash, but no directory");
     }

@@ -13,6 +13,7 @@ use super::export::Skipped;
 use super::info::METADATA_LIMIT;
 use super::limits::{DIRECTORY_PER_MEMBER, LINK_LENGTH, Limits, RATIO_FREE};
 use super::names::{DIRECTORY_MODE, Kind, Place, kind, place};
+use super::zip::member::Reader;
 use super::zip::read::{Archive, DirectoryLimits};
 use crate::store::SANDBOX;
 use crate::store::beneath::{Dir, Time};
@@ -127,7 +128,7 @@ impl Plan {
     /// The bytes of `metadata`.
     pub fn metadata(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        self.archive.read(self.metadata, |piece| {
+        self.archive.read(&mut Reader::new(), self.metadata, |piece| {
             bytes.extend_from_slice(piece);
             Ok(())
         })?;
@@ -145,6 +146,7 @@ impl Plan {
         let top = grain.open_dir(SANDBOX.as_bytes()).map_err(written(b"data"))?;
         let mut tree = Tree { top: &top, made: BTreeSet::new(), parent: None };
         let mut counts = Counts::default();
+        let mut reader = Reader::new();
         let mut budget = Budget {
             written: 0,
             ratio: self.limits.ratio,
@@ -160,7 +162,7 @@ impl Plan {
             let (_, mode, _) = kind(name, member)?;
             let (parent, last) = tree.parent_of(path).map_err(written(path))?;
             let mut file = parent.create_file(last, 0o600).map_err(written(path))?;
-            counts.bytes += self.write_file(index, &mut file, &mut budget)?;
+            counts.bytes += self.write_file(&mut reader, index, &mut file, &mut budget)?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode as _))
                 .and_then(|()| rustix::fs::futimens(file.as_fd(), &member.time.stamps()))
                 .map_err(|error| written(path)(error.into()))?;
@@ -171,7 +173,7 @@ impl Plan {
             let (name, member) = self.archive.member(index);
             let path = data_path(name);
             let mut target = Vec::new();
-            self.archive.read(index, |piece| {
+            self.archive.read(&mut reader, index, |piece| {
                 target.extend_from_slice(piece);
                 Ok(())
             })?;
@@ -199,12 +201,18 @@ impl Plan {
         Ok(counts)
     }
 
-    fn write_file(&self, index: usize, file: &mut File, budget: &mut Budget) -> Result<u64, Error> {
+    fn write_file(
+        &self,
+        reader: &mut Reader,
+        index: usize,
+        file: &mut File,
+        budget: &mut Budget,
+    ) -> Result<u64, Error> {
         let (name, _) = self.archive.member(index);
         let failed = |source| Error::Io { action: "write", path: shown(name).into(), source };
         let mut size = 0u64;
         let mut hole = false;
-        self.archive.read(index, |piece| {
+        self.archive.read(reader, index, |piece| {
             let mut rest = piece;
             while !rest.is_empty() {
                 // Pieces of HOLE bytes at multiples of it, together as long as possible.

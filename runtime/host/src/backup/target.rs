@@ -1,22 +1,22 @@
 //! Where a backup goes: a file that appears when it is complete, or a pipe.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
 
 use super::error::Error;
 use crate::store::beneath::Dir;
+use crate::store::layout::{PARTIAL, clean_partial};
 
 /// Mode of a backup: it holds all of a grain's data.
 const MODE: u32 = 0o600;
 
-/// Unfinished files carry this between the dot and the final name.
-const PARTIAL: &[u8] = b".spk-partial-";
+/// What is kept of the final name meanwhile: with what is added, names stay within 255 bytes.
+const LONGEST_KEPT: usize = 200;
 
 /// A file being written beside its final place.
 pub(crate) struct Beside {
@@ -42,7 +42,8 @@ impl Beside {
             _ => Path::new("."),
         };
         let dir = Dir::open_trusted(parent).map_err(failed)?;
-        clean(&dir, &name, notes).map_err(failed)?;
+        let kept = &name[..name.len().min(LONGEST_KEPT)];
+        notes.extend(clean_partial(&dir, Some(kept)).map_err(failed)?);
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::TMPFILE;
         let mode = Mode::from_raw_mode(MODE);
         let (file, partial) = match rustix::fs::openat(&dir, c".", flags, mode) {
@@ -104,24 +105,6 @@ impl Drop for Beside {
 
 fn partial_name(name: &[u8]) -> Result<Vec<u8>, Error> {
     let random = crate::store::random_name(8)?;
-    // Within 255 bytes, whatever the final name.
-    let kept = &name[..name.len().min(200)];
+    let kept = &name[..name.len().min(LONGEST_KEPT)];
     Ok([b".", kept, PARTIAL, random.as_bytes()].concat())
-}
-
-/// Removes unfinished files of this name that nobody is writing.
-fn clean(dir: &Dir, name: &[u8], notes: &mut Vec<String>) -> io::Result<()> {
-    let prefix = [b".", &name[..name.len().min(200)], PARTIAL].concat();
-    for left in dir.names()? {
-        if !left.starts_with(&prefix) {
-            continue;
-        }
-        let Ok(file) = dir.open_file(&left) else { continue };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            dir.remove_file(&left)?;
-            let left = OsString::from_vec(left);
-            notes.push(format!("removed an interrupted export ({})", left.to_string_lossy()));
-        }
-    }
-    Ok(())
 }

@@ -23,6 +23,9 @@ const TAIL_LINE: usize = 1000;
 /// Pieces of the log that somebody who follows it may be behind; more, and some are lost to them.
 const FOLLOWED: usize = 256;
 
+/// What is written to a log from some moment on, piece by piece.
+pub type Followed = tokio::sync::broadcast::Receiver<Arc<[u8]>>;
+
 /// A log being written.
 #[derive(Debug)]
 pub struct Log {
@@ -101,10 +104,7 @@ impl Log {
     }
 
     /// The last `length` bytes of the log, and all that comes after them.
-    pub fn follow(
-        &self,
-        length: u64,
-    ) -> io::Result<(Vec<u8>, tokio::sync::broadcast::Receiver<Arc<[u8]>>)> {
+    pub fn follow(&self, length: u64) -> io::Result<(Vec<u8>, Followed)> {
         // Nothing is written while the lock is held, so nothing is lost or doubled in between.
         let shared = locked(&self.shared);
         let mut file = File::open(&shared.path)?;

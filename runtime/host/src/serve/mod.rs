@@ -33,7 +33,7 @@ pub use error::Error;
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
 pub use launch::Ended;
 pub use limits::{HostLimits, MESSAGE_BYTES, STREAM_BYTES};
-pub use log::{LOG_CAP, Log};
+pub use log::{Followed, LOG_CAP, Log};
 pub use site::SiteMaker;
 pub use user::{KNOWN, User};
 

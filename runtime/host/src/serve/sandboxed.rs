@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use spk_sandbox::{Exit, Launcher, Limits, Root, Running, Spec};
+use spk_sandbox::{Console, Exit, Launcher, Limits, Root, Running, Spec};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -101,6 +101,7 @@ impl Launch for SandboxLauncher {
             environ: self.environ.clone(),
             rpc: OwnedFd::from(theirs),
             output: OwnedFd::from(input),
+            console: Console::Nobody,
             dev: self.dev,
             proc: self.proc,
             explain: self.explain,

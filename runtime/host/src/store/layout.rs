@@ -23,6 +23,9 @@ use super::beneath::Dir;
 use super::error::{Error, IoContext};
 use super::id::random_name;
 
+/// Unfinished backups carry this between the dot and the final name.
+pub(crate) const PARTIAL: &[u8] = b".spk-partial-";
+
 /// Mode of every directory of the store: files in it may carry any bits the app gave them.
 const PRIVATE: u32 = 0o700;
 
@@ -107,6 +110,19 @@ impl Layout {
                 None => format!("removed tmp/{shown}"),
             });
         }
+        told.extend(self.clean_backups()?);
+        Ok(told)
+    }
+
+    /// Removes backups below `backups` that nobody is writing any more.
+    fn clean_backups(&self) -> Result<Vec<String>, Error> {
+        let mut told = Vec::new();
+        for grain in self.backups.names().at("list", self.path(&["backups"]))? {
+            // Removed just now by another process, or nothing of ours.
+            let Ok(dir) = self.backups.open_dir(&grain) else { continue };
+            let path = self.path(&["backups", &String::from_utf8_lossy(&grain)]);
+            told.extend(clean_partial(&dir, None).at("clean", path)?);
+        }
         Ok(told)
     }
 
@@ -160,6 +176,28 @@ impl Drop for Staging {
             let _ = self.tmp.remove_tree(self.name.as_bytes());
         }
     }
+}
+
+/// Removes unfinished backups with this final name, or any, that nobody is writing; one line about
+/// each.
+pub(crate) fn clean_partial(dir: &Dir, name: Option<&[u8]>) -> io::Result<Vec<String>> {
+    let mut told = Vec::new();
+    for left in dir.names()? {
+        let mark = left.windows(PARTIAL.len()).position(|window| window == PARTIAL);
+        let Some(found) = mark.and_then(|mark| left[..mark].strip_prefix(b".")) else { continue };
+        if name.is_some_and(|name| name != found) {
+            continue;
+        }
+        let Ok(file) = dir.open_file(&left) else { continue };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            dir.remove_file(&left)?;
+            told.push(format!(
+                "removed an interrupted export ({})",
+                String::from_utf8_lossy(&left)
+            ));
+        }
+    }
+    Ok(told)
 }
 
 fn make_private(path: &Path) -> Result<(), Error> {

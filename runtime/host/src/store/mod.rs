@@ -7,7 +7,7 @@ mod error;
 mod grain;
 mod id;
 mod identity;
-mod layout;
+pub(crate) mod layout;
 mod lock;
 mod meta;
 mod packages;

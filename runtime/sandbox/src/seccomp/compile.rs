@@ -7,7 +7,7 @@
 use libc::sock_filter;
 
 use super::bpf::{self, AND, ARCH, JEQ, JGE, JSET, JUMP, LOAD, NR, RETURN, jump, stmt};
-use super::policy::{Condition, Ruling, Treatment, ruling};
+use super::policy::{Condition, Ruling, Treatment, ruling, ruling_with_terminal};
 use super::table::CALLS;
 use super::{Arch, number};
 
@@ -27,6 +27,15 @@ const X32: u32 = 0x4000_0000;
 
 /// The app's filter for `arch`.
 pub fn app_filter(arch: Arch, denial: Denial) -> Vec<sock_filter> {
+    filter(arch, denial, ruling)
+}
+
+/// The filter of a program that a person uses at a terminal ([`crate::Console::Terminal`]).
+pub fn terminal_filter(arch: Arch, denial: Denial) -> Vec<sock_filter> {
+    filter(arch, denial, ruling_with_terminal)
+}
+
+fn filter(arch: Arch, denial: Denial, ruling: fn(&str) -> Treatment) -> Vec<sock_filter> {
     let mut rules: Vec<(u32, Treatment)> =
         CALLS.iter().filter_map(|call| Some((number(arch, call)?, ruling(call.name)))).collect();
     rules.sort_by_key(|(nr, _)| *nr);

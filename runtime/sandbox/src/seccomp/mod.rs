@@ -13,8 +13,8 @@ mod table;
 mod tests;
 
 pub use bpf::{Data, Verdict, interpret};
-pub use compile::{Denial, MAX_INSTRUCTIONS, app_filter};
-pub use policy::{Condition, Ruling, Treatment, ruling};
+pub use compile::{Denial, MAX_INSTRUCTIONS, app_filter, terminal_filter};
+pub use policy::{Condition, Ruling, Treatment, ruling, ruling_with_terminal};
 pub(crate) use reaper::reaper_filter;
 pub use table::{CALLS, Call};
 

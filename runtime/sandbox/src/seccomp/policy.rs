@@ -199,6 +199,21 @@ const IOCTL: Treatment = Treatment {
     otherwise: Errno(ENOTTY),
 };
 
+/// What terminals need besides, for a pseudo-terminal of the sandbox's own.
+#[rustfmt::skip]
+const TERMINAL_IOCTL: Treatment = Treatment {
+    rules: &[
+        (&[In(1, ALL, &[
+            // TCGETS TCSETS TCSETSW TCSETSF, and the same of termios2
+            0x5401, 0x5402, 0x5403, 0x5404, 0x802c_542a, 0x402c_542b, 0x402c_542c, 0x402c_542d,
+            // TCSBRK TCXONC TCFLSH TIOCGPGRP TIOCSPGRP TIOCOUTQ TIOCGWINSZ TIOCSWINSZ TIOCGSID
+            0x5409, 0x540a, 0x540b, 0x540f, 0x5410, 0x5411, 0x5413, 0x5414, 0x5429,
+        ])], Allow),
+        IOCTL.rules[0], IOCTL.rules[1], IOCTL.rules[2],
+    ],
+    otherwise: IOCTL.otherwise,
+};
+
 #[rustfmt::skip]
 const PRCTL: Treatment = Treatment {
     rules: &[(&[In(0, ALL, &[
@@ -231,7 +246,7 @@ const SCHED_SETSCHEDULER: Treatment =
     Treatment { rules: &[(&[In(1, ALL, &[0, 3, 5])], Allow)], otherwise: Errno(EPERM) };
 
 /// `RLIMIT_CORE`, which stays as it is: whoever sets it wants no core, and there is none.
-const CORE: u32 = libc::RLIMIT_CORE as u32;
+const CORE: u32 = libc::RLIMIT_CORE;
 const SETRLIMIT: Treatment =
     Treatment { rules: &[(&[In(0, ALL, &[CORE])], Errno(0))], otherwise: Allow };
 const PRLIMIT64: Treatment = Treatment {
@@ -279,6 +294,14 @@ pub fn ruling(name: &str) -> Treatment {
         // It would flush the whole host, and has no error to return.
         "sync" => plain(Errno(0)),
         _ => plain(of_plain(name)),
+    }
+}
+
+/// The same at a terminal.
+pub fn ruling_with_terminal(name: &str) -> Treatment {
+    match name {
+        "ioctl" => TERMINAL_IOCTL,
+        _ => ruling(name),
     }
 }
 

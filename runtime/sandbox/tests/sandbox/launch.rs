@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use spk_sandbox::{Exit, Launcher, Limits, Root, Running, Spec};
+use spk_sandbox::{Console, Exit, Launcher, Limits, Root, Running, Spec};
 
 fn say(value: &Value) {
     println!("{value}");
@@ -42,6 +42,7 @@ pub fn main(order: &str) -> ! {
         environ: strings("environ"),
         rpc: OwnedFd::from(_app_rpc),
         output: app_output.into(),
+        console: Console::Nobody,
         dev: flag("dev"),
         proc: flag("proc"),
         explain: flag("explain"),

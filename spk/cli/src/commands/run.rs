@@ -6,6 +6,7 @@ use std::time::Duration;
 use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
 use spk_host::store::{Grain, NewGrain, Package, Store};
 
+use super::grain;
 use crate::developer::Developer;
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
@@ -33,9 +34,12 @@ pub struct Args {
     /// Title of a new grain, instead of the app's
     #[arg(long, value_name = "TEXT", conflicts_with = "grain")]
     title: Option<String>,
-    /// Open the grain even with an older version of the app than it was last used with
+    /// Open the grain although the package does not say that it can take over data so old
     #[arg(short = 'f', long, requires = "grain")]
     force: bool,
+    /// Take no backup of the grain before a newer version of its app gets it
+    #[arg(long, requires = "grain")]
+    no_backup: bool,
     /// Stop the app after so long without a request, until the next one; 0: never [default: 180]
     #[arg(long, value_name = "SECONDS", value_parser = idle)]
     idle: Option<Idle>,
@@ -57,7 +61,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         ui.note(line);
     }
     let package = store.add_package(&args.package)?;
-    let grain = open_grain(&store, &package, &args)?;
+    let grain = open_grain(&store, &package, &args, ui)?;
     let program = serving::program(&package.manifest, grain.meta().started)?;
     // What it looks for in vain can be told only where the developer's files are.
     let developer = match args.serve.explain {
@@ -96,12 +100,19 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     result
 }
 
-fn open_grain(store: &Store, package: &Package, args: &Args) -> Result<Grain> {
+fn open_grain(store: &Store, package: &Package, args: &Args, ui: &Ui) -> Result<Grain> {
     let Some(id) = &args.grain else {
         let title = args.title.clone().unwrap_or_default();
         return Ok(store.create_grain(package, NewGrain { title })?);
     };
-    let mut grain = store.open_grain(&store.resolve(id)?)?;
-    grain.set_package(package, args.force).context(format!("cannot open grain {}", grain.id()))?;
+    let mut grain = grain::hold(store, id, "run")?;
+    let context = format!("cannot open grain {}", grain.id());
+    grain.check_package(package, args.force).context(&context)?;
+    // Another build of the same version is no upgrade: developers make them by the minute.
+    let upgrade = package.manifest.app_version > grain.meta().app_version;
+    if upgrade && !args.no_backup {
+        grain::backup_before_upgrade(store, &grain, ui)?;
+    }
+    grain.set_package(package, args.force).context(context)?;
     Ok(grain)
 }

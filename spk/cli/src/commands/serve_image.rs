@@ -51,6 +51,9 @@ pub fn run(mut args: Args, global: &Global, ui: &Ui) -> Result<()> {
         idle_timeout: None,
         exchanges: None,
         restarts: None,
+        store,
+        package: Some(package),
+        developer: None,
     };
     relay::start(args.serve.port, ui)?;
     serving::serve_grain(served, grain, &args.serve, ui)

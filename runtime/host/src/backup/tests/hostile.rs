@@ -30,6 +30,7 @@ fn piece(name: &str, mode: u32, data: &[u8]) -> Piece {
         attributes: mode << 16,
         offset: 0,
         time: Time { seconds: 1_000_000_000, nanoseconds: 0 },
+        linked: false,
     };
     let name = name.as_bytes().to_vec();
     Piece { local_name: name.clone(), name, data: data.to_vec(), member, local: member, at: None }
@@ -82,7 +83,14 @@ fn archive(pieces: &[Piece]) -> Vec<u8> {
             out.extend(local_header(&piece.local_name, &piece.local, sizes));
             out.extend(&piece.data);
         }
-        central.extend(central_header(&piece.name, &member));
+        let mut record = central_header(&piece.name, &member);
+        if member.linked {
+            // PKWARE's Unix field, with the name of the first member behind times and ids.
+            let length = u16::from_le_bytes([record[30], record[31]]) + 24;
+            record[30..32].copy_from_slice(&length.to_le_bytes());
+            record.extend(b"\x0d\0\x14\0aaaammmmuuggmetadata");
+        }
+        central.extend(record);
     }
     let offset = out.len() as u64;
     out.extend(&central);
@@ -137,6 +145,8 @@ refuse! {
     through_link_backwards: [file("data/l/x", b""), link("data/l", "/")] => Error::ThroughLink(_),
     through_link_far: [link("data/l", "/tmp"), file("data/l!", b""), file("data/l/a/b", b"")]
         => Error::ThroughLink(_),
+    hard_link: [file("data/x", b"x"), change(file("data/y", b"x"), |p| p.member.linked = true)]
+        => Error::HardLink(_),
     link_and_directory: [link("data/l", "/"), piece("data/l/", 0o040_755, b"")]
         => Error::Duplicate(_),
     link_replaced: [link("data/l", "/"), file("data/l", b"")] => Error::Duplicate(_),

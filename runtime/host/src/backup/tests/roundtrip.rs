@@ -263,14 +263,20 @@ fn more_members_than_the_old_format_counts() {
     let (temp, store) = scratch();
     let grain = new_grain(&store);
     let dir = Dir::open_trusted(&grain.var_path()).unwrap();
-    for number in 0..70_000 {
-        dir.create_file(format!("{number}").as_bytes(), 0o600).unwrap();
+    const FILES: u64 = 100_000;
+    for number in 0..FILES {
+        let mut file = dir.create_file(format!("{number}").as_bytes(), 0o600).unwrap();
+        write!(file, "small {number}").unwrap();
     }
     let zip = temp.path().join("out.zip");
     export_to(&grain, &zip);
     tool("unzip", &["-tqq", "out.zip"], temp.path());
     let restored = restore_file(&store, &zip).unwrap();
-    assert_eq!(restored.counts.files, 70_000);
+    assert_eq!(restored.counts.files, FILES);
+    for number in [0, 65_535, FILES - 1] {
+        let path = restored.grain.var_path().join(number.to_string());
+        assert_eq!(std::fs::read_to_string(path).unwrap(), format!("small {number}"));
+    }
     let limits = Limits { members: 1000, ..Limits::default() };
     let options = RestoreOptions { limits, ..RestoreOptions::default() };
     let error = restore(&store, File::open(&zip).unwrap(), &options).unwrap_err();

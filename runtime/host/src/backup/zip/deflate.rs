@@ -45,18 +45,17 @@ pub enum Treat {
 }
 
 struct Job {
-    data: Vec<u8>,
+    pieces: Vec<(Vec<u8>, Treat)>,
     before: Vec<u8>,
-    treat: Treat,
-    done: Sender<io::Result<Done>>,
+    done: Sender<io::Result<Vec<Done>>>,
 }
 
-/// The result of a chunk, when it is ready.
-pub struct Ticket(Receiver<io::Result<Done>>);
+/// The result of a job, when it is ready.
+pub struct Ticket(Receiver<io::Result<Vec<Done>>>);
 
 impl Ticket {
-    /// Waits for it.
-    pub fn wait(self) -> io::Result<Done> {
+    /// Waits for it: one result for each piece.
+    pub fn wait(self) -> io::Result<Vec<Done>> {
         self.0.recv().unwrap_or_else(|_| Err(io::Error::other("a compressing thread ended")))
     }
 }
@@ -89,10 +88,20 @@ impl Pool {
 
     /// Hands over a chunk. `before` is the end of what precedes it in the same stream.
     pub fn submit(&self, data: Vec<u8>, before: Vec<u8>, treat: Treat) -> Ticket {
+        self.hand_over(vec![(data, treat)], before)
+    }
+
+    /// Hands over small things, each a stream of its own: one thread does them all, since waking
+    /// it for each would cost more than the work.
+    pub fn submit_all(&self, pieces: Vec<(Vec<u8>, Treat)>) -> Ticket {
+        self.hand_over(pieces, Vec::new())
+    }
+
+    fn hand_over(&self, pieces: Vec<(Vec<u8>, Treat)>, before: Vec<u8>) -> Ticket {
         let (done, ticket) = mpsc::channel();
         if let Some(jobs) = &self.jobs {
             // When no thread is left the ticket says so.
-            let _ = jobs.send(Job { data, before, treat, done });
+            let _ = jobs.send(Job { pieces, before, done });
         }
         Ticket(ticket)
     }
@@ -119,16 +128,21 @@ fn work(queue: &Mutex<Receiver<Job>>) {
             Ok(queue) => queue.recv(),
             Err(_) => return,
         };
-        let Ok(Job { data, before, treat, done }) = job else { return };
-        let result = match treat {
-            Treat::Store => Ok(Vec::new()),
-            Treat::Deflate => deflate(&mut compress, &data, &before, FlushCompress::Sync),
-            Treat::DeflateLast => deflate(&mut compress, &data, &before, FlushCompress::Finish),
+        let Ok(Job { pieces, before, done }) = job else { return };
+        let each = |(data, treat): (Vec<u8>, Treat)| {
+            let deflated = match treat {
+                Treat::Store => Vec::new(),
+                Treat::Deflate => deflate(&mut compress, &data, &before, FlushCompress::Sync)?,
+                Treat::DeflateLast => {
+                    deflate(&mut compress, &data, &before, FlushCompress::Finish)?
+                }
+            };
+            let mut crc = crc32fast::Hasher::new();
+            crc.update(&data);
+            Ok(Done { data, deflated, crc })
         };
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(&data);
         // Nobody waits any more: the export has failed.
-        let _ = done.send(result.map(|deflated| Done { data, deflated, crc }));
+        let _ = done.send(pieces.into_iter().map(each).collect());
     }
 }
 
@@ -195,7 +209,8 @@ mod tests {
             tickets.push(pool.submit(chunk.to_vec(), before, treat));
             before = tail(chunk);
         }
-        tickets.into_iter().flat_map(|ticket| ticket.wait().unwrap().deflated).collect()
+        let done = tickets.into_iter().flat_map(|ticket| ticket.wait().unwrap());
+        done.flat_map(|done| done.deflated).collect()
     }
 
     #[test]

@@ -2,24 +2,15 @@
 //! both headers of a member agree, and no declared size is believed.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 
-use flate2::{Decompress, FlushDecompress, Status};
-
+use super::member::{Reader, check_descriptor, check_local, reading};
 use super::record::{
-    CENTRAL_LENGTH, Central, DEFLATED, DESCRIPTOR_SIGNATURE, END_LENGTH, END_SIGNATURE,
-    END64_LENGTH, END64_SIGNATURE, FLAG_DESCRIPTOR, FLAG_ENCRYPTED, FLAG_MASKED, FLAG_PATCHED,
-    FLAG_STRONG_ENCRYPTION, LOCAL_LENGTH, LOCATOR_LENGTH, LOCATOR_SIGNATURE, Member, SEE_ZIP64,
-    STORED, Take, extra, take_central, take_local,
+    CENTRAL_LENGTH, Central, DEFLATED, END_LENGTH, END_SIGNATURE, END64_LENGTH, END64_SIGNATURE,
+    FLAG_DESCRIPTOR, FLAG_ENCRYPTED, FLAG_MASKED, FLAG_PATCHED, FLAG_STRONG_ENCRYPTION,
+    LOCATOR_LENGTH, LOCATOR_SIGNATURE, Member, SEE_ZIP64, STORED, Take, take_central,
 };
 use crate::backup::error::{Error, shown};
-
-/// Bytes read from the archive at once.
-const INPUT: usize = 128 << 10;
-
-/// Bytes given to whoever takes the data at once.
-pub const OUTPUT: usize = 256 << 10;
 
 /// What is accepted before anything is extracted.
 #[derive(Clone, Copy, Debug)]
@@ -161,14 +152,14 @@ impl Archive {
                 return Err(Error::Stray { offset: expected, length });
             }
             let overlap = || Error::Overlap(shown(name));
-            let data = self.check_local(name, member)?;
+            let data = check_local(&self.file, name, member)?;
             let data_end = data.checked_add(member.compressed).ok_or_else(overlap)?;
             if data_end > next {
                 return Err(overlap());
             }
             expected = data_end;
             if member.flags & FLAG_DESCRIPTOR != 0 {
-                expected += self.check_descriptor(name, member, data_end, next)?;
+                expected += check_descriptor(&self.file, name, member, data_end, next)?;
             }
             if expected > next {
                 return Err(overlap());
@@ -181,178 +172,32 @@ impl Archive {
         Ok(())
     }
 
-    /// Compares a local header; where the data begins.
-    fn check_local(&self, name: &[u8], member: &Member) -> Result<u64, Error> {
-        let mismatch = |what| Error::Mismatch { name: shown(name), what };
-        let mut fixed = [0; LOCAL_LENGTH];
-        self.read_exact(&mut fixed, member.offset).map_err(|_| mismatch("place"))?;
-        let local = take_local(&fixed).ok_or_else(|| mismatch("place"))?;
-        let name_length = usize::from(local.name_length);
-        let mut rest = vec![0; name_length + usize::from(local.extra_length)];
-        self.read_exact(&mut rest, member.offset + LOCAL_LENGTH as u64)
-            .map_err(|_| mismatch("place"))?;
-        if rest[..name_length] != *name {
-            return Err(mismatch("name"));
-        }
-        let significant = FLAG_ENCRYPTED | FLAG_STRONG_ENCRYPTION | FLAG_DESCRIPTOR | FLAG_PATCHED;
-        if (local.flags ^ member.flags) & significant != 0 {
-            return Err(mismatch("flags"));
-        }
-        if local.method != member.method {
-            return Err(mismatch("compression method"));
-        }
-        let extra = extra(&rest[name_length..]).ok_or_else(|| mismatch("extra fields"))?;
-        let mut zip64 = Take(extra.zip64.unwrap_or_default());
-        let mut widen = |value: u32| {
-            if value == SEE_ZIP64 && extra.zip64.is_some() {
-                zip64.take64()
-            } else {
-                Some(u64::from(value))
-            }
-        };
-        let (Some(size), Some(compressed)) = (widen(local.size), widen(local.compressed)) else {
-            return Err(mismatch("extra fields"));
-        };
-        let follow = member.flags & FLAG_DESCRIPTOR != 0;
-        let same = |local: u64, central: u64| local == central || (follow && local == 0);
-        if !same(size, member.size) || !same(compressed, member.compressed) {
-            return Err(mismatch("size"));
-        }
-        if !same(u64::from(local.crc), u64::from(member.crc)) {
-            return Err(mismatch("checksum"));
-        }
-        Ok(member.offset + (LOCAL_LENGTH + rest.len()) as u64)
-    }
-
-    /// Compares the descriptor behind the data; its length. It comes with and without signature,
-    /// with 4 and with 8 bytes a size: the one that fits what must be there is meant.
-    fn check_descriptor(
-        &self,
-        name: &[u8],
-        member: &Member,
-        at: u64,
-        next: u64,
-    ) -> Result<u64, Error> {
-        let mut bytes = [0; 24];
-        let room = (next - at).min(24) as usize;
-        let mismatch = || Error::Mismatch { name: shown(name), what: "size or checksum" };
-        self.read_exact(&mut bytes[..room], at).map_err(|_| mismatch())?;
-        for (signature, wide) in [(true, false), (true, true), (false, false), (false, true)] {
-            let mut take = Take(&bytes[..room]);
-            let mut fits = || {
-                if signature && take.take32()? != DESCRIPTOR_SIGNATURE {
-                    return None;
-                }
-                let crc = take.take32()?;
-                let mut number = || if wide { take.take64() } else { take.take32().map(u64::from) };
-                let (compressed, size) = (number()?, number()?);
-                (crc == member.crc && compressed == member.compressed && size == member.size)
-                    .then(|| room - take.0.len())
-            };
-            match fits() {
-                Some(length) if at + length as u64 == next => return Ok(length as u64),
-                _ => {}
-            }
-        }
-        Err(mismatch())
-    }
-
-    /// Gives the member's data to `sink` piece by piece (at most [`OUTPUT`] bytes each), and
-    /// checks size and checksum.
+    /// Gives the member's data to `sink`: see [`Reader::read`].
     ///
     /// # Errors
     /// Damaged data, or what `sink` says.
     pub fn read(
         &self,
+        reader: &mut Reader,
         index: usize,
-        mut sink: impl FnMut(&[u8]) -> Result<(), Error>,
+        sink: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Indexed { member, name, data } = &self.members[index];
-        let name = || shown(&self.names[name.0..name.1]);
-        let mut crc = crc32fast::Hasher::new();
-        let mut position = *data;
-        let mut left = member.compressed;
-        let mut size = 0u64;
-        // Small members, of which there are many, need small buffers.
-        let room = |limit: usize, needed: u64| limit.min(needed as usize + 1).max(512);
-        let mut input = vec![0; room(INPUT, left.min(INPUT as u64))];
-        let mut take = |piece: &[u8], size: &mut u64| {
-            *size += piece.len() as u64;
-            if *size > member.size {
-                return Err(Error::LyingSize(name()));
-            }
-            crc.update(piece);
-            sink(piece)
-        };
-        if member.method == STORED {
-            while left > 0 {
-                let count = left.min(input.len() as u64) as usize;
-                self.read_exact(&mut input[..count], position).map_err(reading)?;
-                take(&input[..count], &mut size)?;
-                position += count as u64;
-                left -= count as u64;
-            }
-        } else {
-            let mut output = vec![0; room(OUTPUT, member.size.min(OUTPUT as u64))];
-            let mut inflate = Decompress::new(false);
-            let (mut from, mut filled, mut pending) = (0, 0, 0);
-            loop {
-                if from == filled && left > 0 {
-                    filled = left.min(input.len() as u64) as usize;
-                    from = 0;
-                    self.read_exact(&mut input[..filled], position).map_err(reading)?;
-                    position += filled as u64;
-                    left -= filled as u64;
-                }
-                let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
-                let status = inflate
-                    .decompress(&input[from..filled], &mut output[pending..], FlushDecompress::None)
-                    .map_err(|_| Error::BadDeflate(name()))?;
-                let read = (inflate.total_in() - before_in) as usize;
-                let made = (inflate.total_out() - before_out) as usize;
-                from += read;
-                pending += made;
-                let ended = status == Status::StreamEnd;
-                if pending == output.len() || ended {
-                    take(&output[..pending], &mut size)?;
-                    pending = 0;
-                }
-                if ended {
-                    break;
-                }
-                if read == 0 && made == 0 && from == filled && left == 0 {
-                    return Err(Error::BadDeflate(name()));
-                }
-                if read == 0 && made == 0 && from < filled && pending < output.len() {
-                    return Err(Error::BadDeflate(name()));
-                }
-            }
-            if from < filled || left > 0 {
-                return Err(Error::LyingSize(name()));
-            }
-        }
-        if size != member.size {
-            return Err(Error::LyingSize(name()));
-        }
-        if crc.finalize() != member.crc {
-            return Err(Error::Checksum(name()));
-        }
-        Ok(())
-    }
-
-    fn read_exact(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        self.file.read_exact_at(bytes, at)
+        reader.read(&self.file, self.member(index), self.members[index].data, sink)
     }
 }
 
 /// Where the central directory is.
-struct End {
-    members: u64,
-    size: u64,
-    offset: u64,
+pub struct End {
+    /// Number of members.
+    pub members: u64,
+    /// Its length.
+    pub size: u64,
+    /// Its first byte.
+    pub offset: u64,
 }
 
-fn find_end(file: &File, length: u64) -> Result<End, Error> {
+/// Finds the one end record of an archive of this length.
+pub fn find_end(file: &File, length: u64) -> Result<End, Error> {
     let window = length.min((END_LENGTH + 0xffff) as u64);
     let start = length - window;
     let mut bytes = vec![0; window as usize];
@@ -468,12 +313,4 @@ fn find_end64(file: &File, end: u64) -> Result<Option<(u64, End)>, Error> {
     let size = take.take64().ok_or_else(bad)?;
     let offset = take.take64().ok_or_else(bad)?;
     Ok(Some((at, End { members, size, offset })))
-}
-
-fn reading(error: io::Error) -> Error {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        Error::Truncated
-    } else {
-        Error::Archive("read", error)
-    }
 }

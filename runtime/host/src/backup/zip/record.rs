@@ -37,6 +37,7 @@ pub const HOST_MACOS: u8 = 19;
 /// Extra fields (APPNOTE 4.5.2; 0x5455 and 0x000a as Info-ZIP's `extrafld.txt` describes them).
 const EXTRA_ZIP64: u16 = 0x0001;
 const EXTRA_NTFS: u16 = 0x000a;
+const EXTRA_UNIX: u16 = 0x000d;
 const EXTRA_TIME: u16 = 0x5455;
 
 /// Seconds from 1601, where NTFS times begin, to 1970.
@@ -56,6 +57,8 @@ pub struct Member {
     pub attributes: u32,
     pub offset: u64,
     pub time: Time,
+    /// Whether it says that it is a link to another member, by PKWARE's field for Unix.
+    pub linked: bool,
 }
 
 /// Appends numbers to a buffer.
@@ -315,6 +318,8 @@ pub struct Extra<'a> {
     pub zip64: Option<&'a [u8]>,
     /// The best time given.
     pub time: Option<Time>,
+    /// Whether another member is named as what this one is a link to.
+    pub linked: bool,
 }
 
 /// Reads extra fields; `None` when a field is longer than what is left.
@@ -335,6 +340,8 @@ pub fn extra(mut bytes: &[u8]) -> Option<Extra<'_>> {
                     found.time = Some(Time { seconds, nanoseconds: 0 });
                 }
             }
+            // Two times, two ids; then, only for links, the name linked to (APPNOTE 4.5.7).
+            EXTRA_UNIX => found.linked |= field.len() > 12,
             EXTRA_NTFS => {
                 if let Some(time) = ntfs_time(field) {
                     found.time = Some(time);
@@ -409,6 +416,7 @@ pub fn take_central<'a>(take: &mut Take<'a>) -> Option<Central<'a>> {
         attributes,
         offset,
         time: extra.time.unwrap_or_else(|| dos_time(time, date)),
+        linked: extra.linked,
     };
     Some(Central { member, name, disk: disk.min(0xffff) as u16 })
 }
@@ -459,6 +467,7 @@ mod tests {
             attributes: 0o100644 << 16,
             offset: 7 << 32,
             time,
+            linked: false,
         }
     }
 

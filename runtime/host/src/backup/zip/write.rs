@@ -191,6 +191,7 @@ impl Writer {
             attributes: (head.mode & 0xffff) << 16 | if directory { 0x10 } else { 0 },
             offset: self.position,
             time: head.time,
+            linked: false,
         }
     }
 

@@ -3,10 +3,10 @@
 use capnp::text;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
+use spk_schema::headers as lists;
 use spk_schema::web_session_capnp::web_session::{self, cookie, e_tag, response};
 
 use super::body::Outgoing;
-use super::headers::passes_to_client;
 use super::stream::Incoming;
 use crate::serve::grain::Busy;
 
@@ -56,6 +56,13 @@ impl Policy {
     }
 }
 
+/// Bytes of a response head that are taken from the app, each header with [`HEADER_COST`] added.
+/// The bridge takes 80 KiB from its app; more than `HeaderMap` can hold (24,576 names) does not fit.
+const APP_HEAD: usize = 256 * 1024;
+
+/// What a header costs beside its name and value.
+const HEADER_COST: usize = 32;
+
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -80,19 +87,55 @@ pub(crate) async fn translate(
     incoming: Incoming,
     busy: Busy,
 ) -> Result<Response<Outgoing>, capnp::Error> {
+    let response = translate_unchecked(message, asked, incoming, busy).await?;
+    check_head(response.headers())?;
+    Ok(response)
+}
+
+/// Refuses a response head that is larger than [`APP_HEAD`].
+pub(crate) fn check_head(headers: &HeaderMap) -> Result<(), capnp::Error> {
+    let mut size = HeadSize(0);
+    headers.iter().try_for_each(|(name, value)| size.add(name.as_str().len() + value.len()))
+}
+
+/// Adds up a response head.
+struct HeadSize(usize);
+
+impl HeadSize {
+    fn add(&mut self, bytes: usize) -> Result<(), capnp::Error> {
+        self.0 = self.0.saturating_add(bytes).saturating_add(HEADER_COST);
+        if self.0 > APP_HEAD {
+            return Err(capnp::Error::failed(format!(
+                "the app's response head is larger than {APP_HEAD} bytes"
+            )));
+        }
+        Ok(())
+    }
+}
+
+async fn translate_unchecked(
+    message: response::Reader<'_>,
+    asked: &Asked,
+    incoming: Incoming,
+    busy: Busy,
+) -> Result<Response<Outgoing>, capnp::Error> {
     let mut headers = HeaderMap::new();
+    let mut size = HeadSize(0);
     asked.policy.apply(&mut headers);
     if matches!(asked.policy, Policy::Browser { .. }) {
         for cookie in message.get_set_cookies()? {
             if let Some(line) = cookie_line(cookie)? {
+                size.add(line.len())?;
                 headers.append(header::SET_COOKIE, line);
             }
         }
     }
     let mut exposed = vec!["ETag".to_owned()];
     for extra in message.get_additional_headers()? {
-        let name = String::from_utf8_lossy(extra.get_name()?.as_bytes()).to_ascii_lowercase();
-        if passes_to_client(&name)
+        let name = extra.get_name()?.as_bytes();
+        size.add(name.len() + extra.get_value()?.as_bytes().len())?;
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        if lists::RESPONSE.allows(name.as_bytes())
             && let (Ok(parsed), Ok(value)) = (
                 HeaderName::from_bytes(name.as_bytes()),
                 HeaderValue::from_bytes(extra.get_value()?.as_bytes()),

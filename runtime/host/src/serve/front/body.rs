@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
@@ -16,6 +16,15 @@ pub(crate) enum Outgoing {
     Full(Full<Bytes>),
     /// As the app writes it.
     Stream(StreamBody),
+    /// Some of another body's bytes.
+    Part {
+        /// The whole.
+        whole: Box<Outgoing>,
+        /// Bytes still to be left out.
+        skip: u64,
+        /// Bytes still to be sent.
+        left: u64,
+    },
     /// Piece by piece, as the shell makes it.
     Pieces(tokio::sync::mpsc::Receiver<Bytes>),
 }
@@ -24,6 +33,11 @@ impl Outgoing {
     /// A body that is all here.
     pub fn full(bytes: impl Into<Bytes>) -> Outgoing {
         Outgoing::Full(Full::new(bytes.into()))
+    }
+
+    /// So many of its bytes, after so many others.
+    pub fn part(self, skip: u64, left: u64) -> Outgoing {
+        Outgoing::Part { whole: Box::new(self), skip, left }
     }
 }
 
@@ -40,6 +54,7 @@ impl Body for Outgoing {
                 Pin::new(body).poll_frame(context).map_err(|never: Infallible| match never {})
             }
             Outgoing::Stream(body) => Pin::new(body).poll_frame(context),
+            Outgoing::Part { whole, skip, left } => poll_part(whole, skip, left, context),
             Outgoing::Pieces(pieces) => {
                 pieces.poll_recv(context).map(|piece| Some(Ok(Frame::data(piece?))))
             }
@@ -50,6 +65,7 @@ impl Body for Outgoing {
         match self {
             Outgoing::Full(body) => body.is_end_stream(),
             Outgoing::Stream(body) => body.is_end_stream(),
+            Outgoing::Part { left, .. } => *left == 0,
             Outgoing::Pieces(_) => false,
         }
     }
@@ -58,7 +74,35 @@ impl Body for Outgoing {
         match self {
             Outgoing::Full(body) => body.size_hint(),
             Outgoing::Stream(body) => body.size_hint(),
+            Outgoing::Part { left, .. } => SizeHint::with_exact(*left),
             Outgoing::Pieces(_) => SizeHint::default(),
         }
     }
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, CutShort>>>;
+
+/// The next piece of a part of `whole`.
+fn poll_part(
+    whole: &mut Outgoing,
+    skip: &mut u64,
+    left: &mut u64,
+    context: &mut Context<'_>,
+) -> Polled {
+    while *left > 0 {
+        let Some(frame) = ready!(Pin::new(&mut *whole).poll_frame(context)?) else {
+            return Poll::Ready(Some(Err(CutShort)));
+        };
+        // There are no trailers.
+        let Ok(mut data) = frame.into_data() else { continue };
+        let skipped = data.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
+        data.advance(skipped);
+        *skip -= skipped as u64;
+        data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+        *left -= data.len() as u64;
+        if !data.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+    }
+    Poll::Ready(None)
 }

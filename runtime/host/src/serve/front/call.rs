@@ -342,6 +342,7 @@ impl Request<'_> {
             let exposed = HeaderValue::from_static("DAV");
             response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
+        answer::check_head(response.headers())?;
         Ok(response)
     }
 }

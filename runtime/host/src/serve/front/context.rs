@@ -4,10 +4,10 @@
 use capnp::text;
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_ENCODING};
+use spk_schema::headers;
 use spk_schema::util_capnp::byte_stream;
 use spk_schema::web_session_capnp::web_session::{self, context};
 
-use super::headers::passes_to_app;
 use super::values::{self, BadTag, Precondition, Tag};
 
 /// The front end's own cookie, which no app sees (4.7).
@@ -34,7 +34,7 @@ impl Described {
             precondition: values::precondition(headers)?,
             additional: headers
                 .iter()
-                .filter(|(name, _)| passes_to_app(name.as_str()))
+                .filter(|(name, _)| headers::REQUEST.allows(name.as_str().as_bytes()))
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
                 .collect(),
         })

@@ -1,28 +1,8 @@
-//! Which headers cross between client and app, in one place (http-bridge specification, 4.3, 4.5,
-//! 5.7). Everything else is dropped.
+//! Which request headers the front end makes use of itself (http-bridge specification, 4.3). Those
+//! that pass as they are, [`spk_schema::headers`] lists; everything else is dropped.
 
 use http::header::{self, HeaderName};
-
-/// Request headers that are passed on as they are; `*` at the end: any longer name.
-const REQUEST: [&str; 14] = [
-    "x-sandstorm-app-*",
-    "oc-total-length",
-    "oc-chunk-size",
-    "x-oc-mtime",
-    "oc-fileid",
-    "oc-chunked",
-    "oc-checksum",
-    "oc-chunk-offset",
-    "oc-lazyops",
-    "x-hgarg-*",
-    "x-phabricator-*",
-    "x-requested-with",
-    "x-csrftoken",
-    "x-csrf-token",
-];
-
-/// Response headers that are passed on as they are.
-const RESPONSE: [&str; 2] = ["x-sandstorm-app-*", "x-oc-mtime"];
+use spk_schema::headers::REQUEST;
 
 /// Request headers that reach the app in another form, or whose work is done by the front end.
 const UNDERSTOOD: [HeaderName; 19] = [
@@ -60,44 +40,16 @@ const UNDERSTOOD_MORE: [&str; 9] = [
     "x-sandstorm-token-keepalive",
 ];
 
-fn on(list: &[&str], name: &str) -> bool {
-    list.iter().any(|entry| match entry.strip_suffix('*') {
-        // The prefix alone does not match (4.5).
-        Some(prefix) => name.len() > prefix.len() && name.starts_with(prefix),
-        None => name == *entry,
-    })
-}
-
-/// Whether a request header of this lower-case name is passed on as it is.
-pub(crate) fn passes_to_app(name: &str) -> bool {
-    on(&REQUEST, name)
-}
-
-/// Whether a response header of this name is passed on as it is.
-pub(crate) fn passes_to_client(name: &str) -> bool {
-    on(&RESPONSE, &name.to_ascii_lowercase())
-}
-
 /// Whether nothing of this request header reaches the app.
 pub(crate) fn is_lost(name: &HeaderName) -> bool {
     !UNDERSTOOD.contains(name)
         && !UNDERSTOOD_MORE.contains(&name.as_str())
-        && !passes_to_app(name.as_str())
+        && !REQUEST.allows(name.as_str().as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn b31_b32_the_request_list_with_its_prefixes() {
-        for name in ["x-sandstorm-app-foo", "x-requested-with", "x-csrf-token", "oc-chunked"] {
-            assert!(passes_to_app(name), "{name}");
-        }
-        for name in ["x-sandstorm-app-", "x-hgarg-", "x-requested-with2", "evil"] {
-            assert!(!passes_to_app(name), "{name}");
-        }
-    }
 
     #[test]
     fn b33_dropped_headers_are_known_as_such() {
@@ -107,11 +59,5 @@ mod tests {
         for name in ["host", "depth", "accept", "x-requested-with"] {
             assert!(!is_lost(&HeaderName::from_static(name)), "{name}");
         }
-    }
-
-    #[test]
-    fn the_response_list_does_not_mind_letter_case() {
-        assert!(passes_to_client("X-OC-MTime") && passes_to_client("x-sandstorm-app-z"));
-        assert!(!passes_to_client("server") && !passes_to_client("x-sandstorm-app-"));
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod hosts;
 mod io;
 mod listen;
 pub(crate) mod pages;
+mod range;
 pub(crate) mod route;
 mod stream;
 pub(crate) mod values;

@@ -14,7 +14,7 @@ use super::call::{self, Failure};
 use super::context::{Described, OWN_COOKIE};
 use super::hosts::{self, Site};
 use super::listen::HEAD_LIMIT;
-use super::{Front, is_gone, pages, plain, values, websocket};
+use super::{Front, is_gone, pages, plain, range, values, websocket};
 use crate::serve::exchange::{Recording, RequestBody};
 use crate::serve::session::{Browser, OpenError, Session};
 
@@ -47,10 +47,6 @@ async fn checked(
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, NoAnswer> {
     let uri = request.uri();
-    // Only origin-form: a target that names a host of its own could differ from `Host`.
-    if uri.scheme().is_some() || uri.authority().is_some() || !uri.path().starts_with('/') {
-        return refuse(StatusCode::BAD_REQUEST, "the request target must be a path");
-    }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     if has_encoded_nul(target) {
         return refuse(StatusCode::BAD_REQUEST, "the request target has an encoded NUL");
@@ -67,6 +63,13 @@ async fn checked(
         (None, _) => return refuse(StatusCode::BAD_REQUEST, "missing Host header"),
         (Some(_), Some(_)) => return refuse(StatusCode::BAD_REQUEST, "more than one Host header"),
     };
+    // In absolute form the target names a host, too: it must be the same (RFC 9112, 3.2.2).
+    let is_absolute = uri.scheme() == Some(&http::uri::Scheme::HTTP)
+        && uri.authority().is_some_and(|given| given.as_str().eq_ignore_ascii_case(&host));
+    let is_path = uri.scheme().is_none() && uri.authority().is_none();
+    if !(is_path || is_absolute) || !uri.path().starts_with('/') {
+        return refuse(StatusCode::BAD_REQUEST, "the request target must be a path");
+    }
     if request.version() != Version::HTTP_11 && request.version() != Version::HTTP_10 {
         return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this is an HTTP/1.1 server");
     }
@@ -298,6 +301,7 @@ async fn ask(
     }
     let recording = front.recorder.begin(session.user().key(), &parts);
     let mut body = Some(RequestBody::new(body, recording.clone()));
+    let wanted = range::wanted(&parts);
     let mut again = get;
     loop {
         let busy = session.grain().activity.begin();
@@ -313,7 +317,7 @@ async fn ask(
             None => call.get(&opened.web, busy).await,
         };
         let error = match failure {
-            Ok(response) => return Ok(recorded(recording, response)),
+            Ok(response) => return Ok(recorded(recording, range::cut(response, &wanted))),
             Err(Failure::Answer(response)) => return Ok(recorded(recording, *response)),
             Err(Failure::ClientGone) => return Err(NoAnswer),
             Err(Failure::Rpc(error)) => error,

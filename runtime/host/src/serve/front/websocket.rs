@@ -2,6 +2,7 @@
 //! (http-bridge specification, 6).
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -13,8 +14,9 @@ use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use spk_schema::web_session_capnp::web_session::{self, web_socket_stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::answer;
 use super::body::Outgoing;
 use super::call::{self, Failure};
 use super::context::Described;
@@ -24,8 +26,9 @@ use crate::serve::grain::Busy;
 /// Bytes read from the browser at a time; each piece is one call.
 const PIECE: usize = 16 * 1024;
 
-/// Pieces from the app that may wait for a slow browser before `sendBytes` waits.
-const WAITING: usize = 16;
+/// Bytes from the app that may wait for a slow browser before `sendBytes` waits. A larger piece
+/// waits alone.
+const WAITING: usize = 256 * 1024;
 
 /// Once the app has closed its side, the browser gets this long to close its own.
 const LINGER: Duration = Duration::from_secs(10);
@@ -61,7 +64,15 @@ fn accept(key: &[u8]) -> String {
 
 /// The app's end of the direction to the browser.
 struct ToBrowser {
-    pieces: mpsc::Sender<Bytes>,
+    pieces: mpsc::UnboundedSender<Piece>,
+    /// Permits for [`WAITING`] bytes.
+    room: Arc<Semaphore>,
+}
+
+/// Bytes on their way to the browser, and the room they take.
+struct Piece {
+    bytes: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 impl web_socket_stream::Server for ToBrowser {
@@ -69,11 +80,13 @@ impl web_socket_stream::Server for ToBrowser {
         self: Rc<Self>,
         params: web_socket_stream::SendBytesParams,
     ) -> Result<(), capnp::Error> {
-        let piece = Bytes::copy_from_slice(params.get()?.get_message()?);
+        let bytes = Bytes::copy_from_slice(params.get()?.get_message()?);
         drop(params);
         // Streaming calls on one object are delivered one at a time, so the order holds.
-        let gone = |_| capnp::Error::disconnected("the browser is gone".into());
-        self.pieces.send(piece).await.map_err(gone)
+        let gone = || capnp::Error::disconnected("the browser is gone".into());
+        let needed = bytes.len().min(WAITING) as u32;
+        let room = self.room.clone().acquire_many_owned(needed).await.map_err(|_| gone())?;
+        self.pieces.send(Piece { bytes, _room: room }).map_err(|_| gone())
     }
 }
 
@@ -87,7 +100,8 @@ pub(crate) async fn open(
     upgrade: OnUpgrade,
     busy: Busy,
 ) -> Result<Response<Outgoing>, Failure> {
-    let (sender, pieces) = mpsc::channel(WAITING);
+    let (sender, pieces) = mpsc::unbounded_channel();
+    let to_browser = ToBrowser { pieces: sender, room: Arc::new(Semaphore::new(WAITING)) };
     let mut request = web.open_web_socket_request();
     request.get().set_path(path);
     described.fill(request.get().init_context(), None);
@@ -96,7 +110,7 @@ pub(crate) async fn open(
     for (index, protocol) in wanted.iter().enumerate() {
         list.set(index as u32, capnp::text::Reader(protocol));
     }
-    request.get().set_client_stream(capnp_rpc::new_client(ToBrowser { pieces: sender }));
+    request.get().set_client_stream(capnp_rpc::new_client(to_browser));
     let response = request.send().promise.await?;
     let results = response.get()?;
     let to_app = results.get_server_stream()?;
@@ -121,6 +135,7 @@ pub(crate) async fn open(
         HeaderName::from_static("permissions-policy"),
         HeaderValue::from_static("interest-cohort=()"),
     );
+    answer::check_head(answer.headers())?;
     tokio::task::spawn_local(async move {
         if let Ok(upgraded) = upgrade.await {
             carry(upgraded, to_app, pieces).await;
@@ -134,7 +149,7 @@ pub(crate) async fn open(
 async fn carry(
     upgraded: Upgraded,
     to_app: web_socket_stream::Client,
-    pieces: mpsc::Receiver<Bytes>,
+    pieces: mpsc::UnboundedReceiver<Piece>,
 ) {
     let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
     let mut from_browser = std::pin::pin!(from_browser(reader, to_app));
@@ -166,9 +181,12 @@ async fn from_browser(mut reader: ReadHalf<TokioIo<Upgraded>>, to_app: web_socke
 }
 
 /// Ends when the app has closed its side and everything was written, or the browser takes no more.
-async fn from_app(mut pieces: mpsc::Receiver<Bytes>, mut writer: WriteHalf<TokioIo<Upgraded>>) {
+async fn from_app(
+    mut pieces: mpsc::UnboundedReceiver<Piece>,
+    mut writer: WriteHalf<TokioIo<Upgraded>>,
+) {
     while let Some(piece) = pieces.recv().await {
-        if writer.write_all(&piece).await.is_err() {
+        if writer.write_all(&piece.bytes).await.is_err() {
             return;
         }
         if pieces.is_empty() && writer.flush().await.is_err() {

@@ -85,7 +85,7 @@ fn b23_to_b33_headers() {
             Accept-Encoding: gzip, br;q=0.5\r\n\
             Cookie: sandstorm-sid=S; foo=bar; flag; x = y z \r\nCookie: b=2\r\n\
             X-Sandstorm-App-Foo: Bar\r\nX-Requested-With: X\r\nx-sandstorm-app-: v\r\n\
-            Referer: r\r\nRange: bytes=0-1\r\nIf-Modified-Since: x\r\nAuthorization: a\r\n\
+            Referer: r\r\nRange: lines=0-1\r\nIf-Modified-Since: x\r\nAuthorization: a\r\n\
             X-Forwarded-For: f\r\nCache-Control: no-cache\r\n";
         let text = told(&host, "GET /x", headers, "").await;
         assert_eq!(

@@ -272,3 +272,47 @@ fn h29_policy_headers_are_on_everything_from_the_app() {
         }
     }
 }
+
+/// More headers than a header map can hold, or longer than any head: an error, not the end.
+#[test]
+fn an_endless_head_is_refused_and_the_host_lives() {
+    let script = script(|call, mut reply| async move {
+        let mut response = reply.response();
+        match call.path.as_str() {
+            "many" => {
+                let mut list = response.reborrow().init_additional_headers(100_000);
+                for index in 0..100_000 {
+                    let mut header = list.reborrow().get(index);
+                    header.set_name(format!("x-sandstorm-app-{index}"));
+                    header.set_value("v");
+                }
+            }
+            "long" => {
+                let mut header = response.reborrow().init_additional_headers(1).get(0);
+                header.set_name("x-sandstorm-app-a");
+                header.set_value("v".repeat(1 << 20));
+            }
+            "cookies" => {
+                let mut list = response.reborrow().init_set_cookies(100_000);
+                for index in 0..100_000 {
+                    list.reborrow().get(index).set_name("c");
+                }
+            }
+            "location" => {
+                response.reborrow().init_redirect().set_location("l".repeat(1 << 20));
+                return Ok(());
+            }
+            _ => {}
+        }
+        response.init_content().get_body().set_bytes(b"body");
+        Ok(())
+    });
+    with_host(script, |host| async move {
+        for path in ["/many", "/long", "/cookies", "/location"] {
+            assert_eq!(host.connect().await.get(path).await.status, 500, "{path}");
+            let said = host.notes().into_iter().any(|note| note.contains("head is larger"));
+            assert!(said, "{path}: {:?}", host.notes());
+        }
+        assert_eq!(host.connect().await.get("/fine").await.text(), "body");
+    });
+}

@@ -215,6 +215,12 @@ impl Dir {
         Ok(rustix::fs::fsync(&self.0)?)
     }
 
+    /// Makes everything written to this directory's file system last: for many new files faster
+    /// than each on its own.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.0)?)
+    }
+
     /// A path under which other interfaces (socket addresses) reach `name` in this directory,
     /// whatever its length and however often its parents are renamed.
     pub fn proc_path(&self, name: &str) -> PathBuf {

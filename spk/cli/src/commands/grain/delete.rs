@@ -4,7 +4,7 @@ use serde_json::json;
 use spk_host::backup::automatic;
 use spk_host::store::Store;
 
-use super::warn_of;
+use super::{hold, warn_of};
 use crate::error::{Result, ResultExt};
 use crate::ui::Ui;
 
@@ -27,7 +27,7 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     for id in &args.ids {
-        let grain = store.open_grain_for(&store.resolve(id)?, "delete")?;
+        let grain = hold(store, id, "delete")?;
         let id = grain.id().clone();
         let backup = match args.no_backup {
             true => None,

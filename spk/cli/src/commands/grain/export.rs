@@ -1,5 +1,6 @@
 //! `spk grain export`.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,6 +65,9 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         return Err(CliError::usage("a backup is not for a terminal").hint("-o FILE, or a pipe"));
     }
     let several = args.all || ids.len() > 1;
+    if let (true, Some(dir)) = (several, &args.output) {
+        std::fs::create_dir_all(dir).context(format!("cannot create {}", dir.display()))?;
+    }
     let mut failed = 0;
     for id in &ids {
         let exported = one(id, &args, several, store, ui).context(format!("grain {id}"));
@@ -81,6 +85,11 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     }
 }
 
+/// Whether this is a pipe or a device, to be written into and not to be replaced.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
 fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Result<()> {
     let path = match &args.output {
         Some(path) if path == Path::new("-") => None,
@@ -89,6 +98,10 @@ fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Resu
         None => Some(PathBuf::from(format!("{id}.zip"))),
     };
     let target = match &path {
+        Some(path) if is_special(path) => {
+            let opened = File::options().write(true).open(path);
+            Target::Pipe(Box::new(opened.context(format!("cannot open {}", path.display()))?))
+        }
         Some(path) => Target::File(path.clone()),
         None => Target::Pipe(Box::new(std::io::stdout())),
     };

@@ -6,9 +6,12 @@ use spk_host::store::{GrainInfo, Store};
 use crate::error::Result;
 use crate::ui::{Ui, printable};
 
-/// List the grains: ID, app version, state, title
+/// List the grains: ID, app version, state, when it was last used, title
 #[derive(clap::Args)]
 pub struct Args {
+    /// Show sizes on the disk and app IDs too
+    #[arg(short, long)]
+    long: bool,
     /// Print JSON: an array of objects
     #[arg(long)]
     json: bool,
@@ -18,7 +21,14 @@ pub struct Args {
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     let grains = store.grains()?;
     if args.json {
-        let all: Vec<_> = grains.iter().map(json).collect();
+        let mut all = Vec::new();
+        for grain in &grains {
+            let mut value = json(grain);
+            if args.long {
+                value["size"] = json!(store.grain_size(&grain.id)?);
+            }
+            all.push(value);
+        }
         ui.line(serde_json::to_string(&all)?);
         return Ok(());
     }
@@ -27,13 +37,20 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     }
     for grain in &grains {
         match &grain.meta {
-            Ok(meta) => ui.line(format!(
-                "{}  v{:<4} {:<9} {}",
-                grain.id,
-                meta.app_version,
-                state(grain),
-                printable(&meta.title).replace('\n', " ")
-            )),
+            Ok(meta) => {
+                let mut line = format!(
+                    "{}  v{:<4} {:<9} {:>9}  ",
+                    grain.id,
+                    meta.app_version,
+                    state(grain),
+                    age(meta.last_used)
+                );
+                if args.long {
+                    let size = store.grain_size(&grain.id)?;
+                    line.push_str(&format!("{size:>13} {}  ", meta.app_id));
+                }
+                ui.line(line + &printable(&meta.title).replace('\n', " "));
+            }
             Err(error) => ui.warn(format!("{}: {error}", grain.id)),
         }
     }
@@ -47,6 +64,18 @@ pub fn state(grain: &GrainInfo) -> &str {
         Some(Some(holder)) if holder.what == "run" => "running",
         Some(Some(holder)) => &holder.what,
         Some(None) => "busy",
+    }
+}
+
+/// How long ago a Unix time was, in the largest unit that fits.
+pub fn age(time: u64) -> String {
+    // Clocks may have been set back; then it is now.
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let ago = now.map_or(0, |now| now.as_secs()).saturating_sub(time);
+    match UNITS.iter().find(|(seconds, _)| ago >= *seconds) {
+        Some((seconds, unit)) => format!("{} {unit} ago", ago / seconds),
+        None => "now".to_owned(),
     }
 }
 

@@ -50,8 +50,16 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     }
     loop {
         std::thread::sleep(LOOK);
-        let Some(mut log) = store.logs(&id)?.pop() else { continue };
+        let mut parts = store.logs(&id)?;
+        let Some(mut log) = parts.pop() else { continue };
         let stat = log.metadata().context(failed())?;
+        if let (Some((inode, end)), Some(old)) = (position, parts.last_mut()) {
+            let before = old.metadata().context(failed())?;
+            if before.ino() == inode && stat.ino() != inode {
+                // What was still written before the log was put aside.
+                copy(old, end, before.len(), &mut out, ui).context(failed())?;
+            }
+        }
         let start = match position {
             // Cut or replaced meanwhile: from its beginning (grain-runtime, A.14).
             Some((inode, end)) if inode == stat.ino() && end <= stat.len() => end,

@@ -9,16 +9,17 @@ mod new;
 mod open;
 mod rename;
 mod restore;
+mod shell;
 mod show;
 mod size;
 mod stop;
 mod upgrade;
 
 use clap::Subcommand;
-use spk_host::backup::Skipped;
-use spk_host::store::Store;
+use spk_host::backup::{Skipped, automatic};
+use spk_host::store::{Error, Grain, Store};
 
-use crate::error::Result;
+use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::ui::Ui;
 
@@ -43,6 +44,7 @@ enum Command {
     Restore(restore::Args),
     Delete(delete::Args),
     Log(log::Args),
+    Shell(shell::Args),
     Size(size::Args),
     Gc(gc::Args),
 }
@@ -65,9 +67,31 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         Command::Restore(args) => restore::run(args, &store, ui),
         Command::Delete(args) => delete::run(args, &store, ui),
         Command::Log(args) => log::run(args, &store, ui),
+        Command::Shell(args) => shell::run(args, &store, ui),
         Command::Size(args) => size::run(args, &store, ui),
         Command::Gc(args) => gc::run(args, &store, ui),
     }
+}
+
+/// The grain of that ID, or of the only one beginning so, locked for `what`.
+pub(super) fn hold(store: &Store, id: &str, what: &str) -> Result<Grain> {
+    let id = store.resolve(id)?;
+    store.open_grain_for(&id, what).map_err(|error| match &error {
+        Error::Busy { holder: Some(holder), .. } if holder.runs() => {
+            CliError::from(error).hint(format!("`spk grain stop {id}` stops it"))
+        }
+        _ => error.into(),
+    })
+}
+
+/// Takes the backup that an upgrade needs, and says where it is.
+pub(super) fn backup_before_upgrade(store: &Store, grain: &Grain, ui: &Ui) -> Result<()> {
+    let (backup, exported) = automatic::before(store, grain, "upgrade")
+        .context("no backup could be taken, so nothing was done")
+        .hint("--no-backup upgrades without one")?;
+    warn_of(ui, &exported.contents.skipped);
+    ui.note(format!("backup before the upgrade: {}", backup.path.display()));
+    Ok(())
 }
 
 /// One line for each thing that is not as it was.

@@ -21,7 +21,7 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, store: Store, ui: &Ui) -> Result<()> {
-    let grain = store.open_grain(&store.resolve(&args.id)?)?;
+    let grain = super::hold(&store, &args.id, "run")?;
     let Some(package) = grain.meta().package_id else {
         return Err(CliError::new(format!("grain {} was made by spk dev", grain.id()))
             .hint("`spk run FILE --grain ID` gives it a package"));

@@ -45,6 +45,10 @@ pub struct Args {
     /// Take backslashes in names for letters, also where they look like an escape
     #[arg(long)]
     literal_backslashes: bool,
+    /// Do not wait until everything is on the disk: faster, and a power cut soon after can damage
+    /// the grain
+    #[arg(long)]
+    no_sync: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -67,6 +71,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         package: package.as_ref(),
         force: args.force,
         without_package: args.without_package,
+        sync: !args.no_sync,
         literal_backslashes: args.literal_backslashes,
     };
     let file = match args.file == Path::new("-") {

@@ -35,7 +35,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         return Ok(());
     }
     let line = |name: &str, value: &str| {
-        ui.line(format!("{name:<10}{}", printable(value).replace('\n', " ")));
+        ui.line(format!("{name:<11}{}", printable(value).replace('\n', " ")));
     };
     line("grain", grain.id.as_str());
     line("state", list::state(&grain));
@@ -44,6 +44,8 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     }
     let meta = grain.meta?;
     line("title", &meta.title);
+    line("made", &list::age(meta.created));
+    line("last used", &list::age(meta.last_used));
     line("app", &meta.app_id.to_string());
     line("version", &meta.app_version.to_string());
     let package = meta.package_id.map_or("none (spk dev)".to_owned(), |id| id.to_string());

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use spk_host::backup::automatic;
 use spk_host::store::{Error, Store};
 
-use super::warn_of;
+use super::{backup_before_upgrade, hold};
 use crate::error::{CliError, Result, ResultExt};
 use crate::ui::Ui;
 
@@ -33,8 +32,8 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
-    let id = store.resolve(&args.id)?;
-    let mut grain = store.open_grain_for(&id, "upgrade")?;
+    let mut grain = hold(store, &args.id, "upgrade")?;
+    let id = grain.id().clone();
     let package = match &args.package {
         Some(path) => store.add_package(path)?,
         None => store.newest_package(&grain.meta().app_id)?.ok_or_else(|| {
@@ -48,11 +47,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         other => other?,
     }
     if !args.no_backup && grain.meta().package_id != Some(package.id) {
-        let (backup, exported) = automatic::before(store, &grain, "upgrade")
-            .context("no backup could be taken, so nothing was done")
-            .hint("--no-backup upgrades without one")?;
-        warn_of(ui, &exported.contents.skipped);
-        ui.note(format!("backup before the upgrade: {}", backup.path.display()));
+        backup_before_upgrade(store, &grain, ui)?;
     }
     grain.set_package(&package, args.force)?;
     let version = package.manifest.app_version;

@@ -69,6 +69,9 @@ impl Plan {
                 .open(path)
                 .and_then(|mut file| file.write_all(&contents))
                 .context(format!("cannot write {}", path.display()))?;
+        }
+        // Last: who reads this may go away, which ends the program.
+        for (path, _) in &self.files {
             ui.line(format!("wrote: {}", path.display()));
         }
         Ok(())
