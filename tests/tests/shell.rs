@@ -410,7 +410,7 @@ fn a_development_session_is_seen_as_it_goes() {
     browser.press("Guest");
     // new files, by whom and why
     browser.wait("[...document.querySelectorAll('#new-files li')].some((li) => /spk-guest/.test(li.innerText) && /executed|read/.test(li.innerText))");
-    browser.wait("document.querySelector('#writes')?.innerText.includes('outside.txt')");
+    browser.wait("document.querySelector('#missing')?.textContent.includes('outside.txt')");
     browser.wait("document.querySelector('#summary')?.innerText.includes('sandstorm-files.list')");
     // dropped headers: a browser's own
     browser.wait("Number(document.querySelector('#dropped .count')?.innerText) > 0");

@@ -44,7 +44,7 @@ export function Developer({ id, developed, onRestart }) {
         ${" "}${about?.watch ? "The app is started again when a file changes." : ""}</p>
         <${Paths} id="changed" title="Changed since they were used" paths=${groups.changed} hint="the running app may still have the old contents: restart it" />
         <${Paths} id="new-files" title="New files" paths=${groups.fresh} hint="not in the file list before this session" open />
-        <${Paths} id="writes" title="Writes outside /var" paths=${groups.writes} hint="refused: only /var and /tmp can be written" open />
+        ${groups.writes.length > 0 && html`<${Paths} id="writes" title="Writes outside /var" paths=${groups.writes} hint="refused: only /var and /tmp can be written" open />`}
         <${Paths} id="withheld" title="Here, but not in the package" paths=${groups.withheld} hint="spk dev --packed shows only what spk pack would pack" open />
         <${Paths} id="missing" title="Looked for and not there" paths=${groups.missing} hint="often harmless: programs try several places" />
         <${Paths} id="known" title="Used, and in the list already" paths=${groups.known} />`}
