@@ -98,7 +98,7 @@ fn follow(template: &str, needs: &str) {
             command
         };
         if line.starts_with("spk dev") || line.starts_with("spk run") {
-            let server = Server::start(&mut shell(&format!("exec {line} \"$@\"")).arg("raw"));
+            let server = Server::start(shell(&format!("exec {line} \"$@\"")).arg("raw"));
             let page = http::get(&server.at(""));
             assert_eq!(page.status, 200, "{line}: {page:?}");
             assert_eq!(http::get(&server.at("static/style.css")).status, 200, "{line}");

@@ -62,7 +62,7 @@ fn packages_and_grains_are_listed_and_worked_with() {
     browser.click("#backup");
     let backup = browser.downloaded("Untitled Guest instance.zip");
     browser.wait("/was made/.test(document.querySelector('.notice')?.innerText)");
-    let listing = ok(stage.run("unzip").arg("-l").arg(&backup_copy(&stage, &backup)));
+    let listing = ok(stage.run("unzip").arg("-l").arg(backup_copy(&stage, &backup)));
     assert!(listing.contains("data/messages"), "{listing}");
 
     // renamed, found by searching, stopped

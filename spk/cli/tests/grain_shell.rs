@@ -83,7 +83,7 @@ fn bytes_go_through_and_the_status_comes_back() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let bytes: Vec<u8> = (0..300_000u32).map(|number| (number * 7 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..300_000u32).map(|number| ((number * 7) >> 3) as u8).collect();
     child.stdin.take().unwrap().write_all(&bytes).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));

@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn l01_to_l05_roles_and_chains() {
         let viewer = share("alice", "bob", Role::Id(1));
-        assert_eq!(of(&[viewer.clone()], "alice"), "111", "L01");
-        assert_eq!(of(&[viewer.clone()], "bob"), "100", "L02");
+        assert_eq!(of(std::slice::from_ref(&viewer), "alice"), "111", "L01");
+        assert_eq!(of(std::slice::from_ref(&viewer), "bob"), "100", "L02");
         assert_eq!(of(&[share("alice", "bob", Role::None)], "bob"), "100", "L03");
         let chain = [share("alice", "bob", Role::Id(2)), share("bob", "carol", Role::Id(0))];
         assert_eq!(of(&chain, "carol"), "110", "L04");

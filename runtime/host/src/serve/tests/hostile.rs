@@ -207,7 +207,7 @@ fn nonsense_of_all_kinds_ends_the_app_alone() {
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096 >> 20
+    (pages * 4096) >> 20
 }
 
 #[test]

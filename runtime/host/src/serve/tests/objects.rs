@@ -130,15 +130,16 @@ fn saved_capabilities_survive_the_app_and_the_host() {
     with_settings(echo(), with_file, |host| async move {
         let life = host.launches.life();
         let alice = life.identity.borrow().clone().unwrap();
-        kept.borrow_mut().push(save(&life, alice.client.clone(), "a").await.unwrap());
-        kept.borrow_mut().push(save(&life, thing(&life, "mine"), "b").await.unwrap());
+        let of_alice = save(&life, alice.client.clone(), "a").await.unwrap();
+        let of_thing = save(&life, thing(&life, "mine"), "b").await.unwrap();
+        kept.borrow_mut().extend([of_alice, of_thing.clone()]);
         let made = host.ask(json!({ "ask": "token" })).await.unwrap();
         kept.borrow_mut().push(made["token"].as_str().unwrap().into());
         // The app is started again.
         life.ended.send_replace(Some(crate::serve::Ended::Status(1)));
         assert_eq!(host.connect().await.get("/").await.status, 200);
         let life = host.launches.life();
-        assert!(restore(&life, &kept.borrow()[1]).await.is_ok());
+        assert!(restore(&life, &of_thing).await.is_ok());
     });
     // Nobody who reads the file can use what is in it.
     let text = std::fs::read_to_string(place.path().join("capabilities.json")).unwrap();
