@@ -17,7 +17,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 user=dev
 
 make() {
-  debootstrap --variant=minbase --include=sudo bookworm "$root" "${BARE_MIRROR-http://deb.debian.org/debian}" >&2
+  debootstrap --variant=minbase --include=sudo bookworm "$root" ${BARE_MIRROR:+"$BARE_MIRROR"} >&2
   chroot "$root" useradd --create-home --shell /bin/bash "$user"
   echo "$user ALL=(ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/$user"
   mkdir -p "$root"/opt/{rustup,cargo,checkout} "$root/old"

@@ -15,11 +15,8 @@ make)
   if [ ! -e "$dir.tar" ]; then
     # shellcheck source=/dev/null
     suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    # shellcheck source=/dev/null
-    mirror=$(. /etc/os-release && [ "$ID" = ubuntu ] && echo http://archive.ubuntu.com/ubuntu ||
-      echo http://deb.debian.org/debian)
     rm -rf "$dir.new" && mkdir -p "$dir.new"
-    debootstrap --variant=minbase "$include" "$suite" "$dir.new" "$mirror" >"$dir.log" 2>&1 || {
+    debootstrap --variant=minbase "$include" "$suite" "$dir.new" >"$dir.log" 2>&1 || {
       tail -n 20 "$dir.log" >&2
       exit 1
     }

@@ -70,18 +70,45 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -
     head += "\r\n";
     let mut raw = head.into_bytes();
     raw.extend_from_slice(body);
-    parse(&exchange(port, &raw), method == "HEAD")
+    let head_only = method == "HEAD";
+    // Some servers keep the connection open all the same.
+    let answer = read(port, &raw, |answer| is_whole(answer, head_only));
+    parse(&answer, head_only)
 }
 
 /// Sends bytes to a port on loopback and gives all that comes back until the end.
 pub fn exchange(port: u16, raw: &[u8]) -> Vec<u8> {
+    read(port, raw, |_| false)
+}
+
+/// As [`exchange`], but until `enough` is there.
+fn read(port: u16, raw: &[u8], enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))
         .unwrap_or_else(|error| panic!("cannot connect to 127.0.0.1:{port}: {error}"));
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.write_all(raw).unwrap();
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
+    let mut piece = [0; 64 << 10];
+    while !enough(&answer) {
+        match stream.read(&mut piece).unwrap() {
+            0 => break,
+            length => answer.extend_from_slice(&piece[..length]),
+        }
+    }
     answer
+}
+
+/// Whether the body is there as far as the head says its length.
+fn is_whole(raw: &[u8], head_only: bool) -> bool {
+    let Some(end) = find(raw, b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&raw[..end]).to_ascii_lowercase();
+    let body = &raw[end + 4..];
+    if head.split(' ').nth(1).is_some_and(|status| status.starts_with('1')) {
+        return is_whole(body, head_only);
+    }
+    let length = head.split("\r\n").find_map(|line| line.strip_prefix("content-length:"));
+    let length = length.and_then(|length| length.trim().parse::<usize>().ok());
+    head_only || length.is_some_and(|length| body.len() >= length)
 }
 
 /// Takes a raw response apart.
