@@ -269,12 +269,10 @@ impl Drop for Reserved {
 
 /// An error of the host, with its remedy.
 pub fn failure(error: serve::Error) -> CliError {
-    let remedy = match &error {
-        serve::Error::Sandbox(_) => error
-            .remedy()
-            .map(|remedy| format!("{remedy}; spk doctor looks at all of this machine")),
-        _ => error.remedy(),
-    };
+    let remedy = error.remedy().map(|remedy| match error.is_of_the_sandbox() {
+        true => format!("{remedy}; spk doctor looks at all of this machine"),
+        false => remedy,
+    });
     let error = CliError::from(error);
     match remedy {
         Some(remedy) => error.hint(remedy),

@@ -157,7 +157,12 @@ impl Exporter {
                 Err(error) if denied(&error) && !path.is_empty() => {
                     match self.open_locked_dir(sandbox, &path) {
                         Ok(dir) => dir,
-                        Err(error) => return Err(read_below(&path, error)),
+                        Err(error) if denied(&error) => return Err(read_below(&path, error)),
+                        // The name has become a link, a file or nothing since (--live).
+                        Err(error) => {
+                            self.skip(&path, format!("changed meanwhile ({error})"));
+                            continue;
+                        }
                     }
                 }
                 Err(error) if path.is_empty() => return Err(read(SANDBOX, error)),

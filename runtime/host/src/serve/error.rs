@@ -123,6 +123,15 @@ impl Error {
         std::sync::Arc::try_unwrap(error).unwrap_or_else(Error::Shared)
     }
 
+    /// Whether the sandbox could not be made, which is up to the machine rather than to the app.
+    pub fn is_of_the_sandbox(&self) -> bool {
+        match self {
+            Error::Sandbox(_) => true,
+            Error::Shared(error) => error.is_of_the_sandbox(),
+            _ => false,
+        }
+    }
+
     /// What the user can do about it, when that is known.
     pub fn remedy(&self) -> Option<String> {
         match self {
