@@ -77,7 +77,7 @@ impl TracedFs {
     }
 
     pub fn attributes(&self, ino: u64, node: &Node) -> FileAttr {
-        attributes(ino, node, self.shared.options.ownership())
+        attributes(ino, node, self.shared.ownership())
     }
 
     /// Whether what the kernel keeps of `ino` is what `stamp` says; remembers it for next time.

@@ -92,6 +92,7 @@ impl Filesystem for TracedFs {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.shared.requests.count(Kind::Lookup);
+        self.shared.asked_by(request.uid(), request.gid());
         match self.do_lookup(request.pid(), parent.0, name.as_bytes()) {
             Ok(Found { ttl, node: Some((ino, node)) }) => {
                 reply.entry(&ttl, &self.attributes(ino, &node), Generation(0));
@@ -120,6 +121,7 @@ impl Filesystem for TracedFs {
         reply: ReplyAttr,
     ) {
         self.shared.requests.count(Kind::Getattr);
+        self.shared.asked_by(request.uid(), request.gid());
         let entry = match self.fresh(ino.0) {
             Ok(entry) => entry,
             // replaced or deleted, but open: as it was

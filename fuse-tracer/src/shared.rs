@@ -8,6 +8,7 @@ use fuser::Notifier;
 use spk_package::selection::Tree;
 use spk_package::view::{self, View};
 
+use crate::attr::Ownership;
 use crate::caller::Finder;
 use crate::nodes::Nodes;
 use crate::open_files::OpenFiles;
@@ -37,9 +38,29 @@ pub struct Shared {
     pub watch: Option<Watch>,
     /// Is told of changes to what was used.
     pub changes: Mutex<Option<Sender<Vec<u8>>>>,
+    /// User and group of the first request, where attempts to write are to arrive.
+    asker: OnceLock<(u32, u32)>,
 }
 
 impl Shared {
+    /// Takes note of who asks. The kernel refuses by itself to write what belongs to nobody it knows
+    /// in the mount's user namespace, and a sandbox's own ids there may be drawn at random: what is
+    /// to be asked for belongs to who asks.
+    pub fn asked_by(&self, uid: u32, gid: u32) {
+        if self.options.ask_writes {
+            self.asker.get_or_init(|| (uid, gid));
+        }
+    }
+
+    /// How files are shown.
+    pub fn ownership(&self) -> Ownership {
+        let mut ownership = self.options.ownership();
+        if let Some(asker) = self.asker.get() {
+            ownership.ids = *asker;
+        }
+        ownership
+    }
+
     pub fn new(
         view: Arc<View>,
         only: Option<Arc<Tree>>,
@@ -61,6 +82,7 @@ impl Shared {
             notifier: OnceLock::new(),
             watch,
             changes: Mutex::default(),
+            asker: OnceLock::new(),
         }
     }
 

@@ -132,7 +132,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         package: None,
         developer: Some(Arc::new(panel)),
         app_id: app_id.to_string(),
-        rootfs: Rootfs::Fuse(recording.hook()),
+        rootfs: Rootfs::FuseAsked(recording.hook()),
         program: serving::program(&manifest, grain.meta().started)?,
         dev: true,
         proc: args.proc,

@@ -62,7 +62,9 @@ impl Shared {
         fuse: OwnedFd,
         callers: Callers,
     ) -> std::result::Result<(), fuse_tracer::Error> {
-        let options = Options { cache: self.cache, callers, ..Options::default() };
+        // What a sandboxed app tries to write reaches us; in other mounts the kernel refuses it.
+        let ask_writes = callers == Callers::Sandboxed;
+        let options = Options { cache: self.cache, callers, ask_writes, ..Options::default() };
         let view = self.view.clone();
         let tracer = match &self.only {
             None => Tracer::serve(fuse, view, options)?,
