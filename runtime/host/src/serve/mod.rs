@@ -4,7 +4,7 @@
 //! Everything here lives on one thread: Cap'n Proto objects cannot leave theirs, and one grain's
 //! front end needs no second one. [`run`] wants a tokio `LocalSet`; [`block_on`] makes one.
 
-mod caps;
+pub(crate) mod caps;
 mod denied;
 mod error;
 mod exchange;

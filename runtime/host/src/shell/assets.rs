@@ -30,6 +30,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("messages.js", "text/javascript; charset=UTF-8"),
     asset!("powerbox.js", "text/javascript; charset=UTF-8"),
     asset!("offer-template.js", "text/javascript; charset=UTF-8"),
+    asset!("template.js", "text/javascript; charset=UTF-8"),
     asset!("upload.js", "text/javascript; charset=UTF-8"),
     asset!("view.js", "text/javascript; charset=UTF-8"),
     asset!("icon.svg", "image/svg+xml"),
@@ -55,7 +56,7 @@ pub(super) fn index(front: &Front, csrf: &str, state: &str) -> Response<Outgoing
         .replace("{{preload}}", &preload)
         .replace("{{state}}", &pages::escape(state));
     let mut response = pages::page(StatusCode::OK, "text/html; charset=UTF-8", page);
-    protect(response.headers_mut(), &page_policy(front, "'none'"));
+    protect(response.headers_mut(), &page_policy(front, "'self'", "'none'"));
     response.headers_mut().insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     response
 }
@@ -64,16 +65,17 @@ pub(super) fn index(front: &Front, csrf: &str, state: &str) -> Response<Outgoing
 pub(super) fn offer_template(front: &Front) -> Response<Outgoing> {
     let mut response = pages::page(StatusCode::OK, "text/html; charset=UTF-8", OFFER);
     let apps = format!("http://*.{PARENT}:{}", front.port());
-    protect(response.headers_mut(), &page_policy(front, &apps));
+    // It prolongs the life of its token, on the token's own host.
+    protect(response.headers_mut(), &page_policy(front, &apps, &format!("'self' {apps}")));
     response
 }
 
 /// Nothing but our own files runs or is shown, frames hold sessions only, and who may frame us is
 /// said. No inline script and no inline style is allowed; nor is making script from text.
-fn page_policy(front: &Front, ancestors: &str) -> String {
+fn page_policy(front: &Front, connect: &str, ancestors: &str) -> String {
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-         connect-src 'self'; frame-src http://*.{PARENT}:{}; frame-ancestors {ancestors}; \
+         connect-src {connect}; frame-src http://*.{PARENT}:{}; frame-ancestors {ancestors}; \
          base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; \
          trusted-types 'none'",
         front.port()

@@ -138,8 +138,9 @@ impl Shell {
         let primary = grain.borrow().id().clone();
         let (events, _) = broadcast::channel(EVENTS);
         let feed = Feed::new(primary.clone(), events.clone());
-        let open = Open { grain: served, feed, held: grain, _package: package, tasks: Vec::new() };
-        Rc::new(Shell {
+        let open =
+            Open { grain: served.clone(), feed, held: grain, _package: package, tasks: Vec::new() };
+        let shell = Rc::new(Shell {
             front: Rc::downgrade(front),
             store,
             how,
@@ -155,7 +156,9 @@ impl Shell {
             sizes: Arc::default(),
             events,
             ending: watch::channel(false).0,
-        })
+        });
+        served.objects.set_elsewhere(supervisor::elsewhere(&shell));
+        shell
     }
 
     /// The front end; it lives as long as there are requests.

@@ -1,114 +1,245 @@
 //! What an app's page asks the shell's page for: something from the powerbox, or a token for an
-//! offer template (http-bridge specification, 7.13 and 7.14).
+//! offer template (http-bridge specification, 7.12 to 7.14).
 
 use std::rc::Rc;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::Shell;
-use super::problem::Problem;
+use super::problem::{Problem, printable};
+use super::sessions;
+use super::supervisor::Open;
+use crate::serve::front::Front;
+use crate::serve::grain::ViewInfo;
 use crate::store::GrainId;
+use crate::store::capabilities::{Object, Resource, Unauthenticated};
 
 /// A token that nobody uses for so many seconds is worth nothing.
 const UNUSED: u64 = 5 * 60;
 
-/// A request of the app's, and what the person chose.
+/// A request of the app's, what the person chose, or the question what became of that.
 #[derive(Debug, Deserialize)]
 pub(super) struct AskPowerbox {
+    /// Who asks.
+    user: String,
     /// Descriptors, packed, in base64.
+    #[serde(default)]
     query: Vec<String>,
-    /// The ID of one of the choices; none: they are asked for.
-    choice: Option<String>,
+    /// One of the choices; none: they are asked for.
+    choice: Option<Value>,
+    /// An app's own chooser that was opened before.
+    request: Option<Asked>,
 }
 
-/// What a token of an offer template is to be.
+/// A request in an app's own chooser.
+#[derive(Debug, Serialize, Deserialize)]
+struct Asked {
+    /// Of which grain.
+    grain: String,
+    /// Its number there.
+    number: u64,
+}
+
+/// What a token of an offer template is to be, as pages write it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct AskToken {
+    user: String,
     petname: Option<String>,
-    role_assignment: Option<RoleAssignment>,
+    /// `ViewSharingLink.RoleAssignment` in JSON: unions are objects with the name of the choice.
+    role_assignment: Option<Map<String, Value>>,
+    /// Whoever has the token is a visitor, rather than the user.
+    for_sharing: bool,
+    /// What the token's host answers without it.
+    unauthenticated: Option<AskUnauthenticated>,
 }
 
-/// `ViewSharingLink.RoleAssignment` as pages write it.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum RoleAssignment {
-    None(()),
-    AllAccess(()),
-    RoleId(u16),
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct AskUnauthenticated {
+    options: AskOptions,
+    resources: std::collections::BTreeMap<String, Resource>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct AskOptions {
+    dav: Vec<String>,
+}
+
+/// The role of an assignment as the host names it, and permissions that come and go.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Role {
+    name: String,
+    add: Vec<String>,
+    remove: Vec<String>,
+}
+
+impl Role {
+    fn read(assignment: Option<&Map<String, Value>>, info: &ViewInfo) -> Result<Role, Problem> {
+        let bad = |what: &str| Problem::bad(&format!("roleAssignment: {what}"));
+        let mut role = Role { name: "all".into(), ..Role::default() };
+        for (key, value) in assignment.into_iter().flatten() {
+            match key.as_str() {
+                "none" => role.name = "none".into(),
+                "allAccess" => role.name = "all".into(),
+                "roleId" => {
+                    let index = value.as_u64().ok_or_else(|| bad("roleId is a number"))?;
+                    role.name = index.to_string();
+                }
+                "addPermissions" => role.add = names(value, info),
+                "removePermissions" => role.remove = names(value, info),
+                other => return Err(bad(&format!("{other:?} is none"))),
+            }
+        }
+        Ok(role)
+    }
+}
+
+/// The names of the bits that are set.
+fn names(bits: &Value, info: &ViewInfo) -> Vec<String> {
+    let bits = bits.as_array().map(Vec::as_slice).unwrap_or_default();
+    let set = info.permissions.iter().zip(bits).filter(|(_, bit)| bit.as_bool() == Some(true));
+    set.map(|(name, _)| name.clone()).collect()
 }
 
 impl Shell {
-    /// The choices, or what one of them is worth.
+    /// The choices; what one of them is worth, or where the app asks further; what came of that.
     pub(super) async fn powerbox(
         self: &Rc<Self>,
-        id: &GrainId,
+        id: GrainId,
         ask: AskPowerbox,
     ) -> Result<Value, Problem> {
-        if let Some(choice) = ask.choice {
-            let choice: Value = serde_json::from_str(&choice)
-                .map_err(|_| Problem::bad("that is none of the choices"))?;
-            return self.ask(id, json!({ "ask": "choose", "choice": choice })).await;
+        let (front, open) = (self.front()?, self.open_grain(&id).await?);
+        match (ask.request, ask.choice) {
+            (Some(asked), _) => self.outcome(&front, &open, &asked).await,
+            (None, None) => self.choices(&front, &open, &ask.query).await,
+            (None, Some(choice)) => match choice["kind"].as_str() {
+                Some("app") => self.chooser(&front, id, &ask.user, &ask.query).await,
+                Some("grain") => {
+                    let other = choice["grain"].as_str().and_then(|id| id.parse().ok());
+                    let other = other.ok_or_else(|| Problem::missing("grain"))?;
+                    self.chooser(&front, other, &ask.user, &ask.query).await
+                }
+                _ => question(&front, &open, json!({ "ask": "choose", "choice": choice })).await,
+            },
         }
-        let found = self.ask(id, json!({ "ask": "choices", "query": ask.query })).await?;
-        let choices: Vec<Value> = found
-            .as_array()
-            .into_iter()
-            .flatten()
-            // What the app itself has is chosen in a session of the app's.
-            .filter(|found| found["choice"]["kind"] != "app")
-            .map(|found| {
-                let description = match found["choice"]["kind"].as_str() {
-                    Some("identity") => "a user",
-                    _ => "for tests",
-                };
-                json!({
-                    "id": found["choice"].to_string(), "title": found["title"],
-                    "description": description,
-                })
-            })
+    }
+
+    /// What this grain's host has, and what the apps of the grains that run here offer.
+    async fn choices(
+        self: &Rc<Self>,
+        front: &Rc<Front>,
+        asking: &Rc<Open>,
+        query: &[String],
+    ) -> Result<Value, Problem> {
+        let ask = json!({ "ask": "choices", "query": query });
+        let found = question(front, asking, ask.clone()).await?;
+        let mut choices: Vec<Value> = found.as_array().cloned().unwrap_or_default();
+        for choice in choices.iter_mut().filter(|found| found["choice"]["kind"] == "app") {
+            choice["title"] = json!(title(asking));
+        }
+        let mut others: Vec<(GrainId, Rc<Open>)> = (self.open.borrow().iter())
+            .filter(|(_, open)| !Rc::ptr_eq(open, asking) && open.grain.running().is_some())
+            .map(|(id, open)| (id.clone(), open.clone()))
             .collect();
+        others.sort_by_key(|(id, open)| (title(open), id.as_str().to_owned()));
+        for (id, open) in others {
+            // One that ended meanwhile offers nothing.
+            let Ok(found) = question(front, &open, ask.clone()).await else { continue };
+            let offers = |found: &Value| found["choice"]["kind"] == "app";
+            if found.as_array().is_some_and(|found| found.iter().any(offers)) {
+                let choice = json!({ "kind": "grain", "grain": id.as_str() });
+                choices.push(json!({ "choice": choice, "title": title(&open) }));
+            }
+        }
         Ok(json!({ "choices": choices }))
+    }
+
+    /// Has the app of a grain ask what of it is to be given.
+    async fn chooser(
+        self: &Rc<Self>,
+        front: &Rc<Front>,
+        id: GrainId,
+        user: &str,
+        query: &[String],
+    ) -> Result<Value, Problem> {
+        let user = sessions::user(user)?;
+        let (open, app) = self.running(&id).await?;
+        let permissions = match Rc::ptr_eq(&open, &self.open_grain(&self.primary).await?) {
+            // As on the command line and by its shares.
+            true => None,
+            false => Some(sessions::permissions(&app.info, &user, None, None)?.1),
+        };
+        let opened = front.request_session(&open.grain, &user, permissions, query);
+        let (number, url) = opened.map_err(|error| Problem::bad(&error))?;
+        let asked = Asked { grain: id.as_str().to_owned(), number };
+        Ok(json!({ "request": asked, "url": url }))
+    }
+
+    /// What came of a chooser; what another grain gave is from now on kept by the one that asked.
+    async fn outcome(
+        self: &Rc<Self>,
+        front: &Rc<Front>,
+        asking: &Rc<Open>,
+        asked: &Asked,
+    ) -> Result<Value, Problem> {
+        let id: GrainId = asked.grain.parse().map_err(|_| Problem::missing("grain"))?;
+        let giving = self.open_grain(&id).await?;
+        let ask = json!({ "ask": "outcome", "request": asked.number });
+        let mut outcome = question(front, &giving, ask).await?;
+        let Some(token) = outcome["token"].as_str().filter(|_| !Rc::ptr_eq(&giving, asking)) else {
+            return Ok(outcome);
+        };
+        let gone = || Problem::conflict("it took longer than 5 minutes");
+        let claim = giving.grain.objects.powerbox.claim(token.as_bytes()).ok_or_else(gone)?;
+        let object = match claim.object {
+            Object::App(object) => Object::Other { grain: asked.grain.clone(), object },
+            // Users and what is for tests are the same for all grains.
+            object => object,
+        };
+        // What the giving app requires of its user was checked when it gave.
+        let token = asking.grain.objects.powerbox.chosen(object, Vec::new());
+        outcome["token"] = json!(token.map_err(|error| Problem::bad(&error.to_string()))?);
+        Ok(outcome)
     }
 
     /// A token for an offer template.
     pub(super) async fn template_token(
         self: &Rc<Self>,
-        id: &GrainId,
+        id: GrainId,
         ask: AskToken,
     ) -> Result<Value, Problem> {
-        let role = match ask.role_assignment {
-            None | Some(RoleAssignment::AllAccess(_)) => "all".to_owned(),
-            Some(RoleAssignment::None(_)) => "none".to_owned(),
-            Some(RoleAssignment::RoleId(index)) => index.to_string(),
-        };
-        let made = self
-            .ask(
-                id,
-                json!({
-                    "ask": "token", "label": ask.petname.unwrap_or_default(), "role": role,
-                    "user": "alice", "expiresIfUnused": UNUSED,
-                }),
-            )
-            .await?;
+        let user = sessions::user(&ask.user)?;
+        let (open, app) = self.running(&id).await?;
+        let role = Role::read(ask.role_assignment.as_ref(), &app.info)?;
+        let open_to_all = ask.unauthenticated.unwrap_or_default();
+        let open_to_all =
+            Unauthenticated { dav: open_to_all.options.dav, resources: open_to_all.resources };
+        let wanted = json!({
+            "ask": "token", "label": ask.petname.unwrap_or_default(), "role": role.name,
+            "permissions": role.add, "without": role.remove,
+            "user": (!ask.for_sharing).then_some(user.name()), "expiresIfUnused": UNUSED,
+            "unauthenticated": open_to_all,
+        });
+        let made = question(&self.front()?, &open, wanted).await?;
         let url = made["url"].as_str().unwrap_or_default();
-        let open = self.open.borrow().get(id).cloned();
-        let title = open.map(|open| open.held.borrow().meta().title.clone()).unwrap_or_default();
         Ok(json!({
             "token": made["token"], "host": url.trim_start_matches("http://"),
-            "slug": slug(&title),
+            "slug": slug(&open.held.borrow().meta().title),
         }))
     }
+}
 
-    /// Asks the front end, whose origins are those of the grain that spk was started for.
-    async fn ask(self: &Rc<Self>, id: &GrainId, question: Value) -> Result<Value, Problem> {
-        if *id != self.primary {
-            let text = "this works only in the grain that spk was started for";
-            return Err(Problem::conflict(text).hint("open it with `spk grain open`"));
-        }
-        self.front()?.ask(question).await.map_err(|error| Problem::bad(&error))
-    }
+fn title(open: &Open) -> String {
+    printable(&open.held.borrow().meta().title)
+}
+
+/// Asks the host about one grain.
+async fn question(front: &Rc<Front>, open: &Open, question: Value) -> Result<Value, Problem> {
+    let answer = front.ask_about(&open.grain, question).await;
+    answer.map_err(|error| Problem::bad(&error))
 }
 
 /// A title as it may stand in a URL: letters, digits and hyphens.
@@ -129,16 +260,23 @@ mod tests {
 
     #[test]
     fn role_assignments_are_read_as_pages_write_them() {
-        let read = |text: &str| serde_json::from_str::<AskToken>(text);
-        assert!(matches!(
-            read(r#"{"roleAssignment": {"roleId": 2}}"#).unwrap().role_assignment,
-            Some(RoleAssignment::RoleId(2))
-        ));
-        assert!(matches!(
-            read(r#"{"roleAssignment": {"allAccess": null}}"#).unwrap().role_assignment,
-            Some(RoleAssignment::AllAccess(_))
-        ));
-        assert!(read("{}").unwrap().role_assignment.is_none());
-        assert!(read(r#"{"roleAssignment": {"boss": null}}"#).is_err());
+        let info =
+            ViewInfo { permissions: vec!["read".into(), "write".into()], ..ViewInfo::default() };
+        let read = |text: &str| {
+            let ask: AskToken = serde_json::from_str(text).unwrap();
+            Role::read(ask.role_assignment.as_ref(), &info).map_err(|problem| problem.text)
+        };
+        let role = |name: &str, add: &[&str], remove: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            Ok(Role { name: name.into(), add: owned(add), remove: owned(remove) })
+        };
+        assert_eq!(read("{}"), role("all", &[], &[]));
+        assert_eq!(read(r#"{"roleAssignment": {"allAccess": null}}"#), role("all", &[], &[]));
+        assert_eq!(read(r#"{"roleAssignment": {"none": null}}"#), role("none", &[], &[]));
+        let text = r#"{"roleAssignment": {"roleId": 2, "addPermissions": [false, true],
+                       "removePermissions": [true, 1, true]}}"#;
+        assert_eq!(read(text), role("2", &["write"], &["read"]));
+        assert!(read(r#"{"roleAssignment": {"roleId": "x"}}"#).is_err());
+        assert!(read(r#"{"roleAssignment": {"boss": null}}"#).unwrap_err().contains("boss"));
     }
 }

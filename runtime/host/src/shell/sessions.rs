@@ -54,7 +54,7 @@ fn of_role(info: &ViewInfo, role: &RoleDef) -> Vec<String> {
 }
 
 /// The permissions asked for: the number of the role they come from, and their names (`None`: all).
-fn permissions(
+pub(super) fn permissions(
     info: &ViewInfo,
     user: &User,
     role: Option<usize>,
@@ -115,7 +115,10 @@ impl Shell {
     }
 
     /// Opens a grain and starts its app.
-    async fn running(self: &Rc<Self>, id: &GrainId) -> Result<(Rc<Open>, Rc<App>), Problem> {
+    pub(super) async fn running(
+        self: &Rc<Self>,
+        id: &GrainId,
+    ) -> Result<(Rc<Open>, Rc<App>), Problem> {
         let open = self.open_grain(id).await?;
         let was = open.grain.running().is_some();
         let app = open.grain.app().await.map_err(|error| Problem::from(&*error))?;
@@ -167,7 +170,8 @@ impl Shell {
     }
 }
 
-fn user(name: &str) -> Result<User, Problem> {
+/// The user of this name.
+pub(super) fn user(name: &str) -> Result<User, Problem> {
     let plain = name.chars().all(|c| !c.is_control()) && name.chars().count() <= LONGEST_NAME;
     if !plain || name.trim().is_empty() {
         return Err(Problem::bad("a user needs a name"));

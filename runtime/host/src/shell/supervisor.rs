@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::events::Feed;
 use super::problem::Problem;
 use super::{Shell, blocking};
+use crate::serve::caps::Elsewhere;
 use crate::serve::grain::Grain;
 use crate::serve::{self, GRACE, IdentityHook, Log, Notes, Program, Rootfs, sandboxed};
 use crate::store::control::Listener;
@@ -54,6 +55,21 @@ pub fn program(manifest: &Manifest, started: bool, action: Option<usize>) -> Opt
     };
     (!command.argv.is_empty())
         .then(|| Program { argv: command.argv.clone(), environ: command.environ.clone() })
+}
+
+/// How a grain reaches what others gave it.
+pub(super) fn elsewhere(shell: &Rc<Shell>) -> Elsewhere {
+    let shell = Rc::downgrade(shell);
+    Box::new(move |id| {
+        let (shell, id) = (shell.upgrade(), id.parse::<GrainId>());
+        async move {
+            let shell = shell.ok_or("spk is ending")?;
+            let id = id.map_err(|error| error.to_string())?;
+            let (open, _) = shell.running(&id).await.map_err(|problem| problem.text)?;
+            Ok(open.grain.objects.clone())
+        }
+        .boxed_local()
+    })
 }
 
 /// What opening a grain in the store gives.
@@ -126,9 +142,11 @@ impl Shell {
             let feed = feed.clone();
             move |event| feed.event(&event)
         });
-        let port = self.front()?.port();
-        let grain = serve::make_grain(&mut settings, launcher, log, notes, port)
+        let front = self.front()?;
+        let grain = serve::make_grain(&mut settings, launcher, log, notes, front.port())
             .map_err(|error| Problem::from(&error))?;
+        front.serve_also(&grain);
+        grain.objects.set_elsewhere(elsewhere(self));
         let tasks = self.look_after(id, &grain, control)?;
         Ok(Open { grain, feed, held, _package: Some(package), tasks })
     }
@@ -141,15 +159,20 @@ impl Shell {
         grain: &Rc<Grain>,
         control: Listener,
     ) -> Result<Vec<JoinHandle<()>>, Problem> {
-        let url = self.front()?.url();
+        let front = self.front()?;
+        let url = front.url();
         let stop = Rc::new(Notify::new());
         let (sender, requests) = mpsc::channel(CONTROL_QUEUE);
         let obeying = {
-            let (grain, stop) = (grain.clone(), stop.clone());
-            // Tokens and shares belong to the origins of the grain that spk was started for.
-            let ask = |_| {
-                let reason = "this grain was opened from a page: open it with `spk grain open`";
-                std::future::ready(Err(reason.to_owned())).boxed_local()
+            let (grain, stop, front) = (grain.clone(), stop.clone(), self.front.clone());
+            let asked = grain.clone();
+            let ask = move |question| {
+                let (grain, front) = (asked.clone(), front.upgrade());
+                async move {
+                    let front = front.ok_or("spk is ending")?;
+                    front.ask_about(&grain, question).await
+                }
+                .boxed_local()
             };
             async move { grain.obey(requests, stop, url, ask).await }
         };

@@ -67,6 +67,13 @@ pub(crate) enum Object {
     Identity(String),
     /// One of the host's own objects for tests, by name.
     Grant(String),
+    /// An object of another grain's app.
+    Other {
+        /// The grain's ID.
+        grain: String,
+        /// As in [`Object::App`].
+        object: String,
+    },
 }
 
 /// A token for programs (http-bridge specification, 7.9).

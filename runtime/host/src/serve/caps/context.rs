@@ -161,6 +161,11 @@ impl session_context::Server for Context {
             (cap, required, Context::keep(p.get_descriptor()?)?, title(p.get_display_info()?)?)
         };
         drop(params);
+        if !holds(&self.permissions, &required) {
+            let user = self.user.key();
+            let reason = format!("{user} does not have the permissions that are required");
+            return Err(self.objects.failed(method, &reason));
+        }
         let handed = self.handed(method, cap, required, descriptor, title).await?;
         let powerbox = &self.objects.powerbox;
         let Some(request) = self.request else {

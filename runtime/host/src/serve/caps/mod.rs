@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use capnp::capability::Client;
+use futures::future::LocalBoxFuture;
 use sha2::{Digest, Sha256};
 use spk_schema::grain_capnp::ui_view;
 use spk_schema::identity_capnp::identity as identity_capnp;
@@ -31,6 +32,10 @@ use identity::{IdentityCap, Picture};
 
 /// Events of the app that are remembered for the shell.
 const EVENTS: usize = 100;
+
+/// Finds the objects of another grain, by its ID, and starts its app if needed.
+pub(crate) type Elsewhere =
+    Box<dyn Fn(&str) -> LocalBoxFuture<'static, Result<Rc<Objects>, String>>>;
 
 /// What the objects of one grain share.
 pub(crate) struct Objects {
@@ -55,6 +60,8 @@ pub(crate) struct Objects {
     port: u16,
     /// The running app's main object.
     view: RefCell<Option<ui_view::Client>>,
+    /// How to reach other grains, where there are any.
+    elsewhere: RefCell<Option<Elsewhere>>,
     /// The objects that can be saved, so that they are known again when they come back.
     own: RefCell<Vec<(Object, Client)>>,
 }
@@ -87,8 +94,14 @@ impl Objects {
             identities: RefCell::new(parts.identities),
             port: parts.port,
             view: RefCell::default(),
+            elsewhere: RefCell::default(),
             own: RefCell::default(),
         })
+    }
+
+    /// From now on what other grains gave to this one can be reached.
+    pub fn set_elsewhere(&self, elsewhere: Elsewhere) {
+        *self.elsewhere.borrow_mut() = Some(elsewhere);
     }
 
     /// The app that runs now.
@@ -137,6 +150,14 @@ impl Objects {
         let client = make();
         self.own.borrow_mut().push((object, client.clone()));
         client
+    }
+
+    /// Takes note of what an object of another grain's is now; it was another one when that app
+    /// ran before.
+    fn note_foreign(&self, object: Object, client: &Client) {
+        let mut own = self.own.borrow_mut();
+        own.retain(|(known, _)| *known != object);
+        own.push((object, client.clone()));
     }
 
     /// Which of ours an object is.

@@ -76,6 +76,19 @@ impl Objects {
         match object {
             Object::Identity(name) => Ok(self.identity(&User::named(name)).client),
             Object::Grant(name) => self.grant(name),
+            Object::Other { grain, object: id } => {
+                let asked = self.elsewhere.borrow().as_ref().map(|elsewhere| elsewhere(grain));
+                let asked =
+                    asked.ok_or_else(|| Error::failed("there are no other grains".into()))?;
+                let other = asked.await.map_err(|error| {
+                    Error::failed(format!("the grain that gave it cannot be reached: {error}"))
+                })?;
+                let id = Object::App(id.clone());
+                // One step only: what a grain keeps as its own is its own.
+                let client = Box::pin(other.restore(&id)).await?;
+                self.note_foreign(object.clone(), &client);
+                Ok(client)
+            }
             Object::App(id) => {
                 let view = self.view.borrow().clone();
                 let view = view.ok_or_else(|| Error::disconnected("the app has ended".into()))?;

@@ -17,6 +17,7 @@ use super::body::Outgoing;
 use super::context::Described;
 use super::route::{NoAnswer, ask, refuse};
 use super::{Front, hosts, pages, values};
+use crate::serve::grain::Grain;
 use crate::serve::keeper;
 use crate::serve::session::{Access, Browser, Kind, Session, half_hash};
 use crate::serve::user::User;
@@ -63,6 +64,11 @@ impl Programs {
         }
     }
 
+    /// The grain is served no more.
+    pub fn forget_grain(&self, grain: &Rc<Grain>) {
+        self.0.borrow_mut().retain(|_, session| !Rc::ptr_eq(session.grain(), grain));
+    }
+
     /// What users may do has changed.
     pub fn close_all(&self) {
         self.0.borrow_mut().drain().for_each(|(_, session)| session.close());
@@ -85,8 +91,11 @@ pub(super) async fn answer(
         return Ok(without_token(front, host, weak, &request));
     };
     let hash = keeper::hash(&token);
-    let keeper = &front.grain.objects.keeper;
-    let Some(record) = keeper.read(|records| records.tokens.get(&hash).cloned()) else {
+    let found = front.grains().into_iter().find_map(|grain| {
+        let record = grain.objects.keeper.read(|records| records.tokens.get(&hash).cloned())?;
+        Some((grain, record))
+    });
+    let Some((grain, record)) = found else {
         return refuse(StatusCode::FORBIDDEN, "there is no such API token");
     };
     // The original takes any token on any API host (P18).
@@ -99,10 +108,12 @@ pub(super) async fn answer(
     }
     if let Some(wanted) = request.headers().get(KEEPALIVE) {
         let wanted = wanted.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
-        return Ok(keep_alive(front, &hash, &record, wanted).await);
+        return Ok(keep_alive(&grain, &hash, &record, wanted).await);
     }
     if record.expires_if_unused.is_some() {
-        let used = keeper
+        let used = grain
+            .objects
+            .keeper
             .change(|records| {
                 if let Some(record) = records.tokens.get_mut(&hash) {
                     record.expires_if_unused = None;
@@ -113,7 +124,7 @@ pub(super) async fn answer(
             front.notes.once(&format!("cannot write down that an API token is used: {error}"));
         }
     }
-    let session = session(front, &hash, &record);
+    let session = session(front, &grain, &hash, &record);
     let preflight = (request.method() == Method::OPTIONS).then(|| request.headers().clone());
     let mut result = ask_app(front, &session, request).await;
     if let (Some(asked), Ok(response)) = (preflight, &mut result) {
@@ -147,7 +158,7 @@ async fn ask_app(
 }
 
 /// The session of a token's bearer.
-fn session(front: &Rc<Front>, hash: &str, record: &ApiToken) -> Rc<Session> {
+fn session(front: &Rc<Front>, grain: &Rc<Grain>, hash: &str, record: &ApiToken) -> Rc<Session> {
     let mut sessions = front.programs.0.borrow_mut();
     if let Some(session) = sessions.get(hash) {
         return session.clone();
@@ -167,7 +178,7 @@ fn session(front: &Rc<Front>, hash: &str, record: &ApiToken) -> Rc<Session> {
         None => (User::named("anonymous"), Access::Assigned(record.role.clone())),
     };
     let base = format!("http://api-{}.{}:{}", record.host, hosts::PARENT, front.port);
-    let session = Session::new(front.grain.clone(), user, Kind::Api, access, hash, base);
+    let session = Session::new(grain.clone(), user, Kind::Api, access, hash, base);
     sessions.insert(hash.to_owned(), session.clone());
     session
 }
@@ -182,7 +193,7 @@ fn worthless(record: &ApiToken) -> Option<&'static str> {
 }
 
 async fn keep_alive(
-    front: &Front,
+    grain: &Rc<Grain>,
     hash: &str,
     record: &ApiToken,
     wanted: Option<u64>,
@@ -193,8 +204,7 @@ async fn keep_alive(
     };
     if record.expires_if_unused.is_some() {
         let end = now() + (milliseconds / 1000).min(LONGEST_KEEPALIVE);
-        let kept = front
-            .grain
+        let kept = grain
             .objects
             .keeper
             .change(|records| {
@@ -204,7 +214,7 @@ async fn keep_alive(
             })
             .await;
         if let Err(error) = kept {
-            front.notes.once(&format!("cannot prolong an API token: {error}"));
+            grain.notes.once(&format!("cannot prolong an API token: {error}"));
             return pages::text(StatusCode::INTERNAL_SERVER_ERROR, "cannot prolong the token");
         }
     }
@@ -244,11 +254,14 @@ fn without_token(
     request: &Request<Incoming>,
 ) -> Response<Outgoing> {
     let open = host.map(|host| {
-        front.grain.objects.keeper.read(|records| {
-            let mut tokens = records.tokens.values();
-            let token = tokens.find(|token| token.host == host && worthless(token).is_none());
-            token.map(|token| token.unauthenticated.clone()).unwrap_or_default()
-        })
+        let of = |grain: Rc<Grain>| {
+            grain.objects.keeper.read(|records| {
+                let mut tokens = records.tokens.values();
+                let token = tokens.find(|token| token.host == host && worthless(token).is_none());
+                token.map(|token| token.unauthenticated.clone())
+            })
+        };
+        front.grains().into_iter().find_map(of).unwrap_or_default()
     });
     if request.method() == Method::OPTIONS {
         let mut response = Response::new(Outgoing::full(Vec::new()));

@@ -62,6 +62,8 @@ pub(crate) struct Front {
     passing: RefCell<std::collections::VecDeque<String>>,
     /// The app's `/var`, for what it publishes.
     var: Option<std::path::PathBuf>,
+    /// Grains besides `grain` that are served here.
+    also: RefCell<Vec<std::rc::Weak<Grain>>>,
     /// Sessions of programs.
     programs: api_origin::Programs,
     /// The API token that was asked for.
@@ -105,6 +107,7 @@ impl Front {
             sessions: RefCell::default(),
             passing: RefCell::default(),
             var: settings.var.clone(),
+            also: RefCell::default(),
             programs: api_origin::Programs::default(),
             token: RefCell::default(),
             granted: RefCell::default(),
@@ -121,6 +124,19 @@ impl Front {
     pub fn set_site(&self, site: Rc<dyn ShellSite>) {
         // There is one at most: `run_with` makes it.
         let _ = self.site.set(site);
+    }
+
+    /// From now on this grain has tokens of its own, as long as it lives.
+    pub fn serve_also(&self, grain: &Rc<Grain>) {
+        let mut also = self.also.borrow_mut();
+        also.retain(|grain| grain.strong_count() > 0);
+        also.push(Rc::downgrade(grain));
+    }
+
+    /// All grains that are served here.
+    fn grains(&self) -> Vec<Rc<Grain>> {
+        let also = self.also.borrow();
+        std::iter::once(self.grain.clone()).chain(also.iter().filter_map(|g| g.upgrade())).collect()
     }
 
     /// The port of all sites.
@@ -168,6 +184,7 @@ impl Front {
     /// Forgets the sessions of a grain that is served no more.
     pub fn forget_sessions(&self, grain: &Rc<Grain>) {
         self.sessions.borrow_mut().retain(|_, session| !Rc::ptr_eq(session.grain(), grain));
+        self.programs.forget_grain(grain);
     }
 
     /// 32 hex characters that only this front end can make.

@@ -13,6 +13,7 @@ use spk_schema::powerbox_capnp::powerbox_descriptor;
 use super::{Front, api_origin, hosts};
 use crate::serve::caps::grants::{self, GRANTS};
 use crate::serve::error::Error;
+use crate::serve::grain::Grain;
 use crate::serve::keeper::{self, TOKENS};
 use crate::serve::powerbox::{Offer, Outcome};
 use crate::serve::session::{Access, Kind, Session};
@@ -96,6 +97,8 @@ pub(crate) struct Wanted {
     pub role: Option<String>,
     /// Permissions by name.
     pub permissions: Option<Vec<String>>,
+    /// Permissions by name that it does not have, whatever else is said.
+    pub without: Vec<String>,
     /// Seconds until it ends.
     pub expires: Option<u64>,
     /// Seconds until it ends if nobody has used it.
@@ -254,15 +257,17 @@ impl Front {
                 role: settings.role.clone(),
                 ..Wanted::default()
             };
-            *self.token.borrow_mut() = Some(self.new_token(wanted).await.map_err(Error::Token)?);
+            let made = self.new_token(&self.grain, wanted).await;
+            *self.token.borrow_mut() = Some(made.map_err(Error::Token)?);
         }
         Ok(())
     }
 
-    /// Makes an API token.
-    pub async fn new_token(&self, wanted: Wanted) -> Result<ApiAccess, String> {
-        let role = assignment(wanted.role.as_deref(), wanted.permissions.as_deref());
-        let app = self.grain.app().await.map_err(|error| error.to_string())?;
+    /// Makes an API token of a grain.
+    pub async fn new_token(&self, grain: &Rc<Grain>, wanted: Wanted) -> Result<ApiAccess, String> {
+        let mut role = assignment(wanted.role.as_deref(), wanted.permissions.as_deref());
+        role.remove = wanted.without;
+        let app = grain.app().await.map_err(|error| error.to_string())?;
         // What the app does not know is said now, and not when somebody uses the token.
         sharing::assigned(&app.info, &role).map_err(|error| error.to_string())?;
         let size = serde_json::to_string(&wanted.unauthenticated).map_or(0, |text| text.len());
@@ -287,8 +292,7 @@ impl Front {
             revoked: false,
             unauthenticated: wanted.unauthenticated,
         };
-        let kept = self
-            .grain
+        let kept = grain
             .objects
             .keeper
             .change(|records| {
@@ -314,8 +318,8 @@ impl Front {
     }
 
     /// Takes a token back; requests under way with it end as they do. `false`: there is none.
-    pub async fn revoke_token(&self, id: &str) -> Result<bool, String> {
-        let keeper = &self.grain.objects.keeper;
+    pub async fn revoke_token(&self, grain: &Rc<Grain>, id: &str) -> Result<bool, String> {
+        let keeper = &grain.objects.keeper;
         let revoked = keeper
             .change(|records| {
                 let mut tokens = records.tokens.iter_mut();
@@ -332,8 +336,12 @@ impl Front {
     }
 
     /// Changes who may do what; sessions are opened anew (L06).
-    async fn change_shares(&self, change: impl FnOnce(&mut Vec<Share>)) -> Result<(), String> {
-        let keeper = &self.grain.objects.keeper;
+    async fn change_shares(
+        &self,
+        grain: &Rc<Grain>,
+        change: impl FnOnce(&mut Vec<Share>),
+    ) -> Result<(), String> {
+        let keeper = &grain.objects.keeper;
         let kept = keeper.change(|records| change(&mut records.shares)).await;
         kept.map_err(|error| error.to_string())?;
         self.sessions.borrow().values().for_each(|session| session.close());
@@ -342,14 +350,20 @@ impl Front {
     }
 
     /// A session for one purpose, with an origin of its own.
-    fn passing_session(&self, user: &User, kind: Kind) -> Result<Rc<Session>, String> {
+    fn passing_session(
+        &self,
+        grain: &Rc<Grain>,
+        user: &User,
+        access: Option<Access>,
+        kind: Kind,
+    ) -> Result<Rc<Session>, String> {
         let random = keeper::new_token().map_err(|error| error.to_string())?;
         let id = self.derive(&format!("passing {random}"));
         let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
-        let usual = self.access.clone().filter(|_| *user == self.user);
-        let access = usual.unwrap_or_else(|| self.shared());
+        let usual = || self.access.clone().filter(|_| *user == self.user);
+        let access = access.or_else(usual).unwrap_or_else(|| self.shared());
         let base = format!("http://{host}");
-        let session = Session::new(self.grain.clone(), user.clone(), kind, access, &host, base);
+        let session = Session::new(grain.clone(), user.clone(), kind, access, &host, base);
         let mut passing = self.passing.borrow_mut();
         if passing.len() >= PASSING
             && let Some(oldest) = passing.pop_front()
@@ -361,8 +375,30 @@ impl Front {
         Ok(session)
     }
 
+    /// Opens an app's own chooser for somebody's request; the request's number among the grain's,
+    /// and the chooser's address. `permissions`: the user's, if it is said; `Some(None)`: all.
+    pub fn request_session(
+        &self,
+        grain: &Rc<Grain>,
+        user: &User,
+        permissions: Option<Option<Vec<String>>>,
+        query: &[String],
+    ) -> Result<(u64, String), String> {
+        let query = descriptors(query)?;
+        let all = || Access::Assigned(assignment(None, None));
+        let access = permissions.map(|names| names.map_or_else(all, Access::Named));
+        let number = grain.objects.powerbox.request();
+        let kind = Kind::Request { number, query };
+        let session = self.passing_session(grain, user, access, kind)?;
+        Ok((number, format!("{}/", session.base())))
+    }
+
     /// What a request can be answered with here.
-    async fn choices(&self, query: &[u8]) -> Result<Vec<(Choice, String)>, String> {
+    async fn choices(
+        &self,
+        grain: &Rc<Grain>,
+        query: &[u8],
+    ) -> Result<Vec<(Choice, String)>, String> {
         let wanted = tags(query).map_err(|error| error.to_string())?;
         let mut choices = Vec::new();
         if matches(&wanted, &[crate::serve::IDENTITY]) {
@@ -374,13 +410,13 @@ impl Front {
         }
         for (name, what) in GRANTS {
             let object = Object::Grant(name.to_owned());
-            let granted = self.grain.objects.granted.iter().any(|granted| granted == name);
+            let granted = grain.objects.granted.iter().any(|granted| granted == name);
             let tag = grants::tag_of(&object);
             if granted && tag.is_some_and(|tag| matches(&wanted, &[tag])) {
                 choices.push((Choice::Grant { name: name.to_owned() }, what.to_owned()));
             }
         }
-        let app = self.grain.app().await.map_err(|error| error.to_string())?;
+        let app = grain.app().await.map_err(|error| error.to_string())?;
         if app.info.match_requests.iter().any(|has| matches(&wanted, has)) {
             choices.push((Choice::App, self.title.clone()));
         }
@@ -388,14 +424,14 @@ impl Front {
     }
 
     /// A choice was made: what the page gets.
-    fn choose(&self, choice: &Choice) -> Result<Value, String> {
+    fn choose(&self, grain: &Rc<Grain>, choice: &Choice) -> Result<Value, String> {
         let object = match choice {
             Choice::Identity { user } if User::named(user).is_anonymous() => {
                 return Err("a visitor without account has no identity".into());
             }
             Choice::Identity { user } => Object::Identity(User::named(user).name().to_owned()),
             Choice::Grant { name } => {
-                if !self.grain.objects.granted.contains(name) {
+                if !grain.objects.granted.contains(name) {
                     return Err(format!("{name} was not granted: spk run --grant {name}"));
                 }
                 Object::Grant(name.clone())
@@ -403,19 +439,28 @@ impl Front {
             Choice::App => return Err("ask for a request session, and for its outcome".into()),
         };
         let tag = grants::tag_of(&object).ok_or("nothing is known about this choice")?;
-        let token = self.grain.objects.powerbox.chosen(object, Vec::new());
+        let token = grain.objects.powerbox.chosen(object, Vec::new());
         let token = token.map_err(|error| error.to_string())?;
         Ok(json!({ "token": token, "descriptor": packed(&tagged(tag))? }))
     }
 
-    /// Answers a question in JSON.
+    /// Answers a question in JSON about the grain that the front end was started for.
     pub async fn ask(self: &Rc<Self>, question: Value) -> Result<Value, String> {
+        self.ask_about(&self.grain, question).await
+    }
+
+    /// Answers a question in JSON about a grain that is served here.
+    pub async fn ask_about(
+        self: &Rc<Self>,
+        grain: &Rc<Grain>,
+        question: Value,
+    ) -> Result<Value, String> {
         let question: Question =
             serde_json::from_value(question).map_err(|error| format!("not a question: {error}"))?;
-        let objects = &self.grain.objects;
+        let objects = &grain.objects;
         Ok(match question {
             Question::View => {
-                let app = self.grain.app().await.map_err(|error| error.to_string())?;
+                let app = grain.app().await.map_err(|error| error.to_string())?;
                 let roles: Vec<Value> = app
                     .info
                     .roles
@@ -431,7 +476,7 @@ impl Front {
                 json!({ "permissions": app.info.permissions, "roles": roles, "users": KNOWN })
             }
             Question::Token(wanted) => {
-                let made = self.new_token(wanted).await?;
+                let made = self.new_token(grain, wanted).await?;
                 json!({
                     "id": made.id, "token": made.token, "url": made.url, "webkey": made.webkey(),
                 })
@@ -447,13 +492,13 @@ impl Front {
                 });
                 Value::Array(tokens.collect())
             }),
-            Question::Revoke { id } => match self.revoke_token(&id).await? {
+            Question::Revoke { id } => match self.revoke_token(grain, &id).await? {
                 true => json!({}),
                 false => return Err(format!("the grain has no API token {id}")),
             },
             Question::Share { from, to, role: name, permissions } => {
                 let role = assignment(name.as_deref(), permissions.as_deref());
-                let app = self.grain.app().await.map_err(|error| error.to_string())?;
+                let app = grain.app().await.map_err(|error| error.to_string())?;
                 sharing::assigned(&app.info, &role).map_err(|error| error.to_string())?;
                 let key = |name: &str| User::named(name).key().to_owned();
                 let from = from.map_or_else(|| self.owner(), |from| key(&from));
@@ -461,7 +506,7 @@ impl Front {
                 if objects.keeper.read(|records| records.shares.len() >= SHARES) {
                     return Err(format!("the grain has {SHARES} shares, the most"));
                 }
-                self.change_shares(|shares| {
+                self.change_shares(grain, |shares| {
                     if !shares.contains(&share) {
                         shares.push(share);
                     }
@@ -471,27 +516,30 @@ impl Front {
             }
             Question::Unshare { to } => {
                 let to = User::named(&to).key().to_owned();
-                self.change_shares(|shares| shares.retain(|share| share.to != to)).await?;
+                self.change_shares(grain, |shares| shares.retain(|share| share.to != to)).await?;
                 json!({})
             }
             Question::Shares => objects.keeper.read(|records| json!(records.shares)),
             Question::Session { user } => {
-                json!({ "url": format!("{}/", self.session_of(&User::named(&user)).base()) })
+                let user = User::named(&user);
+                let session = match Rc::ptr_eq(grain, &self.grain) {
+                    true => self.session_of(&user),
+                    false => self.session_for(grain, &user, None),
+                };
+                json!({ "url": format!("{}/", session.base()) })
             }
             Question::Choices { query } => {
-                let choices = self.choices(&descriptors(&query)?).await?;
+                let choices = self.choices(grain, &descriptors(&query)?).await?;
                 let choices = choices
                     .into_iter()
                     .map(|(choice, title)| json!({ "choice": choice, "title": title }));
                 Value::Array(choices.collect())
             }
-            Question::Choose { choice } => self.choose(&choice)?,
+            Question::Choose { choice } => self.choose(grain, &choice)?,
             Question::Request { user, query } => {
-                let query = descriptors(&query)?;
-                let number = objects.powerbox.request();
-                let kind = Kind::Request { number, query };
-                let session = self.passing_session(&User::named(&user), kind)?;
-                json!({ "request": number, "url": format!("{}/", session.base()) })
+                let user = User::named(&user);
+                let (number, url) = self.request_session(grain, &user, None, &query)?;
+                json!({ "request": number, "url": url })
             }
             Question::Outcome { request } => match objects.powerbox.outcome(request) {
                 None => return Err(format!("there is no request {request}")),
@@ -513,7 +561,7 @@ impl Front {
                 let taken = objects.powerbox.take_offer(offer);
                 let taken = taken.ok_or_else(|| format!("there is no offer {offer}"))?;
                 let kind = Kind::Offer { object: taken.object, descriptor: taken.descriptor };
-                let session = self.passing_session(&User::named(&user), kind)?;
+                let session = self.passing_session(grain, &User::named(&user), None, kind)?;
                 json!({ "url": format!("{}/", session.base()) })
             }
             Question::Awake => {

@@ -1,9 +1,9 @@
 // What the app's page asks of the page around it, by `postMessage` (http-bridge specification, 7.13,
 // 7.14). Only the frame's own window is listened to, only from the session's origin, and answers go
 // to that origin only.
-import { post } from "./api.js";
-import { html, useEffect, useRef, useState } from "./view.js";
 import { Powerbox } from "./powerbox.js";
+import { renderTemplate } from "./template.js";
+import { html, useEffect, useRef, useState } from "./view.js";
 
 export function useMessages({ frame, id, session, name, setTitle, setPath, startSharing, enabled }) {
   const [request, setRequest] = useState(null);
@@ -28,11 +28,15 @@ export function useMessages({ frame, id, session, name, setTitle, setPath, start
         reply({ rpcId: message.rpcId, grainTitle: latest.current });
         if (message.subscribe) subscribed.current.push(message.rpcId);
       } else if (message.renderTemplate) {
-        renderTemplate(message.renderTemplate, id, session, enabled).then(reply);
+        const { rpcId } = message.renderTemplate;
+        if (!enabled) reply({ rpcId, error: "visitors of a share link make no tokens" });
+        else renderTemplate(message.renderTemplate, id, session).then(reply);
       } else if (message.powerboxRequest) {
         const { rpcId, query, saveLabel } = message.powerboxRequest;
         if (!enabled) reply({ rpcId, error: "there is no powerbox for visitors of a share link" });
-        else setRequest({ rpcId, query: Array.isArray(query) ? query : [], saveLabel });
+        else if (!Array.isArray(query) || !query.every((descriptor) => typeof descriptor === "string")) {
+          reply({ rpcId, error: "powerboxRequest: the query is a list of packed descriptors in base64" });
+        } else setRequest({ rpcId, query, label: saveLabel?.defaultText?.toString().slice(0, 200) });
       } else {
         console.warn("the app sent a message that nobody understands", Object.keys(message));
       }
@@ -53,26 +57,4 @@ export function useMessages({ frame, id, session, name, setTitle, setPath, start
     setRequest(null);
   };
   return request && html`<${Powerbox} id=${id} session=${session} request=${request} onDone=${done} />`;
-}
-
-// Puts a token into the template where only our own page can read it; the app gets an address to
-// frame.
-async function renderTemplate(asked, id, session, enabled) {
-  const { rpcId, template } = asked;
-  if (typeof template !== "string" || !enabled) return { rpcId, error: "no template" };
-  try {
-    const { roleId } = asked.roleAssignment ?? {};
-    const body = { user: session.user, petname: asked.petname, role: roleId };
-    const token = await post(`/api/grains/${id}/token`, body);
-    const text = template
-      .replaceAll("$API_TOKEN", token.token)
-      .replaceAll("$API_HOST", token.host)
-      .replaceAll("$GRAIN_TITLE_SLUG", token.slug);
-    const key = crypto.randomUUID();
-    const color = asked.style?.color;
-    sessionStorage.setItem(`offerTemplate${key}`, JSON.stringify({ text, button: asked.clipboardButton, color }));
-    return { rpcId, uri: `${location.origin}/offer-template.html#${key}` };
-  } catch (failure) {
-    return { rpcId, error: failure.message };
-  }
 }
