@@ -2,7 +2,7 @@
 //! not do to the page around it. `spk-guest [PORT]`; nothing of the code under test.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 const MESSAGES: &str = "/var/messages";
@@ -18,6 +18,16 @@ fn main() {
     // Outside of /var nothing can be written; a development session shows the attempt.
     let refused = std::fs::write("/outside.txt", "x").is_err();
     println!("writing outside of /var was {}", if refused { "refused" } else { "possible" });
+    // Looked for, and not there.
+    let lacking = std::fs::read("/lacking.txt").is_err();
+    println!("lacking.txt is {}", if lacking { "lacking" } else { "there" });
+    // Denied, and told to whoever explains.
+    let denied = std::os::unix::fs::chroot("/").is_err();
+    println!("chroot was {}", if denied { "denied" } else { "possible" });
+    // Files whose names are odd: the panel of a development session shows them.
+    for file in std::fs::read_dir("/odd").into_iter().flatten().flatten() {
+        let _ = std::fs::read(file.path());
+    }
     for stream in listener.incoming().flatten() {
         std::thread::spawn(move || serve(stream));
     }
@@ -77,6 +87,24 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
+/// Asks the bridge's proxy; the whole answer.
+fn through_proxy(method: &str, url: &str, headers: &str, body: &str) -> String {
+    let proxy = std::env::var("http_proxy").unwrap_or_default();
+    let address = proxy.trim_start_matches("http://").trim_end_matches('/');
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {url} HTTP/1.0\r\nHost: any\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().unwrap_or_else(|error| format!("{address:?}: {error}"))
+}
+
 fn answer(request: &Request) -> (&'static str, &'static str, String) {
     let user = request.header("x-sandstorm-preferred-handle");
     let path = request.path.split('?').next().unwrap_or("/");
@@ -91,7 +119,23 @@ fn answer(request: &Request) -> (&'static str, &'static str, String) {
             println!("error: \x1b[31msaid\x1b[0m {text}");
             ("204 No Content", "text/plain", String::new())
         }
-        (_, "/messages") => {
+        // What the page got from the powerbox becomes a capability, and is used.
+        ("POST", "/claim") => {
+            let session = request.header("x-sandstorm-session-id");
+            let url = format!("http://http-bridge/session/{session}/claim");
+            let token = String::from_utf8_lossy(&request.body);
+            let wanted = format!(
+                "{{\"requestToken\": \"{token}\", \"requiredPermissions\": [\"read\"], \
+                 \"label\": {{\"defaultText\": \"from the test\"}}}}"
+            );
+            ("200 OK", "text/plain", through_proxy("POST", &url, "", &wanted))
+        }
+        ("POST", "/use") => {
+            let capability = String::from_utf8_lossy(&request.body);
+            let bearer = format!("Authorization: Bearer {capability}\r\n");
+            ("200 OK", "text/plain", through_proxy("GET", "http://any/messages", &bearer, ""))
+        }
+        (_, "/messages" | "/api/messages") => {
             let text = std::fs::read_to_string(MESSAGES).unwrap_or_default();
             ("200 OK", "text/plain; charset=utf-8", text)
         }

@@ -24,6 +24,12 @@ pub mod keys {
     pub const TAB: &str = "\u{e004}";
     /// Shift, held until the end of the keys it is sent with.
     pub const SHIFT: &str = "\u{e008}";
+    /// Control, held until [`RELEASE`].
+    pub const CONTROL: &str = "\u{e009}";
+    /// Lets go of what is held.
+    pub const RELEASE: &str = "\u{e000}";
+    /// Backspace.
+    pub const BACKSPACE: &str = "\u{e003}";
     /// Enter.
     pub const ENTER: &str = "\u{e007}";
     /// Escape.
@@ -214,7 +220,8 @@ impl Browser {
     #[track_caller]
     pub fn fill(&self, css: &str, text: &str) {
         let element = self.element(css);
-        self.command("POST", &format!("/element/{element}/clear"), &json!({}));
+        let text = if text.is_empty() { keys::BACKSPACE } else { text };
+        let text = format!("{}a{}{text}", keys::CONTROL, keys::RELEASE);
         self.command("POST", &format!("/element/{element}/value"), &json!({ "text": text }));
     }
 
@@ -275,6 +282,48 @@ impl Browser {
     #[track_caller]
     pub fn switch(&self, tab: &str) {
         self.command("POST", "/window", &json!({ "handle": tab }));
+    }
+
+    /// Waits for a tab that is none of `known`; commands are about it from now on.
+    #[track_caller]
+    pub fn switch_to_other(&self, known: &[&str]) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let tabs = self.command("GET", "/window/handles", &Value::Null);
+            let mut tabs = tabs.as_array().unwrap().iter().map(|tab| tab.as_str().unwrap());
+            if let Some(tab) = tabs.find(|tab| !known.contains(tab)) {
+                return self.switch(tab);
+            }
+            assert!(Instant::now() < end, "no other tab was opened");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Closes the tab that commands are about; another has to be switched to.
+    #[track_caller]
+    pub fn close_tab(&self) {
+        self.command("DELETE", "/window", &Value::Null);
+    }
+
+    /// A command of Chromium's own protocol.
+    #[track_caller]
+    pub fn devtools(&self, command: &str, params: &Value) {
+        let body = json!({ "cmd": command, "params": params });
+        self.command("POST", "/goog/cdp/execute", &body);
+    }
+
+    /// Shows pages as a device of this size would; windows are not made as narrow as a phone.
+    #[track_caller]
+    pub fn looks(&self, width: u32, height: u32, dark: bool) {
+        let mobile = width < 600;
+        let metrics = json!({
+            "width": width, "height": height, "deviceScaleFactor": if mobile { 2 } else { 1 },
+            "mobile": mobile,
+        });
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", &features);
     }
 
     /// Waits for a download of this name to be complete; its path.

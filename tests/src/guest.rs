@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::bins::{built, copy_program, ok};
-use crate::{Stage, Who};
+use crate::{Browser, Server, Stage, Who};
 
 /// What the package says about itself.
 pub struct Package<'a> {
@@ -11,6 +11,8 @@ pub struct Package<'a> {
     pub title: &'a str,
     /// `appVersion`.
     pub version: u32,
+    /// `shortDescription`.
+    pub description: &'a str,
     /// An SVG icon.
     pub icon: &'a str,
 }
@@ -19,6 +21,7 @@ pub struct Package<'a> {
 pub const PLAIN: Package<'static> = Package {
     title: "Guest",
     version: 1,
+    description: "A chat",
     icon: "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\">\
            <circle cx=\"4\" cy=\"4\" r=\"4\" fill=\"#a50\"/></svg>",
 };
@@ -34,6 +37,12 @@ const ROLES: &str = r#"  bridgeConfig = (
         (title = (defaultText = "listener"), verbPhrase = (defaultText = "can listen"), permissions = [true, false], default = true),
       ],
     ),
+    apiPath = "/api/",
+    saveIdentityCaps = true,
+    powerboxApis = [
+      (name = "messages", displayInfo = (title = (defaultText = "Messages")), path = "/api",
+       tag = (canonicalUrl = "http://example.com/messages"), permissions = [true, false]),
+    ],
   ),
   #bridgeConfig = ("#;
 
@@ -56,9 +65,12 @@ pub fn define(stage: &Stage, package: &Package<'_>) {
     }
     stage.write("icon.svg", package.icon);
     let text = std::fs::read_to_string(&original).unwrap();
-    let title = serde_json::to_string(package.title).unwrap().replace("\\u001b", "\\x1b");
+    let literal = |text: &str| serde_json::to_string(text).unwrap().replace("\\u001b", "\\x1b");
+    let (title, description) = (literal(package.title), literal(package.description));
     let text = replace_line(&text, "appTitle = ", &format!("appTitle = (defaultText = {title}),"));
     let text = replace_line(&text, "appVersion = ", &format!("appVersion = {},", package.version));
+    let short = format!("shortDescription = (defaultText = {description}),");
+    let text = replace_line(&text, "shortDescription = ", &short);
     let text = text.replacen("icons = (", "icons = (\nappGrid = (svg = embed \"icon.svg\"),", 1);
     let text = text.replacen("  #bridgeConfig = (", ROLES, 1);
     assert!(text.contains("viewInfo = (\n      permissions"), "{text}");
@@ -78,4 +90,23 @@ pub fn pack(stage: &Stage, package: &Package<'_>, name: &str) -> PathBuf {
     define(stage, package);
     ok(stage.spk().args(["pack", "--fast", name]));
     stage.work().join(name)
+}
+
+/// A stage with `guest.spk`, run with these arguments and shown in a browser; `None` where `test` is
+/// skipped.
+pub fn open(test: &str, args: &[&str]) -> Option<(Stage, Server, Browser)> {
+    let browser = Browser::start(test, 1280, 900, false)?;
+    let stage = stage(Who::User);
+    pack(&stage, &PLAIN, "guest.spk");
+    let run = ["run", "guest.spk", "--title", "First grain"];
+    let server = Server::start(stage.spk().args(run).args(args));
+    browser.go(&server.field("url"));
+    Some((stage, server, browser))
+}
+
+/// Says something in the chat of the frame that is entered.
+pub fn say(browser: &Browser, text: &str) {
+    browser.fill("#text", text);
+    browser.click("#form button");
+    browser.wait(&format!("document.querySelector('#messages').innerText.includes('{text}')"));
 }

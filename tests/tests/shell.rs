@@ -6,18 +6,8 @@ use std::fs;
 
 use spk_tests::bins::ok;
 use spk_tests::browser::keys;
-use spk_tests::guest::{self, PLAIN, Package};
+use spk_tests::guest::{self, PLAIN, Package, open, say};
 use spk_tests::{Browser, Server, Stage, Who};
-
-/// A stage with `guest.spk`, served to a browser.
-fn open(test: &str) -> Option<(Stage, Server, Browser)> {
-    let browser = Browser::start(test, 1280, 900, false)?;
-    let stage = guest::stage(Who::User);
-    guest::pack(&stage, &PLAIN, "guest.spk");
-    let server = Server::start(stage.spk().args(["run", "guest.spk", "--title", "First grain"]));
-    browser.go(&server.field("url"));
-    Some((stage, server, browser))
-}
 
 /// Puts a file where the browser, another account, can read it.
 fn readable(stage: &Stage, name: &str) -> String {
@@ -27,16 +17,10 @@ fn readable(stage: &Stage, name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Says something in the chat of the frame that is entered.
-fn say(browser: &Browser, text: &str) {
-    browser.fill("#text", text);
-    browser.click("#form button");
-    browser.wait(&format!("document.querySelector('#messages').innerText.includes('{text}')"));
-}
-
 #[test]
 fn packages_and_grains_are_listed_and_worked_with() {
-    let Some((stage, server, browser)) = open("packages_and_grains_are_listed_and_worked_with")
+    let Some((stage, server, browser)) =
+        open("packages_and_grains_are_listed_and_worked_with", &[])
     else {
         return;
     };
@@ -45,9 +29,18 @@ fn packages_and_grains_are_listed_and_worked_with() {
     browser.wait("/\\d (B|KiB|MiB) /.test(document.querySelector('.card').innerText + ' ')");
     browser.wait("document.querySelector('.card img.icon')?.naturalWidth > 0");
     let card = browser.run("return document.querySelector('.card').innerText");
-    for expected in ["Guest", "version", "author not signed", "New instance"] {
+    for expected in ["Guest", "A chat", "version", "author not signed", "New instance"] {
         assert!(card.as_str().unwrap().contains(expected), "{expected}: {card}");
     }
+    browser.wait(
+        "/^First grain\\s+Guest · version 1 · used just now · [\\d.]+ .?i?B\\s+running/\
+         .test(document.querySelector('.grain').innerText)",
+    );
+    // everything comes out of the binary, and the page's policy refused nothing
+    let foreign = "return performance.getEntriesByType('resource').map((e) => e.name)\
+                   .filter((name) => !name.startsWith(location.origin + '/'))";
+    assert_eq!(browser.run(foreign), serde_json::json!([]));
+    assert_eq!(browser.console(), Vec::<String>::new());
     browser.is_accessible("the list");
 
     // a new grain, by the package's action; it opens
@@ -73,6 +66,13 @@ fn packages_and_grains_are_listed_and_worked_with() {
     browser.press("Rename");
     browser.wait("[...document.querySelectorAll('.grain')].some((g) => g.innerText.includes('Second <b>grain</b>'))");
     browser.screenshot("shell-list");
+    browser.fill("input[type=search]", "second");
+    browser.wait("document.querySelectorAll('.grain').length === 1");
+    browser.wait("document.querySelectorAll('.card').length === 0");
+    browser.wait("document.querySelector('.empty')?.innerText === 'No package matches.'");
+    browser.fill("input[type=search]", "guest");
+    browser.wait("document.querySelectorAll('.card').length === 1");
+    browser.wait("document.querySelectorAll('.grain').length === 2");
     browser.fill("input[type=search]", "second");
     browser.wait("document.querySelectorAll('.grain').length === 1");
     browser.press("Stop");
@@ -114,17 +114,20 @@ fn backup_copy(stage: &Stage, path: &std::path::Path) -> std::path::PathBuf {
 
 #[test]
 fn uploads_upgrades_and_errors_in_words() {
-    let Some((stage, server, browser)) = open("uploads_upgrades_and_errors_in_words") else {
+    let Some((stage, server, browser)) = open("uploads_upgrades_and_errors_in_words", &[]) else {
         return;
     };
     let next = Package { version: 2, title: "Guest two", ..PLAIN };
     guest::pack(&stage, &next, "next.spk");
-    stage.write("nonsense.spk", "this is no package");
+    // its name is text, too
+    let nonsense = "<img src=x onerror=window.hacked=1>.spk";
+    stage.write(nonsense, "this is no package");
     browser.wait("!!document.querySelector('.grain')");
-    browser.keys_to("#upload", &readable(&stage, "nonsense.spk"));
-    browser.wait(
-        "/nonsense.spk is neither a package/.test(document.querySelector('.trouble')?.innerText)",
-    );
+    browser.keys_to("#upload", &readable(&stage, nonsense));
+    browser.wait(&format!(
+        "document.querySelector('.trouble')?.innerText.includes('{nonsense} is neither a package')"
+    ));
+    assert_eq!(browser.run("return window.hacked ?? null"), serde_json::Value::Null);
     browser.is_accessible("an error");
     browser.screenshot("shell-error");
 
@@ -177,7 +180,7 @@ fn uploads_upgrades_and_errors_in_words() {
 
 #[test]
 fn users_roles_and_links_side_by_side() {
-    let Some((_stage, server, browser)) = open("users_roles_and_links_side_by_side") else {
+    let Some((_stage, server, browser)) = open("users_roles_and_links_side_by_side", &[]) else {
         return;
     };
     browser.press("First grain");
@@ -188,6 +191,17 @@ fn users_roles_and_links_side_by_side() {
     browser.leave();
     let first = browser.tab();
     let address = browser.url();
+
+    let users =
+        browser.run("return [...document.querySelector('#user').options].map((o) => o.value)");
+    assert_eq!(users, serde_json::json!(["alice", "bob", "carol", "dave", "eve", "anonymous"]));
+    // the app in a tab of its own
+    browser.click("#own-tab");
+    browser.switch_to_other(&[&first]);
+    browser.wait("document.querySelector('#user')?.innerText === 'Alice Dev Admin'");
+    assert_eq!(browser.run("return window.top === window && opener === null"), true);
+    browser.close_tab();
+    browser.switch(&first);
 
     // Bob in another tab, who begins with the app's default role
     browser.new_tab();
@@ -237,7 +251,10 @@ fn users_roles_and_links_side_by_side() {
     browser.wait("!!document.querySelector('#log-lines .ansi-green')");
     browser.fill("#log-search", "hello from");
     browser.wait("document.querySelectorAll('#log-lines > div').length === 2");
-    browser.wait("/process/.test(document.querySelector('#usage')?.innerText)");
+    browser.wait(
+        "/^[\\d.]+ MiB · \\d+ % · \\d+ process(es)? · [\\d.]+ .?i?B on disk$/\
+         .test(document.querySelector('#usage')?.innerText)",
+    );
     browser.is_accessible("the log");
     browser.screenshot("shell-log");
 
@@ -276,7 +293,8 @@ fn users_roles_and_links_side_by_side() {
 
 #[test]
 fn the_app_s_page_talks_to_the_page_around_it() {
-    let Some((_stage, server, browser)) = open("the_app_s_page_talks_to_the_page_around_it") else {
+    let Some((_stage, server, browser)) = open("the_app_s_page_talks_to_the_page_around_it", &[])
+    else {
         return;
     };
     browser.press("First grain");
@@ -315,7 +333,9 @@ fn the_app_s_page_talks_to_the_page_around_it() {
 
 #[test]
 fn everything_works_without_a_mouse() {
-    let Some((_stage, server, browser)) = open("everything_works_without_a_mouse") else { return };
+    let Some((_stage, server, browser)) = open("everything_works_without_a_mouse", &[]) else {
+        return;
+    };
     browser.wait("!!document.querySelector('.grain')");
     let focused = |browser: &Browser| {
         browser.run(
@@ -368,33 +388,66 @@ fn everything_works_without_a_mouse() {
 }
 
 #[test]
-fn the_views_fit_a_phone_in_the_dark() {
-    let test = "the_views_fit_a_phone_in_the_dark";
-    let Some(browser) = Browser::start(test, 390, 844, true) else { return };
-    let stage = guest::stage(Who::User);
-    guest::pack(&stage, &PLAIN, "guest.spk");
-    let server = Server::start(stage.spk().args(["run", "guest.spk", "--title", "First grain"]));
-    // Windows are not made this narrow: the page is told.
-    let metrics = "{\"cmd\":\"Emulation.setDeviceMetricsOverride\",\"params\":\
-                   {\"width\":390,\"height\":844,\"deviceScaleFactor\":2,\"mobile\":true}}";
-    browser.command("POST", "/goog/cdp/execute", &serde_json::from_str(metrics).unwrap());
-    let fits = "document.documentElement.scrollWidth <= innerWidth";
-    browser.go(&server.field("url"));
-    browser.wait("!!document.querySelector('.grain')");
-    assert_eq!(browser.run("return matchMedia('(prefers-color-scheme: dark)').matches"), true);
-    assert_eq!(browser.run("return innerWidth"), 390);
-    browser.wait(fits);
-    browser.is_accessible("the list on a phone");
-    browser.screenshot("shell-list-phone-dark");
-    browser.press("First grain");
-    browser.enter("#app-frame");
-    browser.wait("document.querySelector('#user')?.innerText.length > 0");
-    browser.leave();
-    browser.click("#log");
-    browser.wait("!!document.querySelector('#log-lines')?.innerText");
-    browser.wait(fits);
-    browser.is_accessible("a grain on a phone");
-    browser.screenshot("shell-grain-phone-dark");
+fn the_views_fit_phones_and_the_dark() {
+    let test = "the_views_fit_phones_and_the_dark";
+    let Some((_stage, server, browser)) = open(test, &["--grant", "http-api"]) else { return };
+    for (name, width, height, dark) in [
+        ("phone-dark", 390, 844, true),
+        ("phone", 390, 844, false),
+        ("dark", 1280, 900, true),
+        ("desktop", 1280, 900, false),
+    ] {
+        browser.looks(width, height, dark);
+        let seen = |view: &str| {
+            browser.wait("document.documentElement.scrollWidth <= innerWidth");
+            browser.is_accessible(&format!("{view}, {name}"));
+            browser.screenshot(&format!("shell-{view}-{name}"));
+        };
+        let origin = browser.run("return location.origin");
+        browser.go(&format!("{}/", origin.as_str().unwrap()));
+        browser.wait("!!document.querySelector('.grain')");
+        let is_dark = browser.run("return matchMedia('(prefers-color-scheme: dark)').matches");
+        assert_eq!(is_dark, dark);
+        assert_eq!(browser.run("return innerWidth"), width);
+        seen("list");
+        browser.press("Rename");
+        browser.wait("!!document.querySelector('dialog[open]')");
+        seen("rename");
+        browser.keys(&[keys::ESCAPE]);
+        browser.fill("input[type=search]", "nobody");
+        browser.wait("document.querySelectorAll('.empty').length === 2");
+        seen("empty");
+        browser.fill("input[type=search]", "");
+        browser.press("First grain");
+        browser.enter("#app-frame");
+        browser.wait("document.querySelector('#user')?.innerText.length > 0");
+        browser.leave();
+        seen("grain");
+        browser.press("Permissions");
+        seen("permissions");
+        browser.press("Permissions");
+        browser.click("#log");
+        browser.wait("!!document.querySelector('#log-lines')?.innerText");
+        seen("log");
+        browser.click("#activity");
+        browser.wait("!!document.querySelector('#developer')");
+        seen("activity");
+        browser.click("#activity");
+        browser.click("#share");
+        browser.click("#make-link");
+        browser.wait("!!document.querySelector('#share-url')?.value");
+        seen("share");
+        browser.keys(&[keys::ESCAPE]);
+        browser.enter("#app-frame");
+        browser.run(
+            "parent.postMessage({ powerboxRequest: \
+             { rpcId: 'p', query: ['EAZQAQEAABEBF1EEAQH/x80lxnnjecgAAAA'] } }, '*')",
+        );
+        browser.leave();
+        browser.wait("document.querySelectorAll('.choices button').length === 2");
+        seen("powerbox");
+        browser.keys(&[keys::ESCAPE]);
+    }
     server.stop();
 }
 
@@ -405,12 +458,28 @@ fn a_development_session_is_seen_as_it_goes() {
     let stage = guest::stage(Who::User);
     guest::define(&stage, &PLAIN);
     stage.write("sandstorm-files.list", "");
+    let odd = "<img src=x onerror=top.hacked=1>\x1b[31m";
+    stage.write(&format!("odd/{odd}"), "odd");
     let server = Server::start(stage.spk().arg("dev"));
     browser.go(&server.field("url"));
     browser.press("Guest");
     // new files, by whom and why
     browser.wait("[...document.querySelectorAll('#new-files li')].some((li) => /spk-guest/.test(li.innerText) && /executed|read/.test(li.innerText))");
-    browser.wait("document.querySelector('#missing')?.textContent.includes('outside.txt')");
+    browser.wait("document.querySelector('#missing')?.textContent.includes('lacking.txt')");
+    browser.wait("document.querySelector('#writes')?.innerText.includes('outside.txt')");
+    browser.wait("/by .*spk-guest/.test(document.querySelector('#writes li')?.innerText)");
+    // names of files are text
+    browser.wait("[...document.querySelectorAll('#new-files code')].some((c) => c.textContent.startsWith('odd/<img src=x onerror=top.hacked=1>'))");
+    assert_eq!(browser.run("return document.querySelectorAll('#developer img').length"), 0);
+    assert_eq!(browser.run("return document.body.innerText.includes('\x1b')"), false);
+    // found by searching
+    browser.fill("#path-search", "OUTSIDE");
+    browser.wait("document.querySelectorAll('#developer li code').length > 0");
+    browser.wait("document.querySelector('#new-files .count').innerText === '0'");
+    browser.fill("#path-search", "");
+    // denied system calls
+    browser
+        .wait("/chroot.*EPERM.*by .*spk-guest/.test(document.querySelector('#denied')?.innerText)");
     browser.wait("document.querySelector('#summary')?.innerText.includes('sandstorm-files.list')");
     // dropped headers: a browser's own
     browser.wait("Number(document.querySelector('#dropped .count')?.innerText) > 0");
@@ -423,11 +492,23 @@ fn a_development_session_is_seen_as_it_goes() {
     browser.wait("document.querySelector('#changed')?.innerText.includes('1')");
     browser.press("Restart app");
     browser.wait("/started again/.test(document.querySelector('.notice')?.innerText)");
-    browser.is_accessible("a development session");
-    browser.screenshot("shell-development");
+    for (name, width, height, dark) in [
+        ("phone", 390, 844, false),
+        ("phone-dark", 390, 844, true),
+        ("dark", 1280, 900, true),
+        ("desktop", 1280, 900, false),
+    ] {
+        browser.looks(width, height, dark);
+        browser.wait("document.documentElement.scrollWidth <= innerWidth");
+        browser.is_accessible(&format!("a development session, {name}"));
+        browser.screenshot(&format!("shell-development-{name}"));
+    }
     server.stop();
     // the summary stays on the page
     browser.wait("/paths were used/.test(document.querySelector('.trouble')?.innerText)");
+    browser
+        .wait("/1 paths could not be written/.test(document.querySelector('.trouble')?.innerText)");
+    assert_eq!(browser.run("return window.hacked ?? null"), serde_json::Value::Null);
     browser.screenshot("shell-development-ended");
     let list = fs::read_to_string(stage.work().join("sandstorm-files.list")).unwrap();
     assert!(list.contains("spk-guest"), "{list}");

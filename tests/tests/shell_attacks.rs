@@ -264,7 +264,8 @@ fn names_and_pictures_of_packages_are_inert() {
                 <script>top.hacked=1;parent.hacked=1;document.title='hacked'</script>\
                 <foreignObject><body xmlns=\"http://www.w3.org/1999/xhtml\" onload=\"top.hacked=1\"/></foreignObject>\
                 <rect width=\"8\" height=\"8\" fill=\"red\"/></svg>";
-    guest::pack(&stage, &Package { title, version: 1, icon }, "hostile.spk");
+    let description = "<b onmouseover=\"window.hacked=1\">bold\x1b[1m</b>";
+    guest::pack(&stage, &Package { title, version: 1, description, icon }, "hostile.spk");
     let grain_title = "</meta><script>window.hacked=1</script>\u{202e}evil\x1b]0;x\x07 {{csrf}}";
     let server = Server::start(stage.spk().args(["run", "hostile.spk", "--title", grain_title]));
     browser.go(&server.field("url"));
@@ -273,6 +274,7 @@ fn names_and_pictures_of_packages_are_inert() {
     let shown = browser.run("return document.body.innerText").as_str().unwrap().to_owned();
     assert!(shown.contains("<img src=x onerror="), "{shown}");
     assert!(shown.contains("<script>window.hacked=1</script>"), "{shown}");
+    assert!(shown.contains("<b onmouseover="), "{shown}");
     assert!(!shown.contains('\x1b') && !shown.contains('\u{202e}'), "{shown:?}");
     assert_eq!(browser.run("return document.querySelectorAll('.card img, .grain img').length"), 1);
     // the icon as a document of its own runs nothing either

@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use spk_tests::bins::ok;
 use spk_tests::{Server, Stage, Who, http, skip};
@@ -108,22 +107,8 @@ fn rust_from_init_to_restore() {
 /// Rust that speaks Cap'n Proto itself; its own test, with a stand-in for the platform, too.
 #[test]
 fn raw_from_init_to_restore() {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let place = "target/x86_64-unknown-linux-gnu/release/notes";
     notes("raw", "raw_from_init_to_restore", "", |stage| {
-        let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("raw");
-        let program = PROGRAM.get_or_init(|| {
-            let dir = shared.to_str().unwrap();
-            for what in ["build", "test"] {
-                tool(stage, "cargo", &[what, "--release", "--offline", "--target-dir", dir]);
-            }
-            let built = shared.join("x86_64-unknown-linux-gnu/release/notes");
-            let headers = ok(Command::new("readelf").arg("-ld").arg(&built));
-            assert!(!headers.contains("INTERP") && !headers.contains("NEEDED"), "{headers}");
-            built
-        });
-        stage.write(place, fs::read(program).unwrap());
-        ok(Command::new("chmod").arg("755").arg(stage.work().join(place)));
+        spk_tests::raw::build(stage, env!("CARGO_TARGET_TMPDIR"));
     });
 }
 
