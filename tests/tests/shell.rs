@@ -342,18 +342,20 @@ fn everything_works_without_a_mouse() {
             "const e = document.activeElement; return (e.id || e.innerText || e.type || '').trim()",
         )
     };
-    let tab_to = |browser: &Browser, text: &str| {
+    let go_to = |browser: &Browser, step: &[&str], text: &str| {
         let mut seen = Vec::new();
         for _ in 0..60 {
-            browser.keys(&[keys::TAB]);
+            browser.keys(step);
             let now = focused(browser).as_str().unwrap().to_owned();
             if now.starts_with(text) {
                 return;
             }
             seen.push(now);
         }
-        panic!("{text} is not reached with Tab: {seen:?}");
+        panic!("{text} is not reached with {step:?}: {seen:?}");
     };
+    let tab_to = |browser: &Browser, text: &str| go_to(browser, &[keys::TAB], text);
+    let back_to = |browser: &Browser, text: &str| go_to(browser, &[keys::SHIFT, keys::TAB], text);
     // search, by its key
     browser.keys(&["/"]);
     assert_eq!(browser.run("return document.activeElement.type"), "search");
@@ -370,11 +372,10 @@ fn everything_works_without_a_mouse() {
     tab_to(&browser, "Delete");
     browser.keys(&[keys::ENTER]);
     browser.wait("document.querySelectorAll('.grain').length === 0");
-    browser.run("document.querySelector('h1').setAttribute('tabindex', -1); document.querySelector('h1').focus()");
-    tab_to(&browser, "undo");
+    browser.wait("document.activeElement.id === 'undo'");
     browser.keys(&[keys::ENTER]);
     browser.wait("document.querySelectorAll('.grain').length === 1");
-    browser.run("document.querySelector('h1').focus()");
+    browser.wait("document.activeElement.id === 'grains'");
     tab_to(&browser, "First B");
     browser.keys(&[keys::ENTER]);
     browser.wait("!!document.querySelector('#app-frame')");
@@ -384,6 +385,40 @@ fn everything_works_without_a_mouse() {
     tab_to(&browser, "log");
     browser.keys(&[keys::ENTER]);
     browser.wait("!!document.querySelector('#log-lines')");
+    // the panels and dialogs, and back
+    tab_to(&browser, "log-search");
+    browser.keys(&["g", "u", "e", "s", "t"]);
+    // it was started twice
+    browser.wait("document.querySelectorAll('#log-lines > div').length === 2");
+    back_to(&browser, "share");
+    browser.keys(&[keys::ENTER]);
+    browser.wait("document.activeElement.closest('dialog') !== null");
+    tab_to(&browser, "make-link");
+    browser.keys(&[keys::ENTER]);
+    browser.wait("!!document.querySelector('#share-url')?.value");
+    browser.keys(&[keys::ESCAPE]);
+    browser.wait("document.activeElement.id === 'share'");
+    // the powerbox
+    browser.enter("#app-frame");
+    browser.run(
+        "parent.postMessage({ powerboxRequest: \
+         { rpcId: 'p', query: ['EAZQAQEAABEBF1EEAQH/GN1RqXqYhMAAAAA'] } }, '*')",
+    );
+    browser.leave();
+    browser.wait("document.querySelectorAll('.choices button').length === 5");
+    back_to(&browser, "Carol");
+    browser.keys(&[keys::ENTER]);
+    browser.wait("!document.querySelector('dialog')");
+    browser.enter("#app-frame");
+    browser.wait("JSON.parse(document.querySelector('#reply').textContent).token.length > 0");
+    browser.leave();
+    // a new grain
+    back_to(&browser, "☰");
+    browser.keys(&[keys::ENTER]);
+    browser.wait("!!document.querySelector('.card')");
+    tab_to(&browser, "New instance");
+    browser.keys(&[keys::ENTER]);
+    browser.wait("document.querySelector('#grain-title')?.innerText.startsWith('Untitled')");
     server.stop();
 }
 
@@ -400,6 +435,11 @@ fn the_views_fit_phones_and_the_dark() {
         browser.looks(width, height, dark);
         let seen = |view: &str| {
             browser.wait("document.documentElement.scrollWidth <= innerWidth");
+            // nothing to press sticks out of the window
+            let outside = "return [...document.querySelectorAll('button, a.button, select, label')]\
+                .filter((e) => e.checkVisibility()).map((e) => [e.innerText, e.getBoundingClientRect()])\
+                .filter(([, r]) => r.left < 0 || r.right > innerWidth + 0.5)";
+            assert_eq!(browser.run(outside), serde_json::json!([]), "{view}, {name}");
             browser.is_accessible(&format!("{view}, {name}"));
             browser.screenshot(&format!("shell-{view}-{name}"));
         };
@@ -507,7 +547,7 @@ fn a_development_session_is_seen_as_it_goes() {
     // the summary stays on the page
     browser.wait("/paths were used/.test(document.querySelector('.trouble')?.innerText)");
     browser
-        .wait("/1 paths could not be written/.test(document.querySelector('.trouble')?.innerText)");
+        .wait("/1 path could not be written/.test(document.querySelector('.trouble')?.innerText)");
     assert_eq!(browser.run("return window.hacked ?? null"), serde_json::Value::Null);
     browser.screenshot("shell-development-ended");
     let list = fs::read_to_string(stage.work().join("sandstorm-files.list")).unwrap();

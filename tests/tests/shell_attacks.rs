@@ -66,6 +66,7 @@ fn addresses(grain: &str) -> Vec<(&'static str, String)> {
         all.push(("POST", format!("/api/grains/{grain}/{what}")));
     }
     all.push(("POST", "/api/grains".into()));
+    all.push(("POST", "/api/shared/x".into()));
     all.push(("POST", "/api/upload?name=x.spk".into()));
     all
 }

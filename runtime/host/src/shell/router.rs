@@ -214,10 +214,12 @@ fn streamed(mut response: Response<Outgoing>) -> Response<Outgoing> {
 
 fn activity(shell: &Rc<Shell>, id: &GrainId) -> Value {
     let open = shell.open.borrow().get(id).cloned();
-    open.map_or_else(
+    let mut value = open.map_or_else(
         || json!({ "notes": [], "denied": [], "dropped": [] }),
         |open| open.feed.json(),
-    )
+    );
+    value["explained"] = json!(shell.how.explain);
+    value
 }
 
 async fn usage(shell: &Rc<Shell>, id: GrainId) -> Result<Value, Problem> {

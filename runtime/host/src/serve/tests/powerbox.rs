@@ -136,6 +136,13 @@ fn x06_the_app_fulfils_a_request_in_a_session_of_its_own() {
         let life = host.launches.life();
         let error = fulfil(&context(&life), thing(&life, "transient"), false).await.unwrap_err();
         assert!(error.extra.contains("does not implement AppPersistent"), "{error}");
+        // Nobody gives what they do not have.
+        let mut request = context(&life).fulfill_request_request();
+        request.get().init_cap().set_as_capability(thing(&life, "given").hook);
+        let mut required = request.get().init_required_permissions(4);
+        (0..4).for_each(|bit| required.set(bit, true));
+        let error = request.send().promise.await.map(drop).unwrap_err();
+        assert!(error.extra.contains("bob does not have the permissions"), "{error}");
         fulfil(&context(&life), thing(&life, "given"), false).await.unwrap();
         let second = fulfil(&context(&life), thing(&life, "given"), false).await.unwrap_err();
         assert!(second.extra.contains("fulfilled already"), "{second}");

@@ -8,7 +8,7 @@ const ROWS = 300;
 
 const WHY = {
   exec: "executed", read: "read", list: "listed", link: "link followed", empty: "looked at (empty file)",
-  stat: "looked at", miss: "not there", withheld: "not in the package", write: "tried to write", changed: "changed",
+  stat: "looked at", miss: "not there", withheld: "not in the package", write: "tried to write", changed: "changed since",
 };
 
 export function Developer({ id, developed, onRestart }) {
@@ -44,10 +44,12 @@ export function Developer({ id, developed, onRestart }) {
         ${" "}${about?.watch ? "The app is started again when a file changes." : ""}</p>
         <${Paths} id="changed" title="Changed since they were used" paths=${groups.changed} hint="the running app may still have the old contents: restart it" />
         <${Paths} id="new-files" title="New files" paths=${groups.fresh} hint="not in the file list before this session" open />
-        ${groups.writes.length > 0 && html`<${Paths} id="writes" title="Writes outside /var" paths=${groups.writes} hint="refused: only /var and /tmp can be written" open />`}
+        <${Paths} id="writes" title="Writes outside /var" paths=${groups.writes} hint="refused: only /var and /tmp can be written" open />
         <${Paths} id="withheld" title="Here, but not in the package" paths=${groups.withheld} hint="spk dev --packed shows only what spk pack would pack" open />
         <${Paths} id="missing" title="Looked for and not there" paths=${groups.missing} hint="often harmless: programs try several places" />
         <${Paths} id="known" title="Used, and in the list already" paths=${groups.known} />`}
+      ${!activity.explained && html`<p class="small">Denied system calls and dropped headers are told with
+        ${" "}<code>--explain</code>.</p>`}
       <${Group} id="denied" title="Denied system calls" count=${denied.length} open=${denied.length > 0}>
         <ul>${denied.map((d) => html`<li><code>${d.call}</code>${d.detail && html`${" "}<code>${d.detail}</code>`} → ${d.answer}
           ${d.program && html`${" "}<span class="by">by ${d.program}</span>`}${d.remark && html`${" "}<span class="by">(${d.remark})</span>`}</li>`)}</ul>
@@ -67,17 +69,23 @@ function Group({ id, title, count, open, children }) {
     ${count > 0 ? children : html`<p class="small">none</p>`}</details>`;
 }
 
+// What happened to a path, and who did it: not the app is who changed it.
+function said({ why, by }) {
+  const uses = why.filter((why) => why !== "changed").map((why) => WHY[why] ?? why).join(", ");
+  return `${uses}${by.length > 0 ? ` by ${by.join(", ")}` : ""}${why.includes("changed") ? `; ${WHY.changed}` : ""}`;
+}
+
 function Paths({ id, title, paths, hint, open }) {
   return html`<${Group} id=${id} title=${title} count=${paths.length} open=${open}>
     ${hint && html`<p class="small">${hint}</p>`}
     <ul>${paths.slice(0, ROWS).map((path) => html`<li key=${path.path}><code>${path.path}</code>
-      ${" "}<span class="by">${path.why.map((why) => WHY[why] ?? why).join(", ")}${path.by.length > 0 && ` by ${path.by.join(", ")}`}</span></li>`)}</ul>
+      ${" "}<span class="by">${said(path)}</span></li>`)}</ul>
     ${paths.length > ROWS && html`<p class="small">and ${paths.length - ROWS} more</p>`}
   <//>`;
 }
 
 function useActivity(id) {
-  const [activity, setActivity] = useState({ notes: [], denied: [], dropped: [] });
+  const [activity, setActivity] = useState({ notes: [], denied: [], dropped: [], explained: true });
   useEffect(() => {
     let waiting = null;
     const look = () => {

@@ -130,6 +130,12 @@ export function ListView({ initial }) {
       await post(`/api/grains/${notice.undo}/undelete`);
       setNotice({ text: "The grain is back." });
     });
+  // Whoever has no mouse goes on where the button was that went away.
+  useEffect(() => {
+    if (notice && document.activeElement === document.body) {
+      document.getElementById(notice.undo ? "undo" : "grains")?.focus();
+    }
+  }, [notice, state]);
 
   return html`<div class="page">
     <a class="skip" href="#grains">Skip to the grains</a>

@@ -123,15 +123,19 @@ impl Developer for Panel {
             || "the file list is not written".to_owned(),
             |list| format!("{} is being written", list.display()),
         );
-        let mut lines = vec![format!("{} paths were used, {new} of them new; {place}", used.len())];
+        let paths =
+            |count: usize| if count == 1 { "1 path".into() } else { format!("{count} paths") };
+        let were = if used.len() == 1 { "was" } else { "were" };
+        let mut lines =
+            vec![format!("{} {were} used, {new} of them new; {place}", paths(used.len()))];
         let record = self.shared.record();
         for (kind, text) in [
-            (Use::Withheld, "are here, but would be missing in the package"),
+            (Use::Withheld, "here would be missing in the package"),
             (Use::Write, "could not be written: only /var and /tmp can be"),
         ] {
             let found = record.paths.values().filter(|uses| uses.contains_key(&kind)).count();
             if found > 0 {
-                lines.push(format!("{found} paths {text}"));
+                lines.push(format!("{} {text}", paths(found)));
             }
         }
         lines
