@@ -56,7 +56,8 @@ pub struct Options {
     /// How to find which executable is behind a request.
     pub callers: Callers,
     /// The mount is not read-only, so that attempts to write arrive here: they are recorded
-    /// ([`Use::Write`](crate::Use::Write)) and refused.
+    /// ([`Use::Write`](crate::Use::Write)) and refused. Files belong to whoever asks first, rather
+    /// than to `owner`: the kernel does not pass on attempts to write what belongs to nobody.
     pub ask_writes: bool,
 }
 
