@@ -5,6 +5,7 @@ mod api_origin;
 pub(crate) mod body;
 mod call;
 mod context;
+mod descriptors;
 mod headers;
 pub(crate) mod hosts;
 mod identicon;
