@@ -1,7 +1,7 @@
 //! The command line as a whole: what `clap` derives from the subcommands, with examples and with
 //! completion of what only this machine knows.
 
-use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::global::Global;
 use crate::{commands, complete, examples};
@@ -39,7 +39,16 @@ pub fn parse() -> Cli {
     let matches = command().get_matches();
     let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli.global = cli.global.with_environment();
+    cli.global.json = for_a_program(&matches);
     cli
+}
+
+/// Whether `--json` was given to the subcommand.
+fn for_a_program(matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some((_, below)) => for_a_program(below),
+        None => matches!(matches.try_get_one::<bool>("json"), Ok(Some(true))),
+    }
 }
 
 /// Adds examples and completion to a command and those below it. `path` is empty for the program,
@@ -69,6 +78,8 @@ fn completed(arg: Arg, path: &str) -> Arg {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     /// All commands below `command` by their words.
@@ -151,28 +162,126 @@ mod tests {
         assert_eq!(flags, 65, "flags of the original in the table");
     }
 
+    /// What a command must have: JSON for programs (not where nothing is read and nothing is told),
+    /// a dry run where something that is there is changed or goes away, a question (and --yes)
+    /// where nothing brings it back, and `-` where a file can as well be a pipe.
+    const EXPECTED: &str = "
+        init           -     dry-run  yes  dash
+        keygen         json  -        -    -
+        listkeys       json  -        -    -
+        getkey         -     -        -    -
+        rekey          -     dry-run  yes  -
+        dev            json  -        -    -
+        files why      json  -        -    -
+        files diff     json  -        -    -
+        files prune    json  dry-run  -    -
+        files closure  json  -        -    -
+        pack           json  dry-run  -    dash
+        check          json  -        -    dash
+        verify         json  -        -    dash
+        unpack         json  -        -    dash
+        publish        json  dry-run  -    -
+        ls             json  -        -    dash
+        diff           json  -        -    dash
+        cat            json  -        -    dash
+        run            json  -        -    dash
+        grain list     json  -        -    -
+        grain show     json  -        -    -
+        grain new      json  -        -    dash
+        grain open     json  -        -    -
+        grain stop     json  -        -    -
+        grain rename   json  -        -    -
+        grain upgrade  json  dry-run  yes  dash
+        grain export   json  -        -    dash
+        grain restore  json  dry-run  -    dash
+        grain delete   json  dry-run  yes  -
+        grain log      json  -        -    -
+        grain shell    json  -        -    -
+        grain size     json  -        -    -
+        grain gc       json  dry-run  -    -
+        grain token    json  -        -    -
+        grain share    json  -        -    -
+        oci            json  -        -    dash
+        doctor         json  dry-run  yes  -
+        completions    -     -        -    -
+    ";
+
     #[test]
-    fn readers_have_json() {
-        // The rest changes something, starts something, or writes bytes that are not ours.
-        let not_readers = [
-            "init",
-            "keygen",
-            "rekey",
-            "getkey",
-            "unpack",
-            "grain rename",
-            "grain open",
-            "grain new",
-            "grain upgrade",
-            "completions",
-            "oci",
-        ];
+    fn every_command_has_what_is_expected() {
+        let rows = EXPECTED.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let mut rows: BTreeMap<String, Vec<&str>> = rows
+            .filter(|row| !row.is_empty())
+            .map(|mut row| {
+                let flags = row.split_off(row.len() - 4);
+                (row.join(" "), flags)
+            })
+            .collect();
         for (path, command) in every() {
-            if command.has_subcommands() || not_readers.contains(&path.as_str()) {
+            if command.has_subcommands() {
                 continue;
             }
-            let json = command.get_arguments().any(|arg| arg.get_long() == Some("json"));
-            assert!(json, "spk {path} has no --json");
+            let long = |name| command.get_arguments().any(|arg| arg.get_long() == Some(name));
+            let dash = command.get_arguments().any(|arg| {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                ["- is std", "- for std"].iter().any(|words| help.contains(words))
+            });
+            let found = [long("json"), long("dry-run"), long("yes"), dash];
+            let found: Vec<&str> = ["json", "dry-run", "yes", "dash"]
+                .into_iter()
+                .zip(found)
+                .map(|(name, found)| if found { name } else { "-" })
+                .collect();
+            let expected = rows.remove(&path);
+            let expected = expected.unwrap_or_else(|| panic!("not in the table: spk {path}"));
+            assert_eq!(found, expected, "spk {path}");
+        }
+        assert!(rows.is_empty(), "in the table, and gone: {rows:?}");
+    }
+
+    /// What names a place that stays the same from call to call may be said once and for all.
+    #[test]
+    fn paths_can_be_in_the_environment() {
+        // What one call reads or makes, or where it runs the app, is said to that call.
+        const OPERANDS: &[&str] =
+            &["output", "source_path", "package", "mount", "server", "host_shell"];
+        let everywhere = command();
+        let known = |arg: &Arg| {
+            let id = arg.get_id().as_str();
+            // `with_environment` reads it: several, separated by colons.
+            let of_all = everywhere.get_arguments().find(|arg| arg.get_id().as_str() == id);
+            arg.get_env().is_some()
+                || id == "import_path"
+                || of_all.is_some_and(|arg| arg.get_env().is_some())
+        };
+        let mut paths = 0;
+        for (path, command) in every() {
+            for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+                let names = arg.get_value_names().unwrap_or_default();
+                let is_path = names.iter().any(|name| {
+                    ["FILE", "DIR", "FILE:NAME", "OUTPUT", "SPK"].contains(&name.as_str())
+                });
+                if !is_path || OPERANDS.contains(&arg.get_id().as_str()) {
+                    continue;
+                }
+                assert!(known(arg), "spk {path} {}: not in the environment", arg.get_id());
+                paths += 1;
+            }
+        }
+        assert!(paths > 20, "{paths} paths");
+    }
+
+    #[test]
+    fn slips_in_any_command_are_recognised() {
+        for (path, _) in every() {
+            let (before, name) = path.rsplit_once(' ').map_or(("", &*path), |split| split);
+            // One letter too many is the slip that short names survive, too.
+            let slip = format!("{name}{}", &name[name.len() - 1..]);
+            let words = ["spk"].into_iter().chain(before.split_whitespace()).chain([&*slip]);
+            let Err(error) = command().try_get_matches_from(words) else {
+                panic!("spk {before} {slip} was taken");
+            };
+            let said = error.render().to_string();
+            assert!(said.contains(&format!("'{name}'")), "spk {before} {slip}: {said}");
         }
     }
 }
