@@ -325,7 +325,7 @@ fn full_disks_lose_nothing() {
                 break
             fi
             for grain in state/grains/*; do
-                [ "$grain" = "state/grains/$2" ] || "$0" --state state grain delete --no-backup "$(basename $grain)"
+                [ "$grain" = "state/grains/$2" ] || "$0" --state state grain delete --no-backup --yes "$(basename $grain)"
             done
             rm -rf state/backups/*
             after=$(cd state/grains && find . -path '*/sandbox/*' -type f | sort | xargs sha256sum | sha256sum)
