@@ -26,8 +26,14 @@ Exit status:
   2  the command line makes no sense
   128+N  ended by signal N
 
-stdout is data, stderr is talk. NO_COLOR turns colours off; --json is there wherever something is
-read. The machine is checked by: spk doctor";
+Environment:
+  SPK_KEYRING, SPK_PKG_DEF, SPK_IMPORT_PATH, SPK_STATE  what -k, -p, -I and --state say
+  SPK_WEBKEY, SPK_MAIL, SPK_REQUESTS                    what the options of these names say
+  SPK_BRIDGE                                            the bridge to pack into HTTP apps
+
+stdout is data, stderr is talk. Where something is removed or replaced, --dry-run shows what would be;
+where nothing brings it back, it is asked, and --yes is the answer. NO_COLOR turns colours off; --json
+is there wherever something is read. The machine is checked by: spk doctor";
 
 /// All of it.
 pub fn command() -> Command {
@@ -307,6 +313,11 @@ mod tests {
         let mut paths = 0;
         for (path, command) in every() {
             for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+                if let Some(variable) = arg.get_env().and_then(|name| name.to_str())
+                    && variable.starts_with("SPK_")
+                {
+                    assert!(AFTER_HELP.contains(variable), "spk --help does not name {variable}");
+                }
                 let names = arg.get_value_names().unwrap_or_default();
                 let is_path = names.iter().any(|name| {
                     ["FILE", "DIR", "FILE:NAME", "OUTPUT", "SPK"].contains(&name.as_str())
