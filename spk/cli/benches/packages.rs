@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use spk_package::archive::layout::Layout;
 use spk_package::archive::tree::{Contents, Entries, Kind, Node, Tree};
 
-/// What is packed when nothing is named: directories and, of libraries, the files directly in it.
+/// What is packed when nothing is named: directories whole, or the shared libraries directly in them.
 const DEFAULT: [(&str, bool); 4] = [
     ("/usr/lib/python3", true),
     ("/usr/lib/python3.11", true),
@@ -245,10 +245,17 @@ fn copy(from: &Path, to: &Path, deep: bool) {
             if deep {
                 copy(&path, &target, true);
             }
-        } else if metadata.is_file() && (deep || metadata.len() <= LARGEST_LIBRARY) {
+        } else if metadata.is_file()
+            && (deep || is_library(&path) && metadata.len() <= LARGEST_LIBRARY)
+        {
             fs::copy(&path, &target).unwrap();
         }
     }
+}
+
+/// Whether a file is named as shared libraries are. Static ones are in no package.
+fn is_library(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().contains(".so"))
 }
 
 /// Writes the tree's archive with contents in the order of names, as the original has them.
