@@ -17,6 +17,10 @@ mkdir -p "$out"
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 host=$(rustc -vV | sed -n 's/^host: //p')
 case ${host%%-*} in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=${host%%-*} ;; esac
+# Who distributes a package answers for it: named as Debian's own tools want it (debchange(1)).
+authors=$(sed -n 's/^authors = \["\(.*\)"\]/\1/p' Cargo.toml)
+maintainer=$authors
+[ -z "${DEBEMAIL-}" ] || maintainer="${DEBFULLNAME:-${authors% <*}} <$DEBEMAIL>"
 # Nothing that is built knows when.
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 
@@ -46,6 +50,13 @@ install -D -m 644 dist/apparmor "$root/usr/share/spk/apparmor"
 doc=$root/usr/share/doc/spk
 install -D -m 644 dist/copyright "$doc/copyright"
 cp -r docs README.md "$doc/"
+printf 'spk (%s) unstable; urgency=medium\n\n  * See the history of the sources.\n\n -- %s  %s\n' \
+  "$version" "$maintainer" "$(LC_ALL=C date -Rud "@$SOURCE_DATE_EPOCH")" |
+  gzip -9n >"$doc/changelog.gz"
+# On purpose, says dist/build.sh: they run in an empty root.
+mkdir -p "$root/usr/share/lintian/overrides"
+printf 'spk: statically-linked-binary [%s]\n' usr/bin/spk usr/lib/spk/sandstorm-http-bridge \
+  >"$root/usr/share/lintian/overrides/spk"
 # Which crates are in the programs, and under which licenses.
 cargo tree -p spk-cli -p spk-bridge -e normal --prefix none --format '{p} {l}' --locked |
   sed 's/ (.*)//; s/ (\*)$//; /^$/d' | sort -u >"$doc/dependencies.txt"
@@ -66,7 +77,7 @@ cat >"$root/DEBIAN/control" <<CONTROL
 Package: spk
 Version: $version
 Architecture: $arch
-Maintainer: the spk authors <spk@example.org>
+Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Section: devel
 Priority: optional

@@ -23,6 +23,9 @@ else
 fi
 cargo test --workspace --no-fail-fast || status=$?
 
+echo "== cargo install"
+tests/cargo_install.sh || status=$?
+
 # Tests that are set aside did not run either.
 grep -rn --include='*.rs' '#\[ignore = ' spk runtime fuse-tracer tests |
   sed -E 's/^([^:]*):[0-9]+:#\[ignore = "(.*)"\]$/\1: set aside: \2/' >>"$SPK_SKIP_LOG" || true

@@ -13,7 +13,8 @@ if [ "${1-}" = --tests ]; then
   packages+=(nodejs node-express php-cli php-sqlite3 ruby perl golang-go musl-tools default-jdk-headless
     postgresql mariadb-server redis-server nginx bubblewrap)
   # Installing on a clean machine, shells that complete, and images (install.rs, oci.rs).
-  packages+=(debootstrap binutils bash-completion zsh fish runc crun umoci iproute2)
+  packages+=(debootstrap binutils bash-completion zsh fish runc crun umoci iproute2
+    apparmor)
   # The browser of tests/tests/shell*.rs; elsewhere than in Debian it is no package of the archive.
   if grep -qx 'ID=debian' /etc/os-release; then
     packages+=(chromium chromium-driver fonts-dejavu-core)

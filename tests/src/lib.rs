@@ -9,7 +9,7 @@ pub mod guest;
 pub mod http;
 pub mod memory;
 pub mod procs;
-pub mod raw;
+pub mod projects;
 pub mod server;
 pub mod skip;
 pub mod web;

@@ -263,7 +263,7 @@ fn swapped_names_lead_nowhere() {
             let var = grain.stage.state().join("grains").join(restored).join("sandbox");
             no_secret(&var);
             ok(grain.stage.spk().args(["grain", "size", restored, &grain.id]));
-            ok(grain.stage.spk().args(["grain", "delete", "--no-backup", restored]));
+            ok(grain.stage.spk().args(["grain", "delete", "--no-backup", "--yes", restored]));
             assert_eq!(guard.events(), Vec::<String>::new(), "run {runs} as {who:?}");
             runs += 1;
         }

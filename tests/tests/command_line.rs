@@ -191,7 +191,7 @@ fn quiet_verbose_and_colours() {
     assert!(!terminal("NO_COLOR").contains('\x1b'), "{:?}", terminal("NO_COLOR"));
 }
 
-/// Packages through pipes, where a name is `-`.
+/// Packages through pipes, where a name is `-`. (`grep -q` would not read to the end.)
 #[test]
 fn a_dash_is_a_pipe() {
     let stage = Stage::new(Who::User);
@@ -201,11 +201,15 @@ fn a_dash_is_a_pipe() {
     let spk = stage.spk_path();
     let spk = spk.display();
     for line in [
-        format!("cat app.spk | {spk} verify - | grep -q appId"),
-        format!("cat app.spk | {spk} ls - | grep -qx app"),
-        format!("cat app.spk | {spk} cat - app | grep -q contents"),
+        format!("cat app.spk | {spk} verify - | grep appId"),
+        format!("cat app.spk | {spk} ls - | grep -x app"),
+        format!("cat app.spk | {spk} cat - app | grep contents"),
         format!("cat app.spk | {spk} unpack - out && test -f out/app"),
-        format!("cat app.spk | {spk} oci - -o - | tar -t | grep -qx oci-layout"),
+        format!("cat app.spk | {spk} diff app.spk - | (! grep .)"),
+        format!("{spk} pack --fast - | {spk} verify - | grep appId"),
+        format!("cat app.spk | {spk} grain new - && {spk} grain list | grep Example"),
+        format!("! {spk} pack --json --fast - >nothing && test ! -s nothing && test ! -e ./-"),
+        format!("cat app.spk | {spk} oci - -o - | tar -t | grep -x oci-layout"),
         format!(
             "id=$({spk} grain new app.spk) && {spk} grain export $id -o - | {spk} grain restore -"
         ),

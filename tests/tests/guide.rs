@@ -1,17 +1,17 @@
 //! Every command of the guides, run as they stand: what a newcomer copies works.
 //!
 //! The two places where a person acts are acted out: `spk dev` and `spk run` serve until Ctrl-C, so
-//! the page is opened and the server is stopped; and the index is a small one on this machine.
+//! the page is opened and the server is stopped; and the index is a small one on this machine. Only
+//! how well packages are compressed is no question here: `spk pack` gets `--fast`.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use spk_tests::bins::ok;
-use spk_tests::{Server, Stage, Who, http, skip};
+use spk_tests::{Server, Stage, Who, http, projects, skip};
 
 /// The commands of a page, one for each line of its `sh` blocks.
 fn commands(page: &str) -> Vec<String> {
@@ -90,7 +90,8 @@ fn follow(template: &str, needs: &str) {
     let mut served = 0;
     let mut grain = String::new();
     for line in commands {
-        let line = line.replace(" ID ", &format!(" {grain} "));
+        let line =
+            line.replace(" ID ", &format!(" {grain} ")).replace("spk pack ", "spk pack --fast ");
         let shell = |line: &str| {
             let mut command = stage.run("/bin/bash");
             command.args(["-ec", line]).current_dir(&here);
@@ -109,26 +110,17 @@ fn follow(template: &str, needs: &str) {
             here = here.join(dir);
         } else if line.starts_with("cargo ") {
             // With this test's own toolchain, which the account may not have.
-            build(&stage, &here);
+            projects::build(template, &here);
+            stage.who.own(&here);
+        } else if line.contains(" pip install ") {
+            // What it fetches is fetched once.
+            projects::pip(&here);
+            stage.who.own(&here);
         } else {
             ok(&mut shell(&line));
         }
     }
     assert_eq!(served, 3, "dev, run, and run as bob");
-}
-
-fn build(stage: &Stage, project: &Path) {
-    let shared: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("raw");
-    ok(Command::new("cargo")
-        .args(["build", "--release", "--offline", "--target-dir"])
-        .arg(&shared)
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
-        .current_dir(project));
-    let place = "x86_64-unknown-linux-gnu/release/notes";
-    let to = project.join("target").join(place);
-    fs::create_dir_all(to.parent().unwrap()).unwrap();
-    fs::copy(shared.join(place), to).unwrap();
-    stage.who.own(&stage.work());
 }
 
 #[test]
@@ -151,10 +143,13 @@ fn site() {
     follow("static", "/usr/bin/python3");
 }
 
-/// One after the other: they are built in the same place.
 #[test]
-fn rust_and_raw() {
+fn rust() {
     follow("rust", "");
+}
+
+#[test]
+fn raw() {
     follow("raw", "");
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::unistd::geteuid;
-use spk_tests::bins::{built, copy_program, ok};
+use spk_tests::bins::{built, copy_program, fails, ok};
 use spk_tests::{Server, Stage, Who, http, skip};
 
 fn house() -> PathBuf {
@@ -54,6 +54,63 @@ fn tarball(tar: &Path) {
     server.stop();
 }
 
+/// What the archive's own checks (lintian) would refuse first.
+fn control(deb: &Path) {
+    let field = |name: &str| ok(Command::new("dpkg-deb").arg("-f").arg(deb).arg(name));
+    let maintainer = field("Maintainer");
+    let (name, address) = maintainer.trim().split_once(" <").expect("a name and an address");
+    assert!(!name.is_empty() && address.ends_with('>'), "{maintainer}");
+    assert_eq!(address.matches('@').count(), 1, "{maintainer}");
+    for name in ["Package", "Version", "Architecture", "Section", "Priority", "Installed-Size"] {
+        assert!(!field(name).trim().is_empty(), "no {name}");
+    }
+    let description = field("Description");
+    let (synopsis, text) = description.split_once('\n').expect("a synopsis and a text");
+    assert!(synopsis.len() < 80 && !synopsis.ends_with('.'), "{synopsis}");
+    assert!(text.lines().all(|line| line.starts_with(' ') && line.len() <= 80), "{text}");
+    for line in ok(Command::new("dpkg-deb").arg("-c").arg(deb)).lines() {
+        let (mode, rest) = line.split_once(' ').unwrap();
+        assert!(rest.trim_start().starts_with("root/root"), "{line}");
+        let program = line.ends_with("/spk") && mode.starts_with('-') && line.contains("/bin/");
+        let executable = program || line.ends_with("/sandstorm-http-bridge");
+        match &mode[..1] {
+            "d" => assert_eq!(mode, "drwxr-xr-x", "{line}"),
+            _ if executable => assert_eq!(mode, "-rwxr-xr-x", "{line}"),
+            _ => assert_eq!(mode, "-rw-r--r--", "{line}"),
+        }
+    }
+    // The scripts are shell, and the sums are those of the files.
+    let unpacked = tempfile::tempdir().unwrap();
+    ok(Command::new("dpkg-deb").arg("-R").arg(deb).arg(unpacked.path()));
+    for script in ["postinst", "prerm"] {
+        ok(Command::new("sh").arg("-n").arg(unpacked.path().join("DEBIAN").join(script)));
+    }
+    let sums = ["--quiet", "--strict", "-c", "DEBIAN/md5sums"];
+    ok(Command::new("md5sum").args(sums).current_dir(&unpacked));
+    let changelog = unpacked.path().join("usr/share/doc/spk/changelog.gz");
+    let changelog = ok(Command::new("zcat").arg(changelog));
+    assert!(changelog.starts_with(&format!("spk ({})", field("Version").trim())), "{changelog}");
+}
+
+/// AppArmor itself reads the profile.
+#[test]
+fn the_apparmor_profile_is_one() {
+    let test = "the_apparmor_profile_is_one";
+    if !Path::new("/etc/apparmor.d/abi/4.0").exists() {
+        return skip::skip(test, "no AppArmor that knows user namespaces (4.0) is installed");
+    }
+    let parse = |profile: &Path| {
+        let mut parser = Command::new("/usr/sbin/apparmor_parser");
+        parser.args(["--skip-kernel-load", "--skip-cache", "--names"]).arg(profile);
+        parser
+    };
+    assert_eq!(ok(&mut parse(&house().join("dist/apparmor"))).trim(), "spk");
+    let broken = tempfile::NamedTempFile::new().unwrap();
+    let text = fs::read_to_string(house().join("dist/apparmor")).unwrap();
+    fs::write(broken.path(), text.replace("userns,", "bogus rule,")).unwrap();
+    fails(&mut parse(broken.path()));
+}
+
 #[test]
 fn tarball_and_deb_on_a_clean_machine() {
     let test = "tarball_and_deb_on_a_clean_machine";
@@ -70,6 +127,7 @@ fn tarball_and_deb_on_a_clean_machine() {
     let Some(deb) = made.get(1) else {
         return skip::skip(test, "no dpkg-deb, so no .deb");
     };
+    control(deb);
     let files = ok(Command::new("dpkg-deb").arg("-c").arg(deb));
     for wanted in [
         "./usr/bin/spk",
@@ -79,6 +137,7 @@ fn tarball_and_deb_on_a_clean_machine() {
         "./usr/share/zsh/vendor-completions/_spk",
         "./usr/share/fish/vendor_completions.d/spk.fish",
         "./usr/share/spk/apparmor",
+        "./usr/share/doc/spk/changelog.gz",
         "./usr/share/doc/spk/copyright",
         "./usr/share/doc/spk/docs/architecture.md",
     ] {

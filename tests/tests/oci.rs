@@ -57,6 +57,30 @@ fn an_image_is_the_same_every_time_and_complete() {
     assert_eq!(config["config"]["Volumes"], json!({ "/var": {} }));
     assert_eq!(config["config"]["User"], "1000:1000");
 
+    assert_eq!(config["config"]["ExposedPorts"], json!({ "8080/tcp": {} }));
+    assert_eq!(config["config"]["Entrypoint"][0], "/spk");
+    // Layers are not compressed, so their digests are those of what is in them.
+    let digests = manifest["layers"].as_array().unwrap().iter().map(|layer| &layer["digest"]);
+    assert!(digests.eq(config["rootfs"]["diff_ids"].as_array().unwrap()));
+
+    // `docker load` goes by another list, of files in the tar.
+    let inside = |path: &str| {
+        let mut tar = Command::new("tar");
+        tar.args(["-xOf", "one.tar", path]).current_dir(stage.work()).output().unwrap().stdout
+    };
+    let list: Value = serde_json::from_slice(&inside("manifest.json")).unwrap();
+    assert_eq!(list[0]["RepoTags"], json!(["my-notes:0"]));
+    let loaded: Value =
+        serde_json::from_slice(&inside(list[0]["Config"].as_str().unwrap())).unwrap();
+    assert_eq!(loaded, config);
+    let layers = list[0]["Layers"].as_array().unwrap();
+    assert_eq!(layers.len(), config["rootfs"]["diff_ids"].as_array().unwrap().len());
+    for (layer, digest) in layers.iter().zip(config["rootfs"]["diff_ids"].as_array().unwrap()) {
+        let path = digest.as_str().unwrap().replace(':', "/");
+        assert_eq!(layer.as_str().unwrap(), format!("blobs/{path}"));
+        assert!(!inside(layer.as_str().unwrap()).is_empty());
+    }
+
     // Nothing is left of what fails, and nothing is overwritten.
     fails(stage.spk().args(["oci", "app.spk", "-o", "layout", "--format", "dir"]));
     stage.write("broken.spk", &read("app.spk")[..1000]);

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::json;
 use spk_tests::bins::ok;
 use spk_tests::guest::{self, PLAIN, Package, open};
-use spk_tests::{Browser, Server, Stage, Who, http, skip};
+use spk_tests::{Browser, Server, Stage, Who, http, projects, skip};
 
 /// The journey of a template's notes app in the page: two users, a backup out, and in again.
 fn notes(test: &str, template: &str, prepare: impl Fn(&Stage)) {
@@ -84,7 +84,8 @@ fn the_sample_app_in_the_page() {
 #[test]
 fn an_app_without_the_bridge_in_the_page() {
     notes("an_app_without_the_bridge_in_the_page", "raw", |stage| {
-        spk_tests::raw::build(stage, env!("CARGO_TARGET_TMPDIR"));
+        projects::build("raw", &stage.work());
+        stage.who.own(&stage.work());
     });
 }
 

@@ -2,12 +2,11 @@
 //! client that uses the app as two kinds of users would.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use spk_tests::bins::ok;
-use spk_tests::{Server, Stage, Who, http, skip};
+use spk_tests::{Server, Stage, Who, http, projects, skip};
 
 /// The journey of a notes app; `prepare` does what its README says comes before `spk dev`.
 fn notes(template: &str, test: &str, runtime: &str, prepare: impl Fn(&Stage)) {
@@ -73,15 +72,6 @@ fn add(server: &Server, text: &str) {
     assert_eq!(answer.status, 303, "{answer:?}");
 }
 
-/// Runs a tool of this test's own: the account may have none. What it makes is the account's.
-fn tool(stage: &Stage, program: &str, arguments: &[&str]) {
-    let mut command = Command::new(program);
-    // How fast the apps are is no question here, but how fast they are built is.
-    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
-    ok(command.args(arguments).current_dir(stage.work()));
-    stage.who.own(&stage.work());
-}
-
 #[test]
 fn python_from_init_to_restore() {
     notes("python", "python_from_init_to_restore", "/usr/bin/python3", |_| ());
@@ -100,7 +90,8 @@ fn php_from_init_to_restore() {
 #[test]
 fn rust_from_init_to_restore() {
     notes("rust", "rust_from_init_to_restore", "", |stage| {
-        tool(stage, "cargo", &["build", "--release", "--offline"]);
+        projects::build("rust", &stage.work());
+        stage.who.own(&stage.work());
     });
 }
 
@@ -108,37 +99,20 @@ fn rust_from_init_to_restore() {
 #[test]
 fn raw_from_init_to_restore() {
     notes("raw", "raw_from_init_to_restore", "", |stage| {
-        spk_tests::raw::build(stage, env!("CARGO_TARGET_TMPDIR"));
+        projects::test("raw", &stage.work());
+        projects::build("raw", &stage.work());
+        stage.who.own(&stage.work());
+        let program = stage.work().join("target/x86_64-unknown-linux-gnu/release/notes");
+        let headers = ok(Command::new("readelf").arg("-ld").arg(program));
+        assert!(!headers.contains("INTERP") && !headers.contains("NEEDED"), "{headers}");
     });
 }
 
 /// Python that speaks Cap'n Proto itself.
 #[test]
 fn raw_python_from_init_to_restore() {
-    let site = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pycapnp-site");
     notes("raw-python", "raw_python_from_init_to_restore", "/usr/bin/python3", |stage| {
-        if !site.join("capnp").exists() {
-            tool(
-                stage,
-                "/usr/bin/python3",
-                &[
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--root-user-action=ignore",
-                    "--target",
-                    "site",
-                    "-r",
-                    "requirements.txt",
-                ],
-            );
-            let _ = fs::remove_dir_all(&site);
-            ok(Command::new("cp").arg("-a").arg(stage.work().join("site")).arg(&site));
-        } else {
-            ok(Command::new("cp").arg("-a").arg(&site).arg(stage.work().join("site")));
-        }
+        projects::pip(&stage.work());
         stage.who.own(&stage.work());
         assert_eq!(ok(stage.run("/usr/bin/python3").args(["-B", "test_app.py"])), "ok\n");
     });

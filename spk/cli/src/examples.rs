@@ -88,6 +88,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "grain restore",
         &[
             ("spk grain restore holidays.zip", ""),
+            ("spk grain restore --dry-run holidays.zip", "reads all of it, and makes nothing"),
             ("spk grain restore holidays.zip --package app.spk", ""),
         ],
     ),
@@ -106,7 +107,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     ("grain size", &[("spk grain size", "of all grains")]),
-    ("grain gc", &[("spk grain gc", "")]),
+    ("grain gc", &[("spk grain gc --dry-run", "what would be removed"), ("spk grain gc", "")]),
     (
         "doctor",
         &[

@@ -35,6 +35,9 @@ pub struct Global {
     /// Where packages and grains are kept, instead of $XDG_DATA_HOME/spk
     #[arg(long, value_name = "DIR", env = "SPK_STATE", hide_env_values = true, global = true)]
     pub state: Option<PathBuf>,
+    /// Whether the subcommand was given `--json`
+    #[arg(skip)]
+    pub json: bool,
 }
 
 impl Global {

@@ -37,7 +37,7 @@ fn main() -> std::process::ExitCode {
     // A shell that completes a command line asks with $COMPLETE.
     CompleteEnv::with_factory(command_line::command).complete();
     let cli = command_line::parse();
-    let ui = Ui::new(cli.global.quiet, cli.global.verbose);
+    let ui = Ui::new(&cli.global);
     match commands::run(cli.command, &cli.global, &ui) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => error.report(&ui),

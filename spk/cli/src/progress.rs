@@ -1,6 +1,5 @@
 //! The progress bar: on a terminal, for work that takes longer than a blink.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,10 +23,15 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// Draws only on a terminal and without `--quiet`.
+    /// Draws only on a terminal, without `--quiet` and without `--json`.
     pub fn new(ui: &Ui) -> Bar {
-        let wanted = !ui.is_quiet() && std::io::stderr().is_terminal();
-        Bar { wanted, started: Instant::now(), stage: None, done: 0, bar: None }
+        Bar {
+            wanted: ui.shows_progress(),
+            started: Instant::now(),
+            stage: None,
+            done: 0,
+            bar: None,
+        }
     }
 
     fn draw(&self, stage: Stage, total: Option<u64>) -> ProgressBar {
@@ -47,6 +51,11 @@ impl Bar {
             Stage::Pack => "packing",
             Stage::Verify => "verifying",
             Stage::Unpack => "unpacking",
+            Stage::Export => "exporting",
+            Stage::ReadBack => "checking",
+            Stage::Receive => "receiving",
+            Stage::Restore => "restoring",
+            Stage::Examine => "examining",
         });
         bar
     }
@@ -76,6 +85,10 @@ impl Progress for Bar {
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
         }
+    }
+
+    fn watched(&self) -> bool {
+        self.wanted
     }
 }
 

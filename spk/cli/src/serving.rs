@@ -39,7 +39,7 @@ pub struct ServeArgs {
     pub api_token: Option<String>,
     /// Keep the mail that the app sends in this directory, one file for each message; without it
     /// sending mail fails
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "SPK_MAIL", hide_env_values = true)]
     pub mail: Option<PathBuf>,
     /// Let the app have one of the host's objects for tests: http-api, mail
     #[arg(long, value_name = "NAME", value_parser = grant)]

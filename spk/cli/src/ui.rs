@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use crate::error::CliError;
+use crate::global::Global;
 
 /// The terminal as the subcommands see it.
 #[derive(Clone, Debug)]
@@ -11,14 +12,18 @@ pub struct Ui {
     quiet: bool,
     verbose: bool,
     colour: bool,
+    progress: bool,
 }
 
 impl Ui {
     /// Colour only on a terminal and without `NO_COLOR` (<https://no-color.org>).
-    pub fn new(quiet: bool, verbose: bool) -> Self {
-        let colour = io::stderr().is_terminal()
-            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Ui { quiet, verbose, colour }
+    ///
+    /// Progress only on a terminal, and not where the output is for a program.
+    pub fn new(global: &Global) -> Self {
+        let (quiet, verbose) = (global.quiet, global.verbose);
+        let terminal = io::stderr().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Ui { quiet, verbose, colour, progress: terminal && !quiet && !global.json }
     }
 
     /// Data for the caller, exactly as given. A closed pipe ends the program quietly with
@@ -28,6 +33,21 @@ impl Ui {
         if out.write_all(bytes.as_ref()).and_then(|()| out.flush()).is_err() {
             std::process::exit(0);
         }
+    }
+
+    /// Stdout for a lot of data; like [`Ui::data`] it ends the program when nobody reads any more.
+    pub fn pipe(&self) -> impl Write {
+        struct Data<'a>(&'a Ui);
+        impl Write for Data<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.data(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        Data(self)
     }
 
     /// One line of data.
@@ -94,9 +114,9 @@ impl Ui {
         Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes") && !answer.is_empty())
     }
 
-    /// Whether talk should be suppressed.
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
+    /// Whether there is somebody to see a progress bar.
+    pub fn shows_progress(&self) -> bool {
+        self.progress
     }
 
     fn paint(&self, code: &str, text: &str) -> String {

@@ -269,7 +269,7 @@ fn two_hundred_kills_lose_nothing() {
         }
         // Restores that were complete make grains; one victim is enough.
         for id in ids.iter().filter(|id| **id != keeper && **id != victim) {
-            state.run(&["delete", "--no-backup", id]);
+            state.run(&["delete", "--no-backup", "--yes", id]);
         }
         if !ids.contains(&victim) {
             victim = state.run(&["restore", "b.zip"]);
@@ -325,7 +325,7 @@ fn full_disks_lose_nothing() {
                 break
             fi
             for grain in state/grains/*; do
-                [ "$grain" = "state/grains/$2" ] || "$0" --state state grain delete --no-backup "$(basename $grain)"
+                [ "$grain" = "state/grains/$2" ] || "$0" --state state grain delete --no-backup --yes "$(basename $grain)"
             done
             rm -rf state/backups/*
             after=$(cd state/grains && find . -path '*/sandbox/*' -type f | sort | xargs sha256sum | sha256sum)
@@ -406,6 +406,6 @@ while not os.path.exists("enough"):
     assert_eq!(std::fs::read(secret.join("key")).unwrap(), b"TOP-SECRET");
     let mode = std::fs::metadata(secret.join("key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
-    state.run(&["delete", "--no-backup", &id]);
+    state.run(&["delete", "--no-backup", "--yes", &id]);
     assert!(secret.join("key").exists());
 }

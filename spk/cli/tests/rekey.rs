@@ -31,10 +31,14 @@ fn replaces_the_id_and_keeps_both_keys() {
     fs::write(&path, &text).unwrap();
 
     let output = spk(dir.path(), &["rekey", "--dry-run"]);
-    assert!(output.status.success() && output.stdout.is_empty());
+    assert!(output.status.success() && output.stdout.starts_with(b"would replace "));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 
-    let output = spk(dir.path(), &["rekey"]);
+    // Nobody can be asked here.
+    assert_eq!(spk(dir.path(), &["rekey"]).status.code(), Some(2));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+
+    let output = spk(dir.path(), &["rekey", "--yes"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     assert!(said.contains(old.trim()) && said.contains(".sandstorm-keyring"), "{said}");
@@ -54,7 +58,7 @@ fn a_wrong_definition_costs_no_key() {
         (TEXT.replace("\"OLD\"", "embed \"id\""), "not written in this file"),
     ] {
         fs::write(&path, &text).unwrap();
-        let output = spk(dir.path(), &["rekey"]);
+        let output = spk(dir.path(), &["rekey", "--yes"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1));
         assert!(said.contains(expected), "{said}");

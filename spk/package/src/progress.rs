@@ -6,6 +6,10 @@ pub trait Progress {
     fn stage(&mut self, _what: Stage, _total: Option<u64>) {}
     /// This many more bytes are done.
     fn advance(&mut self, _bytes: u64) {}
+    /// Whether anybody looks: only then is it worth finding out what is only told.
+    fn watched(&self) -> bool {
+        false
+    }
 }
 
 /// What is being done.
@@ -17,6 +21,16 @@ pub enum Stage {
     Verify,
     /// Writing files.
     Unpack,
+    /// Writing a grain's data into a backup.
+    Export,
+    /// Reading back what was written.
+    ReadBack,
+    /// Collecting what comes through a pipe.
+    Receive,
+    /// Writing a backup's data into a grain.
+    Restore,
+    /// Reading a backup as for restoring it.
+    Examine,
 }
 
 /// Tells nobody.

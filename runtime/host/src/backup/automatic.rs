@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use spk_package::progress::Progress;
+
 use super::{Error, ExportOptions, Exported, Target, export_grain};
 use crate::store::beneath::Dir;
 use crate::store::{Grain, GrainId, IoContext, Store, now};
@@ -28,7 +30,12 @@ pub struct Automatic {
 ///
 /// # Errors
 /// When it cannot be made; the caller should then not go on.
-pub fn before(store: &Store, grain: &Grain, what: &str) -> Result<(Automatic, Exported), Error> {
+pub fn before(
+    store: &Store,
+    grain: &Grain,
+    what: &str,
+    progress: &mut dyn Progress,
+) -> Result<(Automatic, Exported), Error> {
     expire(store)?;
     let id = grain.id();
     let dir = store.layout.path(&["backups", id.as_str()]);
@@ -46,7 +53,7 @@ pub fn before(store: &Store, grain: &Grain, what: &str) -> Result<(Automatic, Ex
     }
     let path = dir.join(format!("{made}-{what}.zip"));
     let target = Target::File(path.clone());
-    let exported = export_grain(grain, target, &ExportOptions::default())?;
+    let exported = export_grain(grain, target, &ExportOptions::default(), progress)?;
     Ok((Automatic { grain: id.clone(), path, made, before: what.to_owned() }, exported))
 }
 
@@ -77,26 +84,31 @@ pub fn list(store: &Store) -> Result<Vec<Automatic>, Error> {
     Ok(found)
 }
 
+/// Automatic backups older than [`KEPT`], which [`expire`] removes.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn expired(store: &Store) -> Result<Vec<Automatic>, Error> {
+    let oldest = now().saturating_sub(KEPT);
+    Ok(list(store)?.into_iter().filter(|backup| backup.made < oldest).collect())
+}
+
 /// Removes automatic backups older than [`KEPT`]; which those were.
 ///
 /// # Errors
 /// When one cannot be removed.
 pub fn expire(store: &Store) -> Result<Vec<Automatic>, Error> {
-    let oldest = now().saturating_sub(KEPT);
-    let mut expired = Vec::new();
-    for backup in list(store)? {
-        if backup.made >= oldest {
-            continue;
-        }
+    let mut removed = Vec::new();
+    for backup in expired(store)? {
         match std::fs::remove_file(&backup.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             removed => removed.at("remove", &backup.path)?,
         }
         // The directory too, if that was the last one in it.
         let _ = store.layout.backups.remove_dir(backup.grain.as_str().as_bytes());
-        expired.push(backup);
+        removed.push(backup);
     }
-    Ok(expired)
+    Ok(removed)
 }
 
 /// Time and occasion in a file name.

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FileType, SeekFrom, Stat};
+use spk_package::progress::{Progress, Stage};
 
 use super::error::{Error, shown};
 use super::zip::deflate::{CHUNK, Done, InOrder, Pool, Ticket, Treat, tail};
@@ -61,7 +62,10 @@ struct Zeros {
 }
 
 /// A backup being made.
-pub(crate) struct Exporter {
+pub(crate) struct Exporter<'p> {
+    progress: &'p mut dyn Progress,
+    /// Bytes of members that were told to it.
+    told: u64,
     writer: Writer,
     pool: Pool,
     steps: InOrder<Step>,
@@ -94,11 +98,17 @@ struct Locked {
     mode: u32,
 }
 
-impl Exporter {
-    pub fn new(writer: Writer, store: bool) -> io::Result<Exporter> {
+impl<'p> Exporter<'p> {
+    pub fn new(
+        writer: Writer,
+        store: bool,
+        progress: &'p mut dyn Progress,
+    ) -> io::Result<Exporter<'p>> {
         let pool = Pool::new()?;
         let steps = InOrder::new(pool.capacity());
         Ok(Exporter {
+            progress,
+            told: 0,
             writer,
             pool,
             steps,
@@ -113,8 +123,15 @@ impl Exporter {
         })
     }
 
-    /// Writes the whole archive of the grain in `grain`; gives back the writer to be finished.
-    pub fn run(mut self, grain: &Dir, metadata: Vec<u8>) -> Result<(Writer, Contents), Error> {
+    /// Writes the whole archive of the grain in `grain`; gives back the writer to be finished, and
+    /// how many bytes all members have.
+    pub fn run(mut self, grain: &Dir, metadata: Vec<u8>) -> Result<(Writer, Contents, u64), Error> {
+        // Looking at all of a large grain takes a while.
+        let total = match self.progress.watched() {
+            true => grain.file_bytes().ok(),
+            false => None,
+        };
+        self.progress.stage(Stage::Export, total);
         let now = Time { seconds: crate::store::now() as i64, nanoseconds: 0 };
         let head = Head { name: b"metadata".to_vec(), mode: 0o100_600, time: now };
         self.small(head, metadata)?;
@@ -127,7 +144,12 @@ impl Exporter {
         while let Some(step) = self.steps.pop() {
             self.perform(step)?;
         }
-        Ok((self.writer, self.contents))
+        Ok((self.writer, self.contents, self.told))
+    }
+
+    fn tell(&mut self, bytes: u64) {
+        self.told += bytes;
+        self.progress.advance(bytes);
     }
 
     fn log(&mut self, grain: &Dir) -> Result<(), Error> {
@@ -347,6 +369,7 @@ impl Exporter {
                 for Done { data, deflated, crc } in ticket.wait()? {
                     self.crc.combine(&crc);
                     self.size += data.len() as u64;
+                    self.tell(data.len() as u64);
                     self.writer.data(if self.store { &data } else { &deflated })?;
                 }
                 Ok(())
@@ -354,6 +377,7 @@ impl Exporter {
             Step::Zeros(zeros) => {
                 self.crc.combine(&zeros.crc);
                 self.size += CHUNK as u64;
+                self.tell(CHUNK as u64);
                 self.writer.data(if self.store { &ZEROS } else { &zeros.deflated })
             }
             Step::End => {
@@ -372,6 +396,7 @@ impl Exporter {
         } else {
             (STORED, &data)
         };
+        self.tell(data.len() as u64);
         let regular = head.mode & 0o170_000 == 0o100_000;
         if regular && head.name.starts_with(b"data/") {
             self.contents.bytes += data.len() as u64;

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spk_package::app_id::AppId;
+use spk_package::package_id::PackageId;
+use spk_package::progress::{Progress, Stage};
 
 pub use error::Error;
 pub use export::{Contents, Skipped};
@@ -29,6 +31,7 @@ use crate::store;
 use crate::store::beneath::Dir;
 use crate::store::{Grain, GrainId, GrainMeta, Package, Store};
 use export::Exporter;
+use info::Info;
 use restore::Plan;
 use target::Beside;
 use zip::verify::verify;
@@ -86,11 +89,12 @@ pub fn export(
     id: &GrainId,
     target: Target,
     options: &ExportOptions,
+    progress: &mut dyn Progress,
 ) -> Result<Exported, Error> {
     match store.open_grain_for(id, "export") {
-        Ok(grain) => export_grain(&grain, target, options),
+        Ok(grain) => export_grain(&grain, target, options, progress),
         Err(store::Error::Busy { holder: Some(holder), .. }) if holder.runs() => {
-            export_running(store, id, target, options)
+            export_running(store, id, target, options, progress)
         }
         Err(error) => Err(error.into()),
     }
@@ -101,11 +105,12 @@ fn export_running(
     id: &GrainId,
     target: Target,
     options: &ExportOptions,
+    progress: &mut dyn Progress,
 ) -> Result<Exported, Error> {
     let (dir, path) = store.grain_dir(id)?;
     let meta = store::read_meta(&dir, &path)?;
     if options.live {
-        return export_dir(&dir, &meta, target, options);
+        return export_dir(&dir, &meta, target, options, progress);
     }
     let frozen = |error: store::control::ControlError| {
         let reason = match std::error::Error::source(&error) {
@@ -125,7 +130,7 @@ fn export_running(
     // The app went on before the copy was complete: it may be torn.
     thawed.map_err(|_| Error::TooSlow)?;
     copy_log(&dir, &staging.dir);
-    let mut exported = export_dir(&staging.dir, &meta, target, options)?;
+    let mut exported = export_dir(&staging.dir, &meta, target, options, progress)?;
     exported.contents.skipped.splice(0..0, skipped);
     exported.frozen = Some(duration);
     Ok(exported)
@@ -146,8 +151,9 @@ pub fn export_grain(
     grain: &Grain,
     target: Target,
     options: &ExportOptions,
+    progress: &mut dyn Progress,
 ) -> Result<Exported, Error> {
-    export_dir(grain.dir(), grain.meta(), target, options)
+    export_dir(grain.dir(), grain.meta(), target, options, progress)
 }
 
 fn export_dir(
@@ -155,6 +161,7 @@ fn export_dir(
     meta: &GrainMeta,
     target: Target,
     options: &ExportOptions,
+    progress: &mut dyn Progress,
 ) -> Result<Exported, Error> {
     let writing = |error| Error::Archive("write", error);
     let metadata = info::write(meta);
@@ -162,22 +169,23 @@ fn export_dir(
     match target {
         Target::Pipe(pipe) => {
             let writer = Writer::new(Output::pipe(pipe));
-            let exporter = Exporter::new(writer, options.store).map_err(writing)?;
-            let (writer, contents) = exporter.run(grain, metadata)?;
+            let exporter = Exporter::new(writer, options.store, progress).map_err(writing)?;
+            let (writer, contents, _) = exporter.run(grain, metadata)?;
             let (_, size, _) = writer.finish().map_err(writing)?;
             Ok(Exported { contents, size, frozen: None, notes })
         }
         Target::File(path) => {
             let beside = Beside::create(&path, &mut notes)?;
             let writer = Writer::new(Output::file(beside.file()?));
-            let exporter = Exporter::new(writer, options.store).map_err(writing)?;
-            let (writer, contents) = exporter.run(grain, metadata)?;
+            let exporter = Exporter::new(writer, options.store, progress).map_err(writing)?;
+            let (writer, contents, bytes) = exporter.run(grain, metadata)?;
             let (_, size, members) = writer.finish().map_err(writing)?;
             let file = beside.file()?;
+            progress.stage(Stage::ReadBack, Some(bytes));
             // What is written goes to the disk while it is read back.
             let (synced, verified) = std::thread::scope(|scope| {
                 let synced = scope.spawn(|| file.sync_all());
-                let verified = verify(&file, members);
+                let verified = verify(&file, members, progress);
                 (synced.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())), verified)
             });
             synced.map_err(writing)?;
@@ -217,25 +225,61 @@ pub struct Restored {
     pub notes: Vec<Skipped>,
 }
 
+/// What restoring a backup would give.
+#[derive(Debug)]
+pub struct Examined {
+    /// The app it belongs to.
+    pub app_id: AppId,
+    /// The package that the grain would run with.
+    pub package_id: Option<PackageId>,
+    /// The grain's title.
+    pub title: String,
+    /// What would be in it.
+    pub counts: Counts,
+    /// What would not be restored, or not as it was.
+    pub notes: Vec<Skipped>,
+}
+
+/// Looks at all of a backup, and whether there is a package for it, as [`restore`] would.
+///
+/// # Errors
+/// As [`restore`].
+pub fn examine(
+    store: &Store,
+    file: File,
+    options: &RestoreOptions<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Examined, Error> {
+    let mut plan = Plan::new(file, options.limits, options.literal_backslashes)?;
+    let info = info::read(&plan.metadata()?)?;
+    let newest = newest(store, &info, options)?;
+    let package = choose(&newest, &info, options)?;
+    let counts = plan.examine(progress)?;
+    Ok(Examined {
+        package_id: package.map(|package| package.id),
+        title: title(&info, package).to_owned(),
+        app_id: info.app_id,
+        counts,
+        notes: std::mem::take(&mut plan.notes),
+    })
+}
+
 /// Restores a backup from a file into a new grain.
 ///
 /// # Errors
 /// Everything that is wrong with the file, or with the package. Nothing is left then.
-pub fn restore(store: &Store, file: File, options: &RestoreOptions<'_>) -> Result<Restored, Error> {
+pub fn restore(
+    store: &Store,
+    file: File,
+    options: &RestoreOptions<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Restored, Error> {
     let mut plan = Plan::new(file, options.limits, options.literal_backslashes)?;
     let info = info::read(&plan.metadata()?)?;
-    let newest = match options.package {
-        None if !options.without_package => store.newest_package(&info.app_id)?,
-        _ => None,
-    };
-    let package = options.package.or(newest.as_ref());
-    match package {
-        Some(package) => check_package(package, &info.app_id, info.app_version, options.force)?,
-        None if options.without_package => {}
-        None => return Err(Error::NoApp { app_id: info.app_id.to_string() }),
-    }
+    let newest = newest(store, &info, options)?;
+    let package = choose(&newest, &info, options)?;
     let staging = store.layout.stage("restore")?;
-    let counts = plan.extract(&staging.dir)?;
+    let counts = plan.extract(&staging.dir, progress)?;
     if options.sync {
         staging.dir.sync_file_system().map_err(|source| Error::Io {
             action: "write",
@@ -243,10 +287,7 @@ pub fn restore(store: &Store, file: File, options: &RestoreOptions<'_>) -> Resul
             source,
         })?;
     }
-    let title = match (&*info.title, package) {
-        ("", Some(package)) => &package.manifest.app_title,
-        (title, _) => title,
-    };
+    let title = title(&info, package).to_owned();
     let app_version = package.map_or(info.app_version, |p| p.manifest.app_version);
     let meta = GrainMeta {
         package_id: package.map(|package| package.id),
@@ -254,23 +295,76 @@ pub fn restore(store: &Store, file: File, options: &RestoreOptions<'_>) -> Resul
         owner_identity_id: info.owner_identity_id,
         users: info.users,
         original_grain_id: info.original_grain_id,
-        ..GrainMeta::new(info.app_id, app_version, title)
+        ..GrainMeta::new(info.app_id, app_version, &title)
     };
     let grain = store.adopt(staging, meta)?;
     Ok(Restored { grain, counts, notes: std::mem::take(&mut plan.notes) })
+}
+
+/// The newest package of the backup's app, where no other was asked for.
+fn newest(
+    store: &Store,
+    info: &Info,
+    options: &RestoreOptions<'_>,
+) -> Result<Option<Package>, Error> {
+    match options.package.is_some() || options.without_package {
+        true => Ok(None),
+        false => Ok(store.newest_package(&info.app_id)?),
+    }
+}
+
+/// The package to run the grain with; it fits.
+fn choose<'a>(
+    newest: &'a Option<Package>,
+    info: &Info,
+    options: &RestoreOptions<'a>,
+) -> Result<Option<&'a Package>, Error> {
+    let package = options.package.or(newest.as_ref());
+    match package {
+        Some(package) => check_package(package, &info.app_id, info.app_version, options.force)?,
+        None if options.without_package => {}
+        None => return Err(Error::NoApp { app_id: info.app_id.to_string() }),
+    }
+    Ok(package)
+}
+
+fn title<'a>(info: &'a Info, package: Option<&'a Package>) -> &'a str {
+    match (&*info.title, package) {
+        ("", Some(package)) => &package.manifest.app_title,
+        (title, _) => title,
+    }
 }
 
 /// Collects a backup that comes through a pipe, in a file without a name in the store.
 ///
 /// # Errors
 /// When it cannot be read or written.
-pub fn spool(store: &Store, mut from: impl Read) -> Result<File, Error> {
+pub fn spool(
+    store: &Store,
+    mut from: impl Read,
+    progress: &mut dyn Progress,
+) -> Result<File, Error> {
+    progress.stage(Stage::Receive, None);
     let spooling = |error| Error::Archive("collect", error);
     let mut file = tempfile::tempfile_in(store.layout.path(&["tmp"])).map_err(spooling)?;
-    io::copy(&mut from, &mut file).map_err(spooling)?;
+    let mut piece = vec![0; SPOOLED];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => {
+                file.write_all(&piece[..count]).map_err(spooling)?;
+                progress.advance(count as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(spooling(error)),
+        }
+    }
     file.rewind().map_err(spooling)?;
     Ok(file)
 }
+
+/// Bytes taken from a pipe at once.
+const SPOOLED: usize = 256 << 10;
 
 /// The rules of grain-runtime E.6 and E.7.
 fn check_package(

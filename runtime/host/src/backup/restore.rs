@@ -7,6 +7,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 
 use rustix::fs::Mode;
+use spk_package::progress::{Progress, Stage};
 
 use super::error::{Error, shown};
 use super::export::Skipped;
@@ -27,6 +28,8 @@ static ZEROS: [u8; HOLE] = [0; HOLE];
 pub(crate) struct Plan {
     archive: Archive,
     archive_length: u64,
+    /// Bytes in all files and links.
+    total: u64,
     limits: Limits,
     metadata: usize,
     files: Vec<usize>,
@@ -59,6 +62,7 @@ impl Plan {
         let mut plan = Plan {
             archive,
             archive_length: length,
+            total: 0,
             limits,
             metadata: usize::MAX,
             files: Vec::new(),
@@ -66,7 +70,6 @@ impl Plan {
             directories: BTreeMap::new(),
             notes: Vec::new(),
         };
-        let mut total = 0u64;
         let mut data = false;
         for index in 0..plan.archive.len() {
             let (name, member) = plan.archive.member(index);
@@ -87,7 +90,7 @@ impl Plan {
                 (Place::Other, _) => plan.notes.push(note("not part of a backup")),
                 (Place::Data(path), kind) => {
                     data = true;
-                    total = total.saturating_add(member.size);
+                    plan.total = plan.total.saturating_add(member.size);
                     match kind {
                         Kind::Directory => {
                             plan.directories.insert(path.to_vec(), (mode, member.time));
@@ -114,10 +117,10 @@ impl Plan {
         if !data {
             return Err(Error::NoData);
         }
-        if total > limits.total {
+        if plan.total > limits.total {
             return Err(Error::Limit {
                 what: "bytes in the backup's files",
-                found: total,
+                found: plan.total,
                 limit: limits.total,
                 flag: "--max-size",
             });
@@ -135,8 +138,60 @@ impl Plan {
         Ok(bytes)
     }
 
+    /// Reads all that [`Plan::extract`] would write, and writes nothing.
+    pub fn examine(&self, progress: &mut dyn Progress) -> Result<Counts, Error> {
+        progress.stage(Stage::Examine, Some(self.total));
+        let mut counts = Counts { links: self.links.len() as u64, ..Counts::default() };
+        let mut reader = Reader::new();
+        let mut budget = self.budget();
+        let mut directories: BTreeSet<&[u8]> = BTreeSet::from([&b""[..]]);
+        let files = self.files.iter().chain(&self.links);
+        let names = files.map(|&index| above(data_path(self.archive.member(index).0)));
+        for mut path in self.directories.keys().map(Vec::as_slice).chain(names) {
+            while directories.insert(path) {
+                path = above(path);
+            }
+        }
+        counts.directories = directories.len() as u64;
+        for &index in &self.files {
+            let (name, _) = self.archive.member(index);
+            self.archive.read(&mut reader, index, |piece| {
+                for run in runs(piece).filter(|run| !begins_zero(run)) {
+                    budget.spend(name, run.len() as u64)?;
+                }
+                counts.bytes += piece.len() as u64;
+                progress.advance(piece.len() as u64);
+                Ok(())
+            })?;
+            counts.files += 1;
+        }
+        for &index in &self.links {
+            self.link_target(&mut reader, index)?;
+        }
+        Ok(counts)
+    }
+
+    fn budget(&self) -> Budget {
+        let ratio = self.limits.ratio;
+        let allowed = RATIO_FREE.saturating_add(self.archive_length.saturating_mul(ratio));
+        Budget { written: 0, ratio, allowed }
+    }
+
+    fn link_target(&self, reader: &mut Reader, index: usize) -> Result<Vec<u8>, Error> {
+        let mut target = Vec::new();
+        self.archive.read(reader, index, |piece| {
+            target.extend_from_slice(piece);
+            Ok(())
+        })?;
+        if target.contains(&0) {
+            return Err(Error::BadLink(shown(self.archive.member(index).0)));
+        }
+        Ok(target)
+    }
+
     /// Writes the grain's data as `sandbox` in `grain`, which must not have one.
-    pub fn extract(&self, grain: &Dir) -> Result<Counts, Error> {
+    pub fn extract(&self, grain: &Dir, progress: &mut dyn Progress) -> Result<Counts, Error> {
+        progress.stage(Stage::Restore, Some(self.total));
         let written = |path: &[u8]| {
             let path = shown(path);
             move |source| Error::Io { action: "write", path: path.into(), source }
@@ -147,12 +202,7 @@ impl Plan {
         let mut tree = Tree { top: &top, made: BTreeSet::new(), parent: None };
         let mut counts = Counts::default();
         let mut reader = Reader::new();
-        let mut budget = Budget {
-            written: 0,
-            ratio: self.limits.ratio,
-            allowed: RATIO_FREE
-                .saturating_add(self.archive_length.saturating_mul(self.limits.ratio)),
-        };
+        let mut budget = self.budget();
         for path in self.directories.keys() {
             tree.directory(path).map_err(written(path))?;
         }
@@ -162,7 +212,8 @@ impl Plan {
             let (_, mode, _) = kind(name, member)?;
             let (parent, last) = tree.parent_of(path).map_err(written(path))?;
             let mut file = parent.create_file(last, 0o600).map_err(written(path))?;
-            counts.bytes += self.write_file(&mut reader, index, &mut file, &mut budget)?;
+            counts.bytes +=
+                self.write_file(&mut reader, index, &mut file, &mut budget, progress)?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode as _))
                 .and_then(|()| rustix::fs::futimens(file.as_fd(), &member.time.stamps()))
                 .map_err(|error| written(path)(error.into()))?;
@@ -172,14 +223,7 @@ impl Plan {
         for &index in &self.links {
             let (name, member) = self.archive.member(index);
             let path = data_path(name);
-            let mut target = Vec::new();
-            self.archive.read(&mut reader, index, |piece| {
-                target.extend_from_slice(piece);
-                Ok(())
-            })?;
-            if target.contains(&0) {
-                return Err(Error::BadLink(shown(name)));
-            }
+            let target = self.link_target(&mut reader, index)?;
             let (parent, last) = tree.parent_of(path).map_err(written(path))?;
             parent.create_link(last, &target).map_err(written(path))?;
             parent.set_time(last, member.time).map_err(written(path))?;
@@ -207,30 +251,24 @@ impl Plan {
         index: usize,
         file: &mut File,
         budget: &mut Budget,
+        progress: &mut dyn Progress,
     ) -> Result<u64, Error> {
         let (name, _) = self.archive.member(index);
         let failed = |source| Error::Io { action: "write", path: shown(name).into(), source };
         let mut size = 0u64;
         let mut hole = false;
         self.archive.read(reader, index, |piece| {
-            let mut rest = piece;
-            while !rest.is_empty() {
-                // Pieces of HOLE bytes at multiples of it, together as long as possible.
-                let zeros = rest.chunks(HOLE).take_while(|chunk| is_zero(chunk)).count();
-                let skip = (zeros * HOLE).min(rest.len());
-                if skip > 0 {
-                    file.seek(SeekFrom::Current(skip as i64)).map_err(failed)?;
+            for run in runs(piece) {
+                if begins_zero(run) {
+                    file.seek(SeekFrom::Current(run.len() as i64)).map_err(failed)?;
                     hole = true;
-                    rest = &rest[skip..];
-                    continue;
+                } else {
+                    budget.spend(name, run.len() as u64)?;
+                    file.write_all(run).map_err(failed)?;
                 }
-                let data = rest.chunks(HOLE).take_while(|chunk| !is_zero(chunk)).count();
-                let data = (data * HOLE).min(rest.len());
-                budget.spend(name, data as u64)?;
-                file.write_all(&rest[..data]).map_err(failed)?;
-                rest = &rest[data..];
             }
             size += piece.len() as u64;
+            progress.advance(piece.len() as u64);
             Ok(())
         })?;
         if hole {
@@ -306,6 +344,28 @@ impl Tree<'_> {
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
+}
+
+/// A piece in runs of chunks of [`HOLE`] bytes, as long as possible, that are zero or are not.
+fn runs(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = piece;
+    std::iter::from_fn(move || {
+        let zero = is_zero(rest.chunks(HOLE).next()?);
+        let count = rest.chunks(HOLE).take_while(|chunk| is_zero(chunk) == zero).count();
+        let run;
+        (run, rest) = rest.split_at((count * HOLE).min(rest.len()));
+        Some(run)
+    })
+}
+
+/// Which of the two a run is.
+fn begins_zero(run: &[u8]) -> bool {
+    run.get(..HOLE).is_some_and(is_zero)
+}
+
+/// The path of what a path is in.
+fn above(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|&byte| byte == b'/').map_or(b"", |at| &path[..at])
 }
 
 fn is_zero(chunk: &[u8]) -> bool {

@@ -9,6 +9,8 @@ use spk_package::package_id::PackageId;
 
 use super::problem::Problem;
 use super::{Shell, blocking};
+use spk_package::progress::Silent;
+
 use crate::backup::automatic;
 use crate::store::{GrainId, NewGrain};
 
@@ -146,7 +148,7 @@ impl Shell {
             };
             grain.check_package(&package, false)?;
             if grain.meta().package_id != Some(package.id) {
-                automatic::before(&store, &grain, "upgrade")?;
+                automatic::before(&store, &grain, "upgrade", &mut Silent)?;
             }
             grain.set_package(&package, false)?;
             Ok(json!({ "version": package.manifest.app_version }))
@@ -203,7 +205,7 @@ impl Shell {
         let Some(grain) = self.deleted.borrow_mut().remove(id) else { return };
         let store = self.store.clone();
         let done = blocking(move || {
-            automatic::before(&store, &grain, "delete")?;
+            automatic::before(&store, &grain, "delete", &mut Silent)?;
             Ok(store.delete(grain)?)
         });
         if let Err(problem) = done.await {

@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 
 use super::problem::{Problem, printable};
 use super::{Shell, blocking};
+use spk_package::progress::Silent;
+
 use crate::backup::{self, ExportOptions, RestoreOptions, Target};
 use crate::serve::front::body::Outgoing;
 use crate::store::{GrainId, Store, random_name};
@@ -169,7 +171,7 @@ fn export(store: &Store, id: &GrainId) -> Result<Download, Problem> {
     let staging = store.layout.stage("download")?;
     let path = staging.path.join("backup.zip");
     let target = Target::File(path.clone());
-    let exported = backup::export(store, id, target, &ExportOptions::default())?;
+    let exported = backup::export(store, id, target, &ExportOptions::default(), &mut Silent)?;
     // The name goes with the staging directory; the file stays as long as it is open.
     let failed = |error| Problem::conflict(format!("cannot read the backup: {error}"));
     let file = File::open(&path).map_err(failed)?;
@@ -223,6 +225,7 @@ fn take_in(store: &Store, mut file: File, name: &str) -> Result<Value, Problem> 
             store,
             file,
             &RestoreOptions { sync: true, ..RestoreOptions::default() },
+            &mut Silent,
         )
         .map_err(Problem::from)
         .map_err(|problem| Problem { text: format!("{name}: {}", problem.text), ..problem })?;

@@ -152,6 +152,39 @@ impl Store {
         Ok(newest.map(|(_, package)| package))
     }
 
+    /// The packages that [`Store::collect_packages`] would remove.
+    ///
+    /// # Errors
+    /// When a grain's metadata cannot be read.
+    pub fn unused_packages(&self) -> Result<Vec<PackageId>, Error> {
+        let mut unused = Vec::new();
+        for id in self.packages()? {
+            if self.hold_unused(&id)?.is_some() {
+                unused.push(id);
+            }
+        }
+        Ok(unused)
+    }
+
+    /// The directory of a package that no grain runs with and nobody holds, held so that nobody
+    /// begins to.
+    fn hold_unused(&self, id: &PackageId) -> Result<Option<Dir>, Error> {
+        let Ok(dir) = self.layout.packages.open_dir(id.to_string().as_bytes()) else {
+            return Ok(None);
+        };
+        // Whoever starts or makes a grain holds the package until the grain's metadata name
+        // it, so that the order "lock, then look at the grains" misses none.
+        if flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(None);
+        }
+        for grain in self.grains()? {
+            if grain.meta?.package_id == Some(*id) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(dir))
+    }
+
     /// Removes the packages that no grain runs with and nobody holds; the IDs of those removed.
     /// Damaged ones go too.
     ///
@@ -163,19 +196,7 @@ impl Store {
         for id in self.packages()? {
             let name = id.to_string();
             let path = self.layout.path(&["packages", &name]);
-            let Ok(dir) = self.layout.packages.open_dir(name.as_bytes()) else { continue };
-            // Whoever starts or makes a grain holds the package until the grain's metadata name
-            // it, so that the order "lock, then look at the grains" misses none.
-            if flock(&dir, FlockOperation::NonBlockingLockExclusive).is_err() {
-                continue;
-            }
-            let mut used = false;
-            for grain in self.grains()? {
-                used |= grain.meta?.package_id == Some(id);
-            }
-            if used {
-                continue;
-            }
+            let Some(_held) = self.hold_unused(&id)? else { continue };
             let staging = self.layout.stage("deleting")?;
             self.layout
                 .packages

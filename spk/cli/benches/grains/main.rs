@@ -143,7 +143,8 @@ impl Bench {
         for grain in fs::read_dir(self.dir.join("state/grains")).unwrap() {
             let id = grain.unwrap().file_name().into_string().unwrap();
             if id != self.grain {
-                let deleted = self.command(&self.spk(&["delete", "--no-backup", &id])).status();
+                let deleted =
+                    self.command(&self.spk(&["delete", "--no-backup", "--yes", &id])).status();
                 assert!(deleted.unwrap().success());
             }
         }

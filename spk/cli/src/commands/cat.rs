@@ -1,6 +1,5 @@
 //! `spk cat`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use spk_package::contents::ItemKind;
@@ -54,21 +53,8 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
             });
             ui.line(value.to_string());
         } else {
-            opened.copy(item, &mut Data(ui))?;
+            opened.copy(item, &mut ui.pipe())?;
         }
     }
     Ok(())
-}
-
-/// Stdout, which ends the program quietly when nobody reads it any more.
-struct Data<'a>(&'a Ui);
-
-impl Write for Data<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.data(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -20,10 +20,10 @@ const DIRECTORIES: usize = 10;
 /// do not count.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The first package
+    /// The first package; - is stdin
     #[arg(value_name = "A.spk")]
     before: PathBuf,
-    /// The second package
+    /// The second package; - is stdin
     #[arg(value_name = "B.spk")]
     after: PathBuf,
     /// Show it as JSON

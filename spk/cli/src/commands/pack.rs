@@ -1,6 +1,8 @@
 //! `spk pack`.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -61,7 +63,10 @@ pub struct Args {
     /// Print app ID, package ID, sizes (and the report) as JSON instead of the app ID
     #[arg(long)]
     json: bool,
-    /// The package to make
+    /// Only list what would be packed
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// The package to make; - is stdout, and its app ID is told on stderr
     #[arg(value_name = "OUTPUT")]
     output: PathBuf,
 }
@@ -79,14 +84,38 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     for path in special {
         ui.warn(format!("{path}: neither file, directory nor link; packed as an empty file"));
     }
+    if args.dry_run {
+        return list(&expanded, &key, args.json, ui);
+    }
+    let to_stdout = args.output.as_os_str() == "-";
+    if to_stdout && (args.json || args.report) {
+        return Err(CliError::usage("stdout has room for the package and nothing else"));
+    }
+    if to_stdout && std::io::stdout().is_terminal() {
+        return Err(CliError::usage("a package is not for a terminal").hint("a file, or a pipe"));
+    }
+    // What comes first in a package is made of all that follows.
+    let collected = match to_stdout {
+        true => Some(tempfile::tempdir().context("cannot make a temporary directory")?),
+        false => None,
+    };
+    let output = match &collected {
+        Some(dir) => &dir.path().join("package"),
+        None => &args.output,
+    };
     let mut options = Options { level: args.preset.level(), ..Options::default() };
     if let Some(threads) = args.threads {
         options.threads = threads;
     }
     options.cache = if args.no_cache { None } else { cache_dir() };
     let mut bar = Bar::new(ui);
-    let packed = pack::pack(&tree, &key, &args.output, &options, &mut bar)?;
+    let packed = pack::pack(&tree, &key, output, &options, &mut bar)?;
     drop(bar);
+    if to_stdout {
+        std::io::copy(&mut File::open(output)?, &mut ui.pipe())?;
+        ui.note(packed.key.to_string());
+        return Ok(());
+    }
     let report = args.report.then(|| Report::of(&tree));
     if args.json {
         let mut value = json!({
@@ -104,6 +133,19 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
             pack_report::print(&report, &packed, ui);
         }
         ui.line(packed.key.to_string());
+    }
+    Ok(())
+}
+
+/// What `--dry-run` says.
+fn list(expanded: &Expanded, key: &Key, json: bool, ui: &Ui) -> Result<()> {
+    let paths = expanded.root.paths();
+    if json {
+        let paths: Vec<_> = paths.iter().map(|(path, _)| String::from_utf8_lossy(path)).collect();
+        let value = json!({ "appId": key.app_id().to_string(), "paths": paths, "dryRun": true });
+        ui.line(value.to_string());
+    } else {
+        paths.iter().for_each(|(path, _)| ui.bytes_line(path));
     }
     Ok(())
 }

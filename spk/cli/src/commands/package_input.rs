@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use spk_host::store::{Package, Store};
 use spk_package::contents::Opened;
 use spk_package::verify::Options;
 
@@ -18,6 +19,16 @@ pub fn open(path: &Path, ui: &Ui) -> Result<Opened> {
     let mut bar = Bar::new(ui);
     Opened::open(&mut input, size, &Options::default(), &mut bar)
         .context(path.display().to_string())
+}
+
+/// Adds a package to the store, also one that comes through stdin, which is read twice.
+pub fn add(store: &Store, path: &Path) -> Result<Package> {
+    if path.as_os_str() != "-" {
+        return Ok(store.add_package(path)?);
+    }
+    let mut collected = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
+    io::copy(&mut io::stdin().lock(), &mut collected).context("cannot collect the package")?;
+    store.add_package(collected.path()).context("the package on stdin cannot be taken")
 }
 
 /// Whether `path` is `top` or below it; the root is `.` or empty.

@@ -31,6 +31,9 @@ pub struct Args {
     /// Withdraw the package
     #[arg(short = 'r', long, overrides_with_all = ["status", "embargo"])]
     remove: bool,
+    /// Check the package and the key, and say what would be asked of the index
+    #[arg(short = 'n', long)]
+    dry_run: bool,
     /// The index and the right to use it, as URL#TOKEN
     #[arg(long, value_name = "WEBKEY", env = "SPK_WEBKEY", hide_env_values = true)]
     webkey: Option<String>,
@@ -72,6 +75,21 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         .hint("name the keyring that has it with -k")?;
     let sequence = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let request = submission::request(&info.package_id, wish, sequence, &webkey, &key)?;
+
+    if args.dry_run {
+        let (wish, url) = (name(wish), webkey.status_url());
+        match args.json {
+            true => ui.line(
+                serde_json::json!({
+                    "packageId": info.package_id.to_string(), "requested": wish, "index": url,
+                    "dryRun": true,
+                })
+                .to_string(),
+            ),
+            false => ui.line(format!("would ask {url} for: {wish} of {}", info.package_id)),
+        }
+        return Ok(());
+    }
 
     let ask = || -> Result<Status> {
         ui.note(format!("asking {}", webkey.status_url()));

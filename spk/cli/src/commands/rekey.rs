@@ -29,6 +29,9 @@ pub struct Args {
     /// Only say what would be changed
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Do it without asking
+    #[arg(short = 'y', long)]
+    yes: bool,
 }
 
 /// Runs the subcommand.
@@ -43,10 +46,13 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let (keyring, _) = global.keyring_path(args.keyring.as_ref())?;
     let old = rekey.old_id.as_deref().filter(|id| !id.is_empty()).unwrap_or("no app ID");
     if args.dry_run {
-        ui.note(format!(
+        ui.line(format!(
             "would replace {old} in {shown} by the ID of a new key in {}",
             keyring.display()
         ));
+        return Ok(());
+    }
+    if !ui.confirm(args.yes, &format!("make {shown} another app, with a new key?"))? {
         return Ok(());
     }
     // The key first: a definition whose key is nowhere could not be packed.

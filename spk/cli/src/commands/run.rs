@@ -7,6 +7,7 @@ use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
 use spk_host::store::{Grain, NewGrain, Package, Store};
 
 use super::grain;
+use crate::commands::package_input;
 use crate::developer::Developer;
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
@@ -21,7 +22,7 @@ use crate::ui::Ui;
 /// the app in its sandbox and serves it on a loopback port until Ctrl-C.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The package
+    /// The package; - is stdin
     #[arg(value_name = "FILE")]
     package: PathBuf,
     /// Open this grain again (its ID, or the unique beginning of one) instead of making a new one
@@ -60,7 +61,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     for line in store.recovered() {
         ui.note(line);
     }
-    let package = store.add_package(&args.package)?;
+    let package = package_input::add(&store, &args.package)?;
     let grain = open_grain(&store, &package, &args, ui)?;
     let program = serving::program(&package.manifest, grain.meta().started)?;
     // What it looks for in vain can be told only where the developer's files are.

@@ -103,7 +103,7 @@ fn attempt(bytes: &[u8], limits: Limits) -> (tempfile::TempDir, Store, Result<Re
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     let options = RestoreOptions { limits, ..RestoreOptions::default() };
-    let result = restore(&store, file, &options);
+    let result = restore(&store, file, &options, &mut Silent);
     (temp, store, result)
 }
 

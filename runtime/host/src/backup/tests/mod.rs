@@ -8,6 +8,8 @@ mod roundtrip;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use spk_package::progress::Silent;
+
 use super::*;
 use crate::store::tests::fake_package;
 use crate::store::{NewGrain, Store};
@@ -33,11 +35,12 @@ fn new_grain(store: &Store) -> Grain {
 }
 
 fn restore_file(store: &Store, path: &Path) -> Result<Restored, Error> {
-    restore(store, File::open(path).unwrap(), &RestoreOptions::default())
+    restore(store, File::open(path).unwrap(), &RestoreOptions::default(), &mut Silent)
 }
 
 fn export_to(grain: &Grain, path: &Path) -> Exported {
-    export_grain(grain, Target::File(path.to_owned()), &ExportOptions::default()).unwrap()
+    export_grain(grain, Target::File(path.to_owned()), &ExportOptions::default(), &mut Silent)
+        .unwrap()
 }
 
 /// Nothing of a failed restore may be left.

@@ -121,8 +121,11 @@ fn the_app_decides_whether_data_fits() {
     assert_empty(&store);
     let file = || File::open(&backup).unwrap();
     let options = RestoreOptions { force: true, ..RestoreOptions::default() };
-    let forced = restore(&store, file(), &options).unwrap();
+    let forced = restore(&store, file(), &options, &mut Silent).unwrap();
     assert_eq!(forced.grain.meta().package_id, Some(strict.id));
     let options = RestoreOptions { without_package: true, ..RestoreOptions::default() };
-    assert_eq!(restore(&store, file(), &options).unwrap().grain.meta().package_id, None);
+    assert_eq!(
+        restore(&store, file(), &options, &mut Silent).unwrap().grain.meta().package_id,
+        None
+    );
 }

@@ -83,13 +83,18 @@ fn a_grain_comes_back_as_it_was() {
     // The same through a pipe, with descriptors behind the data.
     let piped = temp.path().join("piped.zip");
     let pipe = Target::Pipe(Box::new(File::create(&piped).unwrap()));
-    export_grain(&grain, pipe, &ExportOptions::default()).unwrap();
+    export_grain(&grain, pipe, &ExportOptions::default(), &mut Silent).unwrap();
     let restored = restore_file(&store, &piped).unwrap();
     assert_eq!(rounded(&restored.grain.var_path()), rounded(&grain.var_path()));
     // And uncompressed.
     let stored = Target::File(temp.path().join("stored.zip"));
-    export_grain(&grain, stored, &ExportOptions { store: true, ..ExportOptions::default() })
-        .unwrap();
+    export_grain(
+        &grain,
+        stored,
+        &ExportOptions { store: true, ..ExportOptions::default() },
+        &mut Silent,
+    )
+    .unwrap();
     let restored = restore_file(&store, &temp.path().join("stored.zip")).unwrap();
     assert_eq!(rounded(&restored.grain.var_path()), rounded(&grain.var_path()));
     for grain in store.grains().unwrap() {
@@ -123,7 +128,7 @@ fn what_cannot_be_packed_is_listed() {
     assert!(listed(&contents.warnings)["..\\up"].contains("--literal-backslashes"));
     assert!(matches!(restore_file(&store, &zip), Err(Error::Backslash(_))));
     let options = RestoreOptions { literal_backslashes: true, ..RestoreOptions::default() };
-    let restored = restore(&store, File::open(&zip).unwrap(), &options).unwrap();
+    let restored = restore(&store, File::open(&zip).unwrap(), &options, &mut Silent).unwrap();
     let new = restored.grain.var_path();
     assert!(new.join("..\\up").is_file() && !new.join("fifo").exists());
     assert_eq!(new.join("setuid").metadata().unwrap().mode() & 0o7777, 0o755);
@@ -239,7 +244,8 @@ fn sparse_files_beyond_4_gib_stay_sparse() {
             true => Target::Pipe(Box::new(File::create(&zip).unwrap())),
             false => Target::File(zip.clone()),
         };
-        let exported = export_grain(&grain, target, &ExportOptions::default()).unwrap();
+        let exported =
+            export_grain(&grain, target, &ExportOptions::default(), &mut Silent).unwrap();
         assert_eq!(exported.contents.bytes, end);
         assert!(exported.size < 16 << 20, "{}", exported.size);
         if !piped {
@@ -279,7 +285,7 @@ fn more_members_than_the_old_format_counts() {
     }
     let limits = Limits { members: 1000, ..Limits::default() };
     let options = RestoreOptions { limits, ..RestoreOptions::default() };
-    let error = restore(&store, File::open(&zip).unwrap(), &options).unwrap_err();
+    let error = restore(&store, File::open(&zip).unwrap(), &options, &mut Silent).unwrap_err();
     assert!(matches!(error, Error::Limit { flag: "--max-entries", .. }));
 }
 
@@ -294,7 +300,10 @@ fn a_failed_export_leaves_the_old_file_and_nothing_else() {
     std::fs::write(out.join(".b.zip.spk-partial-killed"), "half").unwrap();
     let sandbox = grain.var_path();
     std::fs::rename(&sandbox, grain.path().join("gone")).unwrap();
-    assert!(export_grain(&grain, Target::File(zip.clone()), &ExportOptions::default()).is_err());
+    assert!(
+        export_grain(&grain, Target::File(zip.clone()), &ExportOptions::default(), &mut Silent)
+            .is_err()
+    );
     assert_eq!(std::fs::read(&zip).unwrap(), b"old");
     std::fs::rename(grain.path().join("gone"), sandbox).unwrap();
     export_to(&grain, &zip);
@@ -367,7 +376,7 @@ proptest! {
         let exported = export_to(&grain, &zip);
         prop_assert!(exported.contents.skipped.is_empty());
         let options = RestoreOptions { literal_backslashes: true, ..RestoreOptions::default() };
-        let restored = restore(&store, File::open(&zip).unwrap(), &options).unwrap();
+        let restored = restore(&store, File::open(&zip).unwrap(), &options, &mut Silent).unwrap();
         prop_assert_eq!(rounded(&restored.grain.var_path()), rounded(&grain.var_path()));
         store.delete(grain).unwrap();
         store.delete(restored.grain).unwrap();

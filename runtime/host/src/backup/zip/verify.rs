@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, mpsc};
 
+use spk_package::progress::Progress;
+
 use super::member::{Reader, check_local, reading};
 use super::read::find_end;
 use super::record::{CENTRAL_LENGTH, Member, Take, take_central};
@@ -28,30 +30,45 @@ struct Job {
     data: u64,
 }
 
-/// Checks an archive that has no descriptors and should have so many members.
+/// Checks an archive that has no descriptors and should have so many members; tells how many bytes
+/// of them it has read.
 ///
 /// # Errors
 /// Whatever does not read back.
-pub fn verify(file: &File, members: u64) -> Result<(), Error> {
+pub fn verify(file: &File, members: u64, progress: &mut dyn Progress) -> Result<(), Error> {
+    let watched = progress.watched();
+    let (tell, told) = mpsc::channel();
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
     let (jobs, queue) = mpsc::sync_channel(WAITING);
-    let queue = Mutex::new(queue);
-    std::thread::scope(|scope| {
-        let check = || -> Result<(), Error> {
-            let mut reader = Reader::new();
-            let mut found = Ok(());
-            loop {
-                let next = queue.lock().map_or(None, |queue| queue.recv().ok());
-                let Some(batch) = next else { return found };
-                for Job { name, member, data } in batch {
-                    // After a failure the rest is only taken, so that nobody waits for room.
-                    if found.is_ok() {
-                        found = reader.read(file, (&name, &member), data, |_| Ok(()));
-                    }
+    let queue: Mutex<mpsc::Receiver<Vec<Job>>> = Mutex::new(queue);
+    let check = |tell: mpsc::Sender<u64>| -> Result<(), Error> {
+        let mut reader = Reader::new();
+        let mut found = Ok(());
+        loop {
+            let next = queue.lock().map_or(None, |queue| queue.recv().ok());
+            let Some(batch) = next else { return found };
+            for Job { name, member, data } in batch {
+                // After a failure the rest is only taken, so that nobody waits for room.
+                if found.is_ok() {
+                    found = reader.read(file, (&name, &member), data, |piece| {
+                        if watched {
+                            // Who asked listens to the end.
+                            let _ = tell.send(piece.len() as u64);
+                        }
+                        Ok(())
+                    });
                 }
             }
+        }
+    };
+    let check = &check;
+    std::thread::scope(|scope| {
+        let spawn = |_| {
+            let tell = tell.clone();
+            scope.spawn(move || check(tell))
         };
-        let checkers: Vec<_> = (0..threads).map(|_| scope.spawn(check)).collect();
+        let checkers: Vec<_> = (0..threads).map(spawn).collect();
+        drop(tell);
         // Checkers take all there is, so there is always one to send to.
         let send = |batch| jobs.send(batch).map_err(|_| Error::BadDirectory("checking it failed"));
         let (mut batch, mut bytes): (Vec<Job>, _) = (Vec::new(), 0);
@@ -62,10 +79,13 @@ pub fn verify(file: &File, members: u64) -> Result<(), Error> {
                 return Ok(());
             }
             bytes = 0;
+            told.try_iter().for_each(|bytes| progress.advance(bytes));
             send(std::mem::take(&mut batch))
         });
         let walked = walked.and_then(|()| send(batch));
         drop(jobs);
+        // Until the last checker is done.
+        told.iter().for_each(|bytes| progress.advance(bytes));
         let mut found = Ok(());
         for checker in checkers {
             let checked = checker.join();

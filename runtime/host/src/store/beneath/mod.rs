@@ -145,7 +145,21 @@ impl Dir {
     /// Bytes on the disk of this directory and all below it. What cannot be opened, because it
     /// vanished or its owner closed it, counts for itself only.
     pub fn disk_usage(&self) -> io::Result<u64> {
-        let mut bytes = (self.stat_self()?.st_blocks as u64).saturating_mul(512);
+        let blocks = |stat: &Stat| (stat.st_blocks as u64).saturating_mul(512);
+        let below = self.sum(|stat, kind| match kind {
+            FileType::Directory => blocks(stat),
+            _ => blocks(stat) / u64::from(stat.st_nlink as u32).max(1),
+        })?;
+        Ok(blocks(&self.stat_self()?).saturating_add(below))
+    }
+
+    /// Bytes in all regular files below this directory, as far as they can be looked at.
+    pub fn file_bytes(&self) -> io::Result<u64> {
+        self.sum(|stat, kind| if kind == FileType::RegularFile { stat.st_size as u64 } else { 0 })
+    }
+
+    fn sum(&self, of: impl Fn(&Stat, FileType) -> u64) -> io::Result<u64> {
+        let mut bytes = 0_u64;
         let mut pending = vec![Vec::new()];
         while let Some(path) = pending.pop() {
             let (dir, names) = match self.open_dir(&path).and_then(|d| d.names().map(|n| (d, n))) {
@@ -155,10 +169,9 @@ impl Dir {
             };
             for name in names {
                 let Ok(stat) = dir.stat(&name) else { continue };
-                let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-                let names = if directory { 1 } else { u64::from(stat.st_nlink as u32).max(1) };
-                bytes = bytes.saturating_add((stat.st_blocks as u64).saturating_mul(512) / names);
-                if directory {
+                let kind = FileType::from_raw_mode(stat.st_mode);
+                bytes = bytes.saturating_add(of(&stat, kind));
+                if kind == FileType::Directory {
                     pending.push(match path.is_empty() {
                         true => name,
                         false => [&path[..], &name].join(&b'/'),

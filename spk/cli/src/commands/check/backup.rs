@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use spk_host::backup::{self, ExportOptions, RestoreOptions, Target};
 use spk_host::serve::{Options, Rootfs};
 use spk_host::store::Grain;
+use spk_package::progress::Silent;
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::serving;
@@ -38,9 +39,13 @@ fn attempt(
     report: &mut Report,
 ) -> Result<()> {
     let zip = check.store.path().join("backup.zip");
-    let exported =
-        backup::export_grain(&grain, Target::File(zip.clone()), &ExportOptions::default())
-            .context("the grain cannot be exported")?;
+    let exported = backup::export_grain(
+        &grain,
+        Target::File(zip.clone()),
+        &ExportOptions::default(),
+        &mut Silent,
+    )
+    .context("the grain cannot be exported")?;
     (result.files, result.bytes) = (exported.contents.files, exported.size);
     for skipped in exported.contents.skipped.iter().chain(&exported.contents.warnings) {
         let (path, reason) = (skipped.path.escape_ascii(), &skipped.reason);
@@ -48,7 +53,7 @@ fn attempt(
     }
     let file = File::open(&zip).context("the backup cannot be read")?;
     let options = RestoreOptions { package: Some(check.package), ..RestoreOptions::default() };
-    let mut restored = backup::restore(check.store, file, &options)
+    let mut restored = backup::restore(check.store, file, &options, &mut Silent)
         .context("the backup cannot be restored")?
         .grain;
     compare(&grain.var_path(), &restored.var_path())?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use spk_host::serve::{Options, Rootfs};
 use spk_host::store::{NewGrain, Package, Store};
 
+use crate::commands::package_input;
 use crate::developer::Developer;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
@@ -35,14 +36,14 @@ use report::{Grade, Report};
 /// status 0 for good and fair, 1 for poor.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The package
+    /// The package; - is stdin
     #[arg(value_name = "FILE")]
     package: PathBuf,
     /// Package definition, as FILE:CONSTANT, that says what works in spk dev
     #[arg(short = 'p', long, value_name = "FILE:NAME")]
     pkg_def: Option<String>,
     /// Recorded requests, instead of those beside the definition's file list
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "SPK_REQUESTS", hide_env_values = true)]
     requests: Option<PathBuf>,
     /// Who asks for the first page: alice, bob, carol, dave, eve, anonymous, or any other name
     #[arg(long, value_name = "NAME", default_value = "alice")]
@@ -66,7 +67,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         .context("cannot make a directory for the check")
         .hint("TMPDIR names another place")?;
     let store = Store::open(state.path())?;
-    let package = store.add_package(&args.package)?;
+    let package = package_input::add(&store, &args.package)?;
     let developer = Developer::find(&package.app_id, args.pkg_def.as_deref(), global, ui)?;
     let requests = recorded(&args, developer.as_ref())?;
 

@@ -11,6 +11,7 @@ use spk_host::store::{GrainId, Store};
 
 use super::{skipped_json, warn_of};
 use crate::error::{CliError, Result, ResultExt};
+use crate::progress::Bar;
 use crate::serving::seconds;
 use crate::ui::Ui;
 
@@ -105,7 +106,7 @@ fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Resu
         Some(path) => Target::File(path.clone()),
         None => Target::Pipe(Box::new(std::io::stdout())),
     };
-    let exported = backup::export(store, id, target, &args.options())?;
+    let exported = backup::export(store, id, target, &args.options(), &mut Bar::new(ui))?;
     exported.notes.iter().for_each(|note| ui.note(note));
     let contents = &exported.contents;
     warn_of(ui, &contents.skipped);

@@ -10,6 +10,9 @@ use crate::ui::Ui;
 /// Remove packages that no grain uses, and automatic backups older than 30 days
 #[derive(clap::Args)]
 pub struct Args {
+    /// Only say what would be removed
+    #[arg(short = 'n', long)]
+    dry_run: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -17,19 +20,23 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
-    let packages = store.collect_packages()?;
-    let backups = automatic::expire(store)?;
+    let (packages, backups) = match args.dry_run {
+        true => (store.unused_packages()?, automatic::expired(store)?),
+        false => (store.collect_packages()?, automatic::expire(store)?),
+    };
     if args.json {
         let packages: Vec<_> = packages.iter().map(ToString::to_string).collect();
         let backups: Vec<_> = backups.iter().map(|backup| backup.path.to_string_lossy()).collect();
-        ui.line(json!({ "packages": packages, "backups": backups }).to_string());
+        ui.line(
+            json!({ "packages": packages, "backups": backups, "dryRun": args.dry_run }).to_string(),
+        );
         return Ok(());
     }
-    for package in packages {
-        ui.note(format!("removed package {package}"));
-    }
-    for backup in backups {
-        ui.note(format!("removed {}", backup.path.display()));
-    }
+    let say = |what: String| match args.dry_run {
+        true => ui.line(format!("would remove: {what}")),
+        false => ui.note(format!("removed {what}")),
+    };
+    packages.iter().for_each(|package| say(format!("package {package}")));
+    backups.iter().for_each(|backup| say(backup.path.display().to_string()));
     Ok(())
 }

@@ -17,12 +17,17 @@ mod stop;
 mod token;
 mod upgrade;
 
+use std::path::Path;
+
 use clap::Subcommand;
 use spk_host::backup::{Skipped, automatic};
-use spk_host::store::{Error, Grain, Store};
+use spk_host::store::{Error, Grain, Package, Store};
+use tempfile::TempDir;
 
+use crate::commands::package_input;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::progress::Bar;
 use crate::ui::Ui;
 
 /// Work with grains: the instances of apps and their data
@@ -92,12 +97,19 @@ pub(super) fn hold(store: &Store, id: &str, what: &str) -> Result<Grain> {
 
 /// Takes the backup that an upgrade needs, and says where it is.
 pub(super) fn backup_before_upgrade(store: &Store, grain: &Grain, ui: &Ui) -> Result<()> {
-    let (backup, exported) = automatic::before(store, grain, "upgrade")
+    let (backup, exported) = automatic::before(store, grain, "upgrade", &mut Bar::new(ui))
         .context("no backup could be taken, so nothing was done")
         .hint("--no-backup upgrades without one")?;
     warn_of(ui, &exported.contents.skipped);
     ui.note(format!("backup before the upgrade: {}", backup.path.display()));
     Ok(())
+}
+
+/// A package for what is only tried, in a store that goes with it.
+fn on_trial(spk: &Path) -> Result<(TempDir, Package)> {
+    let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let package = package_input::add(&Store::open(dir.path())?, spk)?;
+    Ok((dir, package))
 }
 
 /// One line for each thing that is not as it was.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use spk_host::store::{NewGrain, Store};
 
+use crate::commands::package_input;
 use crate::error::Result;
 use crate::ui::Ui;
 
@@ -12,7 +13,7 @@ use crate::ui::Ui;
 /// Prints its ID. `spk run FILE --grain ID` starts it.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The package it runs
+    /// The package it runs; - is stdin
     #[arg(value_name = "FILE")]
     package: PathBuf,
     /// Its title, instead of the app's
@@ -25,7 +26,7 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
-    let package = store.add_package(&args.package)?;
+    let package = package_input::add(store, &args.package)?;
     let grain = store.create_grain(&package, NewGrain { title: args.title })?;
     let id = grain.id().clone();
     drop(grain);
