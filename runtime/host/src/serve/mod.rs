@@ -37,7 +37,7 @@ pub use caps::grants::GRANTS;
 pub use error::Error;
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
 pub use launch::Ended;
-pub use limits::{HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
+pub use limits::{Counts, HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use log::{Followed, LOG_CAP, Log};
 pub use site::SiteMaker;
 pub use user::{KNOWN, User};
@@ -399,6 +399,8 @@ pub(crate) struct Settings {
     /// When a `WebSession` that nobody uses is closed.
     pub session_idle: Duration,
     pub explain: bool,
+    /// With slow clients.
+    pub patience: front::Patience,
     pub limits: HostLimits,
     pub exchanges: Option<ExchangeHook>,
     pub restarts: Option<tokio::sync::mpsc::UnboundedReceiver<String>>,

@@ -21,6 +21,7 @@ use super::body::Outgoing;
 use super::call::{self, Failure};
 use super::context::Described;
 use super::pages;
+use super::patience::Slot;
 use crate::serve::grain::Busy;
 
 /// Bytes read from the browser at a time; each piece is one call.
@@ -90,7 +91,7 @@ impl web_socket_stream::Server for ToBrowser {
     }
 }
 
-/// Opens the app's side; the answer's head is the browser's 101.
+/// Opens the app's side; the answer's head is the browser's 101. `held` is kept until it ends.
 pub(crate) async fn open(
     web: &web_session::Client,
     path: &str,
@@ -98,7 +99,7 @@ pub(crate) async fn open(
     described: &Described,
     key: &[u8],
     upgrade: OnUpgrade,
-    busy: Busy,
+    held: (Busy, Option<Slot>),
 ) -> Result<Response<Outgoing>, Failure> {
     let (sender, pieces) = mpsc::unbounded_channel();
     let to_browser = ToBrowser { pieces: sender, room: Arc::new(Semaphore::new(WAITING)) };
@@ -140,7 +141,7 @@ pub(crate) async fn open(
         if let Ok(upgraded) = upgrade.await {
             carry(upgraded, to_app, pieces).await;
         }
-        drop(busy);
+        drop(held);
     });
     Ok(answer)
 }

@@ -48,7 +48,7 @@ pub(crate) fn connect(
     let mut options = capnp::message::ReaderOptions::new();
     let words = usize::try_from(limits.message_bytes / WORD).unwrap_or(usize::MAX);
     options.traversal_limit_in_words(Some(words));
-    let meter = Meter::new(limits.held_bytes, notes.clone());
+    let meter = Meter::new(limits, notes.clone());
     let reader = futures::io::BufReader::with_capacity(READ_BUFFER, reader.compat());
     let mut network = twoparty::VatNetwork::new(
         CountedReader::new(reader, meter.clone()),
