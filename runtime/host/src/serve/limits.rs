@@ -14,11 +14,11 @@ pub const MESSAGE_BYTES: u64 = 128 << 20;
 pub const STREAM_BYTES: u64 = 256 << 10;
 
 /// Bytes of messages from the app that may be kept at a time because they are not dealt with
-/// (192 MiB): calls of its that go on, answers on their way to clients. Beyond it the host reads
+/// (256 MiB): calls of its that go on, answers on their way to clients. Beyond it the host reads
 /// nothing more from the app until some are. Each download to a client that stalls holds the window
-/// of its stream, 256 KiB of a bridge's and at most a piece of 128 KiB more; this is what 512 of them
-/// hold, so that all connections together cannot keep the app from answering somebody else.
-pub const HELD_BYTES: u64 = 192 << 20;
+/// of its stream, 256 KiB of a bridge's and a piece of 128 KiB more: 512 of them hold three quarters of
+/// this, so that all connections together cannot keep the app from answering somebody else.
+pub const HELD_BYTES: u64 = 256 << 20;
 
 /// KiB of whole bodies that one app's responses may occupy until clients have taken them (128 MiB,
 /// or one that is larger). Beyond it further ones wait, as messages.

@@ -411,17 +411,25 @@ fn an_app_that_keeps_what_it_is_given_is_ended() {
 
 #[test]
 fn an_app_that_answers_nothing_any_more_is_ended() {
-    let launcher = RawLauncher(|mut raw: Raw| {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let launcher = RawLauncher(move |mut raw: Raw| {
         let (question, _) = raw.until_get().unwrap();
         answer_with(&mut raw, question, b"first").unwrap();
-        while raw.until_get().is_ok() {}
+        while raw.until_get().is_ok() {
+            let _ = told.send(());
+        }
     });
     let few = |settings: &mut Settings| settings.limits.counts.unanswered = 40;
     let result = run_launcher(Launches::new(echo()), Box::new(launcher), few, |host| async move {
         // Nobody waits for the answers; the app owes them all the same.
-        for number in 0..100 {
-            host.connect().await.request(&format!("GET /{number}"), "", "").await;
+        for number in 0..40 {
+            let mut client = host.connect().await;
+            client.request(&format!("GET /{number}"), "", "").await;
+            heard.recv().await.unwrap();
         }
+        assert!(host.notes().is_empty(), "{:?}", host.notes());
+        let mut client = host.connect().await;
+        client.request("GET /one-more", "", "").await;
         host.noted("it leaves more than 40 calls unanswered").await;
     });
     result.unwrap();
@@ -469,27 +477,29 @@ fn bodies_that_nobody_reads_have_an_end() {
 #[test]
 fn downloads_that_nobody_reads_leave_room_for_others() {
     const CLIENTS: usize = 100;
+    /// What one holds: three pieces, and their messages.
+    const EACH: u64 = 400 << 10;
     let endless = super::app::script(|call, mut reply| async move {
         if !call.path.starts_with("endless") {
             reply.text("x");
             return Ok(());
         }
         let to = super::app::stream(&call, &mut reply);
-        // Two writes at a time, as a bridge's window lets through.
+        // Three writes at a time, as a bridge's window lets through.
         let write = |to: &spk_schema::util_capnp::byte_stream::Client| {
             let mut request = to.write_request();
             request.get().set_data(&[b'x'; 128 << 10]);
             request.send()
         };
         tokio::task::spawn_local(async move {
-            while futures::future::try_join(write(&to), write(&to)).await.is_ok() {}
+            while futures::future::try_join3(write(&to), write(&to), write(&to)).await.is_ok() {}
         });
         Ok(())
     });
     // What the limits are made for: a window of 256 KiB and a piece for each connection.
     let fitting = |settings: &mut Settings| {
         settings.patience.connections = CLIENTS + 1;
-        settings.limits.held_bytes = (CLIENTS as u64) * (384 << 10);
+        settings.limits.held_bytes = (CLIENTS as u64) * EACH;
     };
     with_settings(endless, fitting, |host| async move {
         let mut stalled = Vec::new();
@@ -503,5 +513,5 @@ fn downloads_that_nobody_reads_leave_room_for_others() {
     });
     let defaults = crate::serve::HostLimits::default();
     let connections = crate::serve::front::Patience::default().connections as u64;
-    assert!(defaults.held_bytes >= connections * (384 << 10));
+    assert!(defaults.held_bytes >= connections * EACH);
 }
