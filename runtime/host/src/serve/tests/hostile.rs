@@ -467,7 +467,7 @@ fn bodies_that_nobody_reads_have_an_end() {
                 tokio::task::spawn_blocking(move || answered.recv().unwrap()).await.unwrap();
             // 16 bodies have room, 2 messages are kept and one more is under way.
             assert!((16..24).contains(&answered), "{answered} were taken");
-            let most = before + (answered * BODY >> 20) + 96;
+            let most = before + ((answered * BODY) >> 20) + 96;
             assert!(resident() < most, "{} MiB after {before}", resident());
         });
     result.unwrap();
