@@ -281,7 +281,7 @@ fn memory_stays_flat_with_healthy_clients() {
 }
 
 #[test]
-#[ignore = "a call that its client gives up leaves about 1 KiB in host and bridge, in the RPC library"]
+#[ignore = "calls that clients give up leave memory in host and bridge: 2 MiB a round here"]
 fn memory_stays_flat_with_bad_clients() {
     memory_stays_flat(BAD);
 }
