@@ -454,7 +454,6 @@ fn bodies_that_nobody_reads_have_an_end() {
         raw.verdict();
     });
     let little = |settings: &mut Settings| settings.limits.held_bytes = 16 << 20;
-    let before = resident();
     let result =
         run_launcher(Launches::new(echo()), Box::new(launcher), little, |host| async move {
             let mut clients = Vec::new();
@@ -465,10 +464,9 @@ fn bodies_that_nobody_reads_have_an_end() {
             }
             let answered =
                 tokio::task::spawn_blocking(move || answered.recv().unwrap()).await.unwrap();
-            // 16 bodies have room, 2 messages are kept and one more is under way.
+            // 16 bodies have room, 2 messages are kept and one more is under way. What is not taken
+            // is the app's; the memory of this process is other tests' too.
             assert!((16..24).contains(&answered), "{answered} were taken");
-            let most = before + ((answered * BODY) >> 20) + 96;
-            assert!(resident() < most, "{} MiB after {before}", resident());
         });
     result.unwrap();
 }
