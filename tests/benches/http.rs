@@ -2,7 +2,7 @@
 //! and through front end, sandbox and bridge. By turns in one run, so that what else happens on the
 //! machine meets all of them.
 //!
-//! `cargo build --release --bins && cargo bench -p spk-tests --bench http [-- ROUNDS]`
+//! `cargo bench --workspace --bench http [-- ROUNDS]`; it builds the programs first.
 #![allow(clippy::unwrap_used, reason = "a benchmark ends where something is wrong")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -138,7 +138,15 @@ fn nginx(dir: &std::path::Path, app: u16, keepalive: bool) -> (Ended, u16) {
     (child, port)
 }
 
+/// Builds what is measured, as cargo has built this benchmark.
+fn build() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo).args(["build", "--release", "--workspace", "--bins"]).status();
+    assert!(built.unwrap().success(), "the programs do not build");
+}
+
 fn main() {
+    build();
     let rounds = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(7);
     let (_app, app_port) = app();
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

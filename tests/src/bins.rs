@@ -1,9 +1,13 @@
 //! The binaries under test, put where every account can execute them, and a place to work in.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use serde_json::{Value, json};
 
 use crate::who::Who;
 
@@ -51,6 +55,19 @@ impl Stage {
     /// The account's home directory.
     pub fn home(&self) -> PathBuf {
         self.dir.path().join("home")
+    }
+
+    /// Asks a running grain as a shell does, through its control socket.
+    #[track_caller]
+    pub fn ask(&self, grain: &str, question: &Value) -> Value {
+        let socket = self.state().join("grains").join(grain).join("control");
+        let mut stream = UnixStream::connect(socket).unwrap();
+        writeln!(stream, "{}", json!({ "op": "ask", "question": question })).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer["ok"], true, "{question}: {answer}");
+        answer["answer"].clone()
     }
 
     /// A directory to work in, owned by the account.

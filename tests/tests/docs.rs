@@ -83,3 +83,81 @@ fn troubleshooting_has_the_real_messages() {
         assert!(explained.contains(&line.as_str()), "not explained: {line}");
     }
 }
+
+/// Rows of each table of conformance cases in the http-bridge specification, section 10.
+const ROWS: [(char, u32); 12] = [
+    ('A', 21),
+    ('B', 45),
+    ('C', 22),
+    ('D', 18),
+    ('S', 24),
+    ('H', 32),
+    ('F', 27),
+    ('K', 15),
+    ('G', 17),
+    ('P', 18),
+    ('X', 26),
+    ('L', 10),
+];
+
+/// A row's name, if the text is one.
+fn row(text: &str) -> Option<(char, u32)> {
+    let table = text.chars().next()?.to_ascii_uppercase();
+    let number = text.get(1..).filter(|number| number.len() == 2)?.parse().ok()?;
+    ROWS.iter().any(|(known, _)| *known == table).then_some((table, number))
+}
+
+/// The rows that the name of a function begins with: `a01_b02_words`, or `a01_to_a05_words`.
+fn rows_of(name: &str) -> Vec<(char, u32)> {
+    let mut rows: Vec<(char, u32)> = Vec::new();
+    let mut to = false;
+    for part in name.split('_') {
+        match (row(part), rows.last().copied()) {
+            (Some((table, last)), Some((_, first))) if to => {
+                rows.extend((first + 1..=last).map(|number| (table, number)));
+            }
+            (Some(row), _) => rows.push(row),
+            (None, Some(_)) if part == "to" => {}
+            (None, _) => break,
+        }
+        to = part == "to";
+    }
+    rows
+}
+
+/// All functions of the Rust files of `dir` and below that are tests, or look like one.
+fn functions(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let lines = text.lines().filter_map(|line| line.trim().strip_prefix("fn "));
+            found.extend(lines.filter_map(|line| Some(line.split_once('(')?.0.to_owned())));
+        }
+    }
+}
+
+#[test]
+fn every_conformance_case_is_a_test_or_said_not_to_hold() {
+    let mut names = Vec::new();
+    for dir in ["runtime/bridge/tests", "runtime/host/src", "spk/schema/src", "tests/tests"] {
+        functions(&house().join(dir), &mut names);
+    }
+    let tested: Vec<_> = names.iter().flat_map(|name| rows_of(name)).collect();
+    let page = fs::read_to_string(house().join("docs/http.md")).unwrap();
+    let (_, table) = page.split_once("Rows that cannot hold here").unwrap();
+    let excused: Vec<_> = table
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|rows| rows.split(',').filter_map(|name| row(name.trim())))
+        .collect();
+    let all = ROWS.iter().flat_map(|(table, last)| (1..=*last).map(|number| (*table, number)));
+    let missing: Vec<_> =
+        all.filter(|row| !tested.contains(row) && !excused.contains(row)).collect();
+    assert!(missing.is_empty(), "neither tests nor listed in docs/http.md: {missing:?}");
+    assert!(excused.len() < 20, "{excused:?}");
+}

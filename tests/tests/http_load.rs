@@ -146,19 +146,19 @@ fn misbehave(address: &Address, kind: usize, stop: &AtomicBool) {
 /// Kinds of clients that misbehave.
 const KINDS: usize = 8;
 
-/// The healthy clients at the same time as the others.
-fn crowd(address: &Address, stage: &Stage, each: usize) {
+/// The healthy clients at the same time as the others, of which there are `bad` of each kind.
+fn crowd(address: &Address, stage: &Stage, bad: usize) {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let stop = &stop;
-        for bad in 0..BAD * KINDS {
-            scope.spawn(move || misbehave(address, bad % KINDS, stop));
+        for number in 0..bad * KINDS {
+            scope.spawn(move || misbehave(address, number % KINDS, stop));
         }
         let healthy: Vec<_> = (0..CLIENTS)
             .map(|client| {
                 scope.spawn(move || {
                     let mut healthy = Healthy::new(address);
-                    (0..each).for_each(|number| healthy.request(client + number));
+                    (0..EACH).for_each(|number| healthy.request(client + number));
                 })
             })
             .collect();
@@ -197,37 +197,74 @@ fn opened(watched: &[memory::Watched]) -> String {
     watched.iter().map(|process| format!("\n{}: {:?}", process.name, process.open())).collect()
 }
 
-#[test]
-#[ignore = "not seen to pass yet: the app of the tests ran out of descriptors"]
-fn bad_clients_harm_nobody_and_leave_nothing() {
+/// Largest rise of memory that two equal rounds of the warm-up may still show, in percent, and how
+/// many rounds it may take until then: what is kept for reuse depends on how many requests
+/// happened to be under way at once.
+const SETTLED: u64 = 2;
+const ROUNDS: usize = 8;
+
+/// Does all that is measured, requests in sequence less often, until memory stays as it is.
+fn warm_up(address: &Address, stage: &Stage, watched: &[memory::Watched], bad: usize) {
+    let mut before: Vec<u64> = watched.iter().map(memory::Watched::resident).collect();
+    for _ in 0..ROUNDS {
+        // More of them than are measured: nothing that follows needs more at once.
+        crowd(address, stage, bad * 3 / 2);
+        sequence(address, SEQUENTIAL / 20);
+        let now: Vec<u64> = watched.iter().map(memory::Watched::resident).collect();
+        let settled =
+            now.iter().zip(&before).all(|(now, before)| *now <= before + before * SETTLED / 100);
+        before = now;
+        if settled {
+            return;
+        }
+    }
+    panic!("memory grows with every round of the warm-up: {before:?}");
+}
+
+fn served() -> (Stage, Server, Address) {
     let stage = web::packed(Who::User);
     // The app has a thread for each connection.
-    let server: Server = web::serve(&stage, &["--idle", "0", "--limit-processes", "2000"]);
+    let server = web::serve(&stage, &["--idle", "0", "--limit-processes", "2000"]);
     let (host, port, _) = http::split(&server.session_url());
-    let address = Address { host, port };
+    (stage, server, Address { host, port })
+}
+
+#[test]
+fn bad_clients_harm_nobody_and_leave_no_connection() {
+    let (stage, server, address) = served();
     let watched = memory::host_and_bridge(server.pid());
     sequence(&address, 20);
     let descriptors = watched.each_ref().map(memory::Watched::descriptors);
-    // The warm-up does all that follows, so that what memory is kept for reuse is there.
-    crowd(&address, &stage, EACH);
-    sequence(&address, SEQUENTIAL / 10);
-    crowd(&address, &stage, EACH);
-    let starts = || server.said().matches("starting the app again").count();
-    assert_eq!(starts(), 0, "{}", app_log(&stage));
     let open = |more: usize| {
         watched.iter().zip(descriptors).all(|(process, before)| {
             let now = process.descriptors();
             now <= before + more
         })
     };
-    assert!(settles(|| open(1)), "connections stay open after the warm-up: {}", opened(&watched));
-    let before = watched.each_ref().map(memory::Watched::resident);
-
-    sequence(&address, SEQUENTIAL);
-    crowd(&address, &stage, EACH);
-
-    // The client of `sequence` may have left a moment ago.
+    for _ in 0..3 {
+        crowd(&address, &stage, BAD);
+        sequence(&address, SEQUENTIAL / 20);
+    }
+    // No session is stuck: the one that all had answers, and a new one, of another browser.
+    sequence(&address, 4);
+    let (status, _) = Healthy::new(&address).ask("GET /fast", "User-Agent: another\r\n", b"");
+    assert_eq!(status, 200);
+    // The clients may have left a moment ago.
     assert!(settles(|| open(1)), "connections stay open: {}", opened(&watched));
+    let starts = server.said().matches("starting the app again").count();
+    assert_eq!(starts, 0, "{}", app_log(&stage));
+    server.stop();
+}
+
+/// Many requests in sequence and from many clients at a time, beside `bad` clients of each kind
+/// that misbehave: memory stays as the warm-up left it.
+fn memory_stays_flat(bad: usize) {
+    let (stage, server, address) = served();
+    let watched = memory::host_and_bridge(server.pid());
+    warm_up(&address, &stage, &watched, bad);
+    let before = watched.each_ref().map(memory::Watched::resident);
+    sequence(&address, SEQUENTIAL);
+    crowd(&address, &stage, bad);
     for (process, before) in watched.iter().zip(before) {
         let most = before + before * GROWTH / 100;
         let is_flat = settles(|| process.resident() <= most);
@@ -235,7 +272,54 @@ fn bad_clients_harm_nobody_and_leave_nothing() {
         eprintln!("{name}: {} KiB after the warm-up, {} KiB at the end", before >> 10, after >> 10);
         assert!(is_flat, "{name} grew from {before} to {after} bytes");
     }
-    // No session is stuck: an old one and a new one answer.
+    server.stop();
+}
+
+#[test]
+fn memory_stays_flat_with_healthy_clients() {
+    memory_stays_flat(0);
+}
+
+#[test]
+#[ignore = "calls that clients give up leave memory in host and bridge: 2 MiB a round here"]
+fn memory_stays_flat_with_bad_clients() {
+    memory_stays_flat(BAD);
+}
+
+/// Downloads that nobody reads, as many as there are connections but for one.
+#[test]
+fn stalled_downloads_hold_up_nobody_else() {
+    /// All but this one of the front end's connections.
+    const STALLED: usize = 511;
+    let (_stage, server, address) = served();
+    sequence(&address, 4);
+    let mut stalled = Vec::new();
+    for number in 0..STALLED {
+        let mut stream = address.connect();
+        stream.write_all(&address.head("GET /source?50000000", "")).unwrap();
+        let begun = stream.read_exact(&mut [0; 12]);
+        begun.unwrap_or_else(|error| panic!("after {number}: {error}\n{}", server.said()));
+        stalled.push(stream);
+    }
+    sequence(&address, 100);
+    // One of them reads on after all.
+    let mut reader = BufReader::new(stalled.swap_remove(STALLED / 2));
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        assert_ne!(reader.read_line(&mut line).unwrap(), 0);
+    }
+    let mut body = vec![0; 50_000_000];
+    reader.read_exact(&mut body).unwrap();
+    let mut expected = body.as_slice();
+    while !expected.is_empty() {
+        let at = (body.len() - expected.len()) as u64;
+        let piece = &web::pattern(at)[..];
+        let length = piece.len().min(expected.len());
+        assert!(expected[..length] == piece[..length], "it differs from {at} on");
+        expected = &expected[length..];
+    }
+    drop(stalled);
     sequence(&address, 4);
     server.stop();
 }

@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 use spk_tests::bins::{fails, ok};
@@ -41,18 +39,6 @@ fn stage() -> Stage {
     assert!(text.contains(mark), "{text}");
     fs::write(&file, text.replacen(mark, &format!("{BRIDGE_CONFIG}{mark}"), 1)).unwrap();
     stage
-}
-
-/// Asks as a shell does, through the grain's control socket.
-fn ask(stage: &Stage, grain: &str, question: &Value) -> Value {
-    let socket = stage.state().join("grains").join(grain).join("control");
-    let mut stream = UnixStream::connect(socket).unwrap();
-    writeln!(stream, "{}", json!({ "op": "ask", "question": question })).unwrap();
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).unwrap();
-    let answer: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(answer["ok"], true, "{question}: {answer}");
-    answer["answer"].clone()
 }
 
 fn json_of(response: &http::Response) -> Value {
@@ -136,7 +122,7 @@ fn programs(stage: &Stage, server: &Server, grain: &str) {
 
     // L02: what is shared with bob.
     ok(stage.spk().args(["grain", "share", grain, "--to", "bob", "--role", "viewer"]));
-    let bob = ask(stage, grain, &json!({ "ask": "session", "user": "bob" }));
+    let bob = stage.ask(grain, &json!({ "ask": "session", "user": "bob" }));
     let seen = json_of(&http::get(bob["url"].as_str().unwrap()));
     assert_eq!(seen["headers"]["x-sandstorm-permissions"], "see");
     ok(stage.spk().args(["grain", "share", grain, "--to", "bob", "--remove"]));
@@ -164,18 +150,18 @@ fn identities(server: &Server) -> Value {
 /// X02 to X10: the bridge's chooser, a claim, and what was claimed.
 fn powerbox(stage: &Stage, server: &Server, grain: &str) {
     let query = json!([API_QUERY]);
-    let choices = ask(stage, grain, &json!({ "ask": "choices", "query": query }));
+    let choices = stage.ask(grain, &json!({ "ask": "choices", "query": query }));
     let kinds: Vec<&str> =
         choices.as_array().unwrap().iter().map(|c| c["choice"]["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["grant", "app"], "{choices}");
-    let opened = ask(stage, grain, &json!({ "ask": "request", "user": "alice", "query": query }));
+    let opened = stage.ask(grain, &json!({ "ask": "request", "user": "alice", "query": query }));
     let chooser = opened["url"].as_str().unwrap();
     let page = http::get(chooser);
     assert!(page.text().contains("Calendar"), "{}", page.text());
     assert_eq!(http::get(&http::join(chooser, "x")).status, 404);
     let chosen = http::request("POST", chooser, &[("Content-Type", "text/plain")], b"cal");
     assert_eq!(chosen.status, 204, "{}", chosen.text());
-    let outcome = ask(stage, grain, &json!({ "ask": "outcome", "request": opened["request"] }));
+    let outcome = stage.ask(grain, &json!({ "ask": "outcome", "request": opened["request"] }));
     assert_eq!(outcome["state"], "fulfilled");
 
     let claim = |token: &str| {

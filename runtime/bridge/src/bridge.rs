@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use spk_schema::grain_capnp::sandstorm_api;
 use spk_schema::sandstorm_http_bridge_capnp::app_hooks;
@@ -118,17 +119,18 @@ impl Bridge {
     }
 
     /// Tries to connect until the app accepts, for ever (http-bridge 2.3). Apps see one connection
-    /// that is closed at once.
-    pub async fn watch_for_app(&self) {
+    /// that is closed at once. One that does not listen within `patience` is told of in the log,
+    /// once.
+    pub async fn watch_for_app(&self, patience: Duration) {
         let port = self.port;
         let start = Instant::now();
         let mut warned = false;
         while TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).await.is_err() {
-            if !warned && start.elapsed() >= limits::CONNECT_WARN_AFTER {
+            if !warned && start.elapsed() >= patience {
                 warned = true;
                 (self.log)(&format!(
                     "the app does not listen on 127.0.0.1:{port} after {} seconds; still waiting",
-                    limits::CONNECT_WARN_AFTER.as_secs()
+                    patience.as_secs()
                 ));
             }
             sleep(limits::CONNECT_RETRY).await;

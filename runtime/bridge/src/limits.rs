@@ -9,6 +9,10 @@ pub const APP_HEAD: usize = 80 * 1024;
 /// Bytes asked for in the first read from the app: a small page with its head in one system call.
 pub const FIRST_READ: usize = 8 * 1024;
 
+/// Bytes from the app that the kernel keeps for one connection. Left to itself it keeps several MiB
+/// of each download that nobody reads; two pieces are enough for full speed on loopback.
+pub const APP_RECEIVE: usize = 256 * 1024;
+
 /// Largest piece of a body read from the app and sent in one call (http-bridge 5.3). Larger pieces
 /// gain nothing and hold more memory per download.
 pub const READ_PIECE: usize = 128 * 1024;

@@ -40,7 +40,7 @@ pub struct LimitArgs {
     pub limit_stream: u64,
     /// Bytes of the app's messages that are kept because they are not dealt with, and of those for
     /// it that it does not read
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = message)]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = message)]
     pub limit_rpc: u64,
 }
 
@@ -81,6 +81,7 @@ impl LimitArgs {
             message_bytes: self.limit_message,
             stream_bytes: self.limit_stream,
             held_bytes: self.limit_rpc,
+            ..HostLimits::default()
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{
     AddressFamily, SendFlags, SocketFlags, SocketType, connect, getpeername, send, socket_with,
 };
@@ -12,6 +13,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::error::Error;
+use crate::limits;
 
 /// A connection that can be read and written from several places at once, and whose sending
 /// direction is never closed alone: some servers take that as an abort (http-bridge 4.9).
@@ -23,6 +25,7 @@ pub struct Connection {
 fn start(port: u16) -> io::Result<std::net::TcpStream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    set_socket_recv_buffer_size(&socket, limits::APP_RECEIVE)?;
     match connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket.into()),
         Err(error) => Err(error.into()),

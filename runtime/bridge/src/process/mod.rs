@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 
 use crate::bridge::{Bridge, Log};
 use crate::config::{self, Config};
-use crate::{app_socket, identities, proxy};
+use crate::{app_socket, identities, limits, proxy};
 use args::Options;
 use child::{Child, Ended};
 
@@ -100,11 +100,21 @@ struct Sockets {
     proxy: TcpListener,
 }
 
+/// Lets the bridge open as many files as it may: each request has a connection of its own to the
+/// app. After the app was started, which keeps the limit that programs with `select` need.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    // Failing leaves what was there.
+    let _ = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+}
+
 async fn life(options: &Options, bridge: Rc<Bridge>, sockets: Sockets) -> Result<(), Error> {
     let mut signals = child::Signals::listen().map_err(Error::Runtime)?;
     let host = Host::from_std(sockets.host).map_err(Error::Runtime)?;
     let proxy_port = sockets.proxy.local_addr().map_err(Error::Runtime)?.port();
     let mut child = Child::start(options, proxy_port)?;
+    raise_open_files();
     let served = serve_host(bridge.clone(), host);
     let for_app = async {
         tokio::try_join!(
@@ -116,7 +126,7 @@ async fn life(options: &Options, bridge: Rc<Bridge>, sockets: Sockets) -> Result
         if bridge.config.save_identity_caps {
             identities::empty_trash(&bridge).await;
         }
-        bridge.watch_for_app().await;
+        bridge.watch_for_app(limits::CONNECT_WARN_AFTER).await;
     };
     let background = async {
         let (served, ()) = tokio::join!(for_app, started);

@@ -5,15 +5,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use spk_bridge::limits;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 use crate::app::App;
-use crate::rig::{MainViewClient, connect, context_client, get, run, usual_user};
+use crate::rig::{MainViewClient, Rig, connect, context_client, get, run, usual_user};
 
 /// A running bridge program.
 struct Program {
@@ -46,6 +48,16 @@ impl Program {
     }
 
     fn start_with(args: &[&str], with_config: bool) -> Program {
+        let program = [env!("CARGO_BIN_EXE_sandstorm-http-bridge")];
+        Program::start_as(&program, args, with_config)
+    }
+
+    /// By way of another program, whose last argument is the bridge.
+    fn start_through(command: &[&str], args: &[&str]) -> Program {
+        Program::start_as(command, args, true)
+    }
+
+    fn start_as(command: &[&str], args: &[&str], with_config: bool) -> Program {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("config");
         if with_config {
@@ -57,7 +69,7 @@ impl Program {
         // Standard input becomes descriptor 3: setting up a number of one's own takes `unsafe`.
         let child = Command::new("/bin/sh")
             .args(["-c", "exec 3<&0 0</dev/null; exec \"$@\"", "sh"])
-            .arg(env!("CARGO_BIN_EXE_sandstorm-http-bridge"))
+            .args(command)
             .args(Program::own_files(&directory))
             .args(args)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -356,6 +368,57 @@ fn a17_first_connection_is_empty() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut bytes = Vec::new();
         assert_eq!(stream.read_to_end(&mut bytes).await.unwrap(), 0);
+    });
+}
+
+/// With little patience instead of the 30 seconds.
+#[test]
+fn a18_one_warning_and_the_wait_goes_on() {
+    run(async {
+        assert_eq!(limits::CONNECT_WARN_AFTER, Duration::from_secs(30));
+        let port = free_port().await;
+        let (rig, said) = Rig::patient(port.parse().unwrap(), Duration::ZERO);
+        let session = rig.session().await;
+        let mut request = Box::pin(get(&session, ""));
+        while said.borrow().is_empty() {
+            assert!(futures::FutureExt::now_or_never(&mut request).is_none());
+            tokio::time::sleep(limits::CONNECT_RETRY).await;
+        }
+        // Many further attempts fail without another word.
+        tokio::time::sleep(limits::CONNECT_RETRY * 20).await;
+        assert!(futures::FutureExt::now_or_never(&mut request).is_none());
+        let warning =
+            format!("the app does not listen on 127.0.0.1:{port} after 0 seconds; still waiting");
+        assert_eq!(*said.borrow(), [warning.as_str()]);
+        let app = App::on(TcpListener::bind(format!("127.0.0.1:{port}")).await.unwrap());
+        let (answer, ()) = tokio::join!(request, async {
+            let mut connection = app.accept().await;
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await;
+        });
+        assert_eq!(answer.unwrap(), "content Ok bytes=hi");
+        let relief = format!("the app listens on 127.0.0.1:{port} now");
+        assert_eq!(*said.borrow(), [warning, relief]);
+    });
+}
+
+/// The bridge needs a descriptor for each request, the app keeps what programs expect.
+#[test]
+fn the_app_keeps_the_usual_limit_of_descriptors() {
+    run(async {
+        let bridge = env!("CARGO_BIN_EXE_sandstorm-http-bridge");
+        let script = "ulimit -n; read -r _ < \"$0\"; grep 'open files' /proc/$PPID/limits";
+        let directory = tempfile::tempdir().unwrap();
+        let gate = directory.path().join("gate");
+        nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut program = Program::start_through(
+            &["/bin/sh", "-c", "ulimit -Sn 100; ulimit -Hn 200; exec \"$@\"", "sh", bridge],
+            &["8000", "--", "/bin/sh", "-c", script, gate.to_str().unwrap()],
+        );
+        assert_eq!(a19(&program.connect()).await, 3);
+        fs::write(&gate, "\n").unwrap();
+        let outcome = program.finish().await;
+        let words: Vec<&str> = outcome.stdout.split_whitespace().collect();
+        assert_eq!(words, ["100", "Max", "open", "files", "200", "200", "files"]);
     });
 }
 

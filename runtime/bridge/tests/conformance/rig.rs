@@ -1,5 +1,6 @@
 //! One bridge between a host and an app, in one thread.
 
+use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::twoparty::VatNetwork;
 use spk_bridge::bridge::{Bridge, Log};
 use spk_bridge::config::Config;
+use spk_bridge::limits::CONNECT_WARN_AFTER;
 use spk_bridge::process::{Host, serve_host};
 use spk_schema::grain_capnp::{main_view, session_context, ui_view};
 use spk_schema::identity_capnp::user_info;
@@ -74,18 +76,38 @@ impl Rig {
         Rig::serving(port, setup, None)
     }
 
+    /// A bridge that loses its patience with the app after `patience`, and what it logs.
+    pub fn patient(port: u16, patience: Duration) -> (Rig, Rc<RefCell<Vec<String>>>) {
+        let said = Rc::new(RefCell::new(Vec::new()));
+        let log: Rc<Log> = {
+            let said = said.clone();
+            Rc::new(move |message: &str| said.borrow_mut().push(message.to_owned()))
+        };
+        (Rig::logging(port, &|_| {}, None, patience, log), said)
+    }
+
     /// With what the host answers to the bridge's bootstrap request.
     pub fn serving(
         port: u16,
         setup: Setup<'_>,
         bootstrap: Option<capnp::capability::Client>,
     ) -> Rig {
-        let var = tempfile::tempdir().unwrap();
         let log: Rc<Log> = Rc::new(|message: &str| eprintln!("{message}"));
+        Rig::logging(port, setup, bootstrap, CONNECT_WARN_AFTER, log)
+    }
+
+    fn logging(
+        port: u16,
+        setup: Setup<'_>,
+        bootstrap: Option<capnp::capability::Client>,
+        patience: Duration,
+        log: Rc<Log>,
+    ) -> Rig {
+        let var = tempfile::tempdir().unwrap();
         let bridge = Rc::new(Bridge::new(port, config(setup), var.path().to_owned(), log));
         bridge.prepare().unwrap();
         let watched = bridge.clone();
-        tokio::task::spawn_local(async move { watched.watch_for_app().await });
+        tokio::task::spawn_local(async move { watched.watch_for_app(patience).await });
         let listener = spk_bridge::app_socket::bind(&var.path().join("socket")).unwrap();
         tokio::task::spawn_local(spk_bridge::app_socket::serve(bridge.clone(), listener));
         let proxy = spk_bridge::proxy::bind(0).unwrap();

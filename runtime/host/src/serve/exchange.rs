@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
@@ -142,12 +143,18 @@ pub(super) struct RequestBody {
     incoming: Incoming,
     recording: Option<Rc<Recording>>,
     complete: bool,
+    /// How long the client may send nothing of it.
+    pub stall: Duration,
 }
 
 impl RequestBody {
-    pub fn new(incoming: Incoming, recording: Option<Rc<Recording>>) -> RequestBody {
+    pub fn new(
+        incoming: Incoming,
+        recording: Option<Rc<Recording>>,
+        stall: Duration,
+    ) -> RequestBody {
         let complete = incoming.is_end_stream();
-        RequestBody { incoming, recording, complete }
+        RequestBody { incoming, recording, complete, stall }
     }
 
     pub fn size_hint(&self) -> SizeHint {

@@ -10,12 +10,13 @@ use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
 use spk_schema::grain_capnp::ui_view;
 use spk_schema::powerbox_capnp::powerbox_descriptor;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::caps::Objects;
 use super::caps::api::Api;
 use super::error::Error;
 use super::launch::{Ended, Launch, Process};
+use super::limits::{BODIES, SMALL_BODY};
 use super::log::Log;
 use super::{HostLimits, Notes, Settings, rpc};
 use crate::store::control::{Info, Op, Request};
@@ -512,11 +513,14 @@ fn read_view_info(info: ui_view::view_info::Reader<'_>) -> Result<ViewInfo, capn
 pub(crate) struct Activity {
     last: Cell<Instant>,
     busy: Cell<usize>,
+    /// Room for whole bodies on their way to clients, in KiB.
+    bodies: Arc<Semaphore>,
 }
 
 impl Activity {
     pub fn new() -> Activity {
-        Activity { last: Cell::new(Instant::now()), busy: Cell::new(0) }
+        let bodies = Arc::new(Semaphore::new(BODIES as usize));
+        Activity { last: Cell::new(Instant::now()), busy: Cell::new(0), bodies }
     }
 
     /// The grain is busy until the result is dropped: a request, a response being read, a
@@ -534,6 +538,19 @@ impl Activity {
 /// See [`Activity::begin`].
 pub(crate) struct Busy {
     activity: Rc<Activity>,
+}
+
+impl Busy {
+    /// Waits until so many bytes of a body can be held for a client; `None` for a small one, which
+    /// never waits. One larger than all there may be waits until it is alone.
+    pub async fn room_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if bytes <= SMALL_BODY {
+            return None;
+        }
+        let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(BODIES).min(BODIES);
+        // The semaphore is never closed.
+        self.activity.bodies.clone().acquire_many_owned(kibibytes).await.ok()
+    }
 }
 
 impl Drop for Busy {

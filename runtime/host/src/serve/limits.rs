@@ -14,10 +14,36 @@ pub const MESSAGE_BYTES: u64 = 128 << 20;
 pub const STREAM_BYTES: u64 = 256 << 10;
 
 /// Bytes of messages from the app that may be kept at a time because they are not dealt with
-/// (64 MiB): calls of its that go on, answers on their way to clients. Beyond it the host reads
-/// nothing more from the app until some are. The original's limit, for calls alone, is 8 MiB; 512
-/// downloads to clients that stall hold 32 MiB of a bridge's.
-pub const HELD_BYTES: u64 = 64 << 20;
+/// (256 MiB): calls of its that go on, answers on their way to clients. Beyond it the host reads
+/// nothing more from the app until some are. Each download to a client that stalls holds the window
+/// of its stream, 256 KiB of a bridge's and a piece of 128 KiB more: 512 of them hold three quarters of
+/// this, so that all connections together cannot keep the app from answering somebody else.
+pub const HELD_BYTES: u64 = 256 << 20;
+
+/// KiB of whole bodies that one app's responses may occupy until clients have taken them (128 MiB,
+/// or one that is larger). Beyond it further ones wait, as messages.
+pub(super) const BODIES: u32 = 128 << 10;
+
+/// Bytes of a body that does not count: as much as a bridge sends in one piece. All connections
+/// together hold 32 MiB of these.
+pub(super) const SMALL_BODY: usize = 64 << 10;
+
+/// What the app may lose count of. Each is far beyond what an honest app comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls to the app that it has not answered, also after nobody waits for the answer: each keeps
+    /// a slot of about 100 bytes. Apps that are made with the same library answer no call that was
+    /// given up.
+    pub unanswered: usize,
+    /// Objects of the host's that the app holds.
+    pub exports: u32,
+}
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts { unanswered: 1 << 20, exports: 64 << 10 }
+    }
+}
 
 /// How much the host takes from the app; [`HostLimits::default`] is what documentation calls the
 /// defaults.
@@ -31,6 +57,8 @@ pub struct HostLimits {
     pub stream_bytes: u64,
     /// Bytes of messages from the app that may be kept at a time.
     pub held_bytes: u64,
+    /// What the app may lose count of.
+    pub counts: Counts,
 }
 
 impl Default for HostLimits {
@@ -40,6 +68,7 @@ impl Default for HostLimits {
             message_bytes: MESSAGE_BYTES,
             stream_bytes: STREAM_BYTES,
             held_bytes: HELD_BYTES,
+            counts: Counts::default(),
         }
     }
 }

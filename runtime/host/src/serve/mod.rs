@@ -37,7 +37,7 @@ pub use caps::grants::GRANTS;
 pub use error::Error;
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
 pub use launch::Ended;
-pub use limits::{HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
+pub use limits::{Counts, HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use log::{Followed, LOG_CAP, Log};
 pub use site::SiteMaker;
 pub use user::{KNOWN, User};
@@ -67,6 +67,9 @@ pub(crate) const API_SESSION: u64 = 0xc879_e379_c625_cdc7;
 
 /// The powerbox tag of identities.
 pub(crate) const IDENTITY: u64 = 0xc084_987a_a951_dd18;
+
+/// The powerbox tag of whole grains.
+pub(crate) const UI_VIEW: u64 = 0xdbb4_d798_ea67_e2e7;
 
 /// The powerbox tag of ports for mail.
 pub(crate) const EMAIL_SEND_PORT: u64 = 0xec83_1dbf_4cc9_bcca;
@@ -399,6 +402,8 @@ pub(crate) struct Settings {
     /// When a `WebSession` that nobody uses is closed.
     pub session_idle: Duration,
     pub explain: bool,
+    /// With slow clients.
+    pub patience: front::Patience,
     pub limits: HostLimits,
     pub exchanges: Option<ExchangeHook>,
     pub restarts: Option<tokio::sync::mpsc::UnboundedReceiver<String>>,

@@ -64,6 +64,7 @@ pub(crate) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Err
         start_timeout: options.start_timeout,
         idle_timeout: options.idle_timeout,
         session_idle: super::session::SESSION_IDLE,
+        patience: super::front::Patience::default(),
         explain: options.explain,
         limits: options.host_limits,
         exchanges: options.exchanges,

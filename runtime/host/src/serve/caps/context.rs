@@ -257,7 +257,38 @@ impl email_send_port::Server for Context {
     }
 }
 
+/// Methods that were taken out of Sandstorm: the developer learns what took their place.
+macro_rules! obsolete {
+    ($($method:ident $Params:ident $Results:ident $name:literal $reason:literal;)*) => {$(
+        async fn $method(
+            self: Rc<Self>,
+            _: hack_session_context::$Params,
+            _: hack_session_context::$Results,
+        ) -> Result<(), Error> {
+            Err(self.missing(concat!("HackSessionContext.", $name), $reason))
+        }
+    )*};
+}
+
 impl hack_session_context::Server for Context {
+    obsolete! {
+        obsolete_http_get ObsoleteHttpGetParams ObsoleteHttpGetResults "obsoleteHttpGet"
+            "no host offers it; ask for an HTTP API through the powerbox";
+        obsolete_generate_api_token ObsoleteGenerateApiTokenParams ObsoleteGenerateApiTokenResults
+            "obsoleteGenerateApiToken" "no host offers it; pages ask for an offer template";
+        obsolete_list_api_tokens ObsoleteListApiTokensParams ObsoleteListApiTokensResults
+            "obsoleteListApiTokens" "no host offers it";
+        obsolete_revoke_api_token ObsoleteRevokeApiTokenParams ObsoleteRevokeApiTokenResults
+            "obsoleteRevokeApiToken" "no host offers it";
+        obsolete_get_ip_network ObsoleteGetIpNetworkParams ObsoleteGetIpNetworkResults
+            "obsoleteGetIpNetwork" "this host has no network to give";
+        obsolete_get_ip_interface ObsoleteGetIpInterfaceParams ObsoleteGetIpInterfaceResults
+            "obsoleteGetIpInterface" "this host has no network to give";
+        obsolete_get_ui_view_for_endpoint ObsoleteGetUiViewForEndpointParams
+            ObsoleteGetUiViewForEndpointResults "obsoleteGetUiViewForEndpoint"
+            "no host offers it";
+    }
+
     async fn get_public_id(
         self: Rc<Self>,
         _: hack_session_context::GetPublicIdParams,

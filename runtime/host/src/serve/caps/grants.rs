@@ -145,6 +145,37 @@ impl web_session::Server for HttpApi {
 
 impl api_session::Server for HttpApi {}
 
+/// The powerbox tags of networks, outgoing and incoming: interfaces of the original's `ip.capnp`,
+/// which this host does not speak.
+const NETWORKS: [u64; 2] = [0xa982_576b_7a2a_2040, 0xe32c_506e_e93e_d6fa];
+
+/// Why nothing here answers a request for these tags, for the developer.
+pub(crate) fn why_none(wanted: &[Vec<u64>]) -> String {
+    let asks = "the app's page asks the powerbox for";
+    match wanted.iter().flatten().next().copied() {
+        Some(super::super::API_SESSION) => {
+            format!(
+                "{asks} an HTTP API, and none is granted; --grant {HTTP_API} gives one for tests"
+            )
+        }
+        Some(super::super::EMAIL_SEND_PORT) => {
+            format!(
+                "{asks} a port for mail, and none is granted; --grant {MAIL}, with --mail, gives one"
+            )
+        }
+        Some(super::super::UI_VIEW) => {
+            format!("{asks} another grain, and this host has none to give")
+        }
+        Some(tag) if NETWORKS.contains(&tag) => {
+            format!(
+                "{asks} a network, and this host has none to give: apps here reach nothing outside"
+            )
+        }
+        Some(tag) => format!("{asks} something with the tag {tag:#x}, and nobody here offers it"),
+        None => format!("{asks} nothing: the request has no descriptor with a tag"),
+    }
+}
+
 /// What a descriptor of a grant or identity says: its one tag.
 pub(crate) fn tag_of(object: &Object) -> Option<u64> {
     match object {

@@ -1,5 +1,8 @@
 //! From `WebSession.Response` to HTTP (http-bridge specification, 5.4, 5.8 to 5.11).
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use capnp::text;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
@@ -157,16 +160,16 @@ async fn translate_unchecked(
                 set_tag(&mut headers, none.get_e_tag()?)?;
             }
             let reset = none.get_should_reset_form();
-            (if reset { StatusCode::RESET_CONTENT } else { StatusCode::NO_CONTENT }, Vec::new())
+            (if reset { StatusCode::RESET_CONTENT } else { StatusCode::NO_CONTENT }, NOTHING)
         }
         Which::PreconditionFailed(failed) => {
             if asked.not_modified {
                 if failed.has_matching_e_tag() {
                     set_tag(&mut headers, failed.get_matching_e_tag()?)?;
                 }
-                (StatusCode::NOT_MODIFIED, Vec::new())
+                (StatusCode::NOT_MODIFIED, NOTHING)
             } else {
-                (StatusCode::PRECONDITION_FAILED, Vec::new())
+                (StatusCode::PRECONDITION_FAILED, NOTHING)
             }
         }
         Which::Redirect(redirect) => {
@@ -180,31 +183,56 @@ async fn translate_unchecked(
             set_bytes(&mut headers, header::LOCATION, location);
             set(&mut headers, header::CONTENT_TYPE, "text/plain; charset=UTF-8");
             let reason = status.canonical_reason().unwrap_or_default();
-            (status, [reason.as_bytes(), b": ", location].concat())
+            (status, Cow::Owned([reason.as_bytes(), b": ", location].concat()))
         }
         Which::ClientError(error) => {
             let status = error.get_status_code().map_or(StatusCode::BAD_REQUEST, client_status);
             let other = error.has_non_html_body().then(|| error.get_non_html_body()).transpose()?;
             let html = error.has_description_html().then(|| error.get_description_html());
-            (status, error_body(&mut headers, other, html.transpose()?)?)
+            (status, error_body(&mut headers, other, html.transpose()?)?.into())
         }
         Which::ServerError(error) => {
             let other = error.has_non_html_body().then(|| error.get_non_html_body()).transpose()?;
             let html = error.has_description_html().then(|| error.get_description_html());
             let body = error_body(&mut headers, other, html.transpose()?)?;
-            (StatusCode::INTERNAL_SERVER_ERROR, body)
+            (StatusCode::INTERNAL_SERVER_ERROR, body.into())
         }
     };
-    Ok(finish(status, headers, body, asked))
+    Ok(finish(status, headers, held(&body, &busy, asked).await, asked))
+}
+
+const NOTHING: Cow<'static, [u8]> = Cow::Borrowed(&[]);
+
+/// A body of the app's, copied as soon as clients have taken enough of the others.
+async fn held(body: &[u8], busy: &Busy, asked: &Asked) -> Bytes {
+    if asked.head {
+        return Bytes::new();
+    }
+    match busy.room_for(body.len()).await {
+        Some(room) => Bytes::from_owner(Held { body: body.to_vec(), _room: room }),
+        None => Bytes::copy_from_slice(body),
+    }
+}
+
+/// A body with the room that it takes until the client has all of it.
+struct Held {
+    body: Vec<u8>,
+    _room: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 fn finish(
     status: StatusCode,
     headers: HeaderMap,
-    body: Vec<u8>,
+    body: Bytes,
     asked: &Asked,
 ) -> Response<Outgoing> {
-    let body = if asked.head { Vec::new() } else { body };
+    let body = if asked.head { Bytes::new() } else { body };
     let mut response = Response::new(Outgoing::full(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -248,11 +276,11 @@ async fn translate_content(
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     match content.get_body().which()? {
         body::Which::Bytes(bytes) => {
-            let bytes = if bodiless { Vec::new() } else { bytes?.to_vec() };
+            let bytes = if bodiless { &[] } else { bytes? };
             if asked.head && !bytes.is_empty() {
                 headers.insert(header::CONTENT_LENGTH, bytes.len().into());
             }
-            Ok(finish(status, headers, bytes, asked))
+            Ok(finish(status, headers, held(bytes, &busy, asked).await, asked))
         }
         body::Which::Stream(handle) => {
             let stream = incoming.into_body(handle?, busy).await;
@@ -261,7 +289,7 @@ async fn translate_content(
                 if let Some(size) = stream.announced().filter(|_| asked.head && !bodiless) {
                     headers.insert(header::CONTENT_LENGTH, size.into());
                 }
-                return Ok(finish(status, headers, Vec::new(), asked));
+                return Ok(finish(status, headers, Bytes::new(), asked));
             }
             let mut response =
                 Response::new(if stream.is_empty() && stream.announced() == Some(0) {
@@ -277,11 +305,11 @@ async fn translate_content(
 }
 
 /// `nonHtmlBody`, else `descriptionHtml`, else nothing (5.8).
-fn error_body(
+fn error_body<'a>(
     headers: &mut HeaderMap,
-    other: Option<response::error_body::Reader<'_>>,
-    html: Option<text::Reader<'_>>,
-) -> Result<Vec<u8>, capnp::Error> {
+    other: Option<response::error_body::Reader<'a>>,
+    html: Option<text::Reader<'a>>,
+) -> Result<&'a [u8], capnp::Error> {
     if let Some(other) = other {
         if other.has_mime_type() {
             set_bytes(headers, header::CONTENT_TYPE, other.get_mime_type()?.as_bytes());
@@ -292,11 +320,11 @@ fn error_body(
         if other.has_language() {
             set_bytes(headers, header::CONTENT_LANGUAGE, other.get_language()?.as_bytes());
         }
-        return Ok(other.get_data()?.to_vec());
+        return other.get_data();
     }
-    let Some(html) = html else { return Ok(Vec::new()) };
+    let Some(html) = html else { return Ok(&[]) };
     set(headers, header::CONTENT_TYPE, "text/html; charset=UTF-8");
-    Ok(html.as_bytes().to_vec())
+    Ok(html.as_bytes())
 }
 
 /// `Set-Cookie` as 5.9 writes it; `None` for one whose parts would not stay apart.

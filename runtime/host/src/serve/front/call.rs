@@ -1,7 +1,5 @@
 //! One HTTP request as one call on a `WebSession` (http-bridge specification, 4.1 to 4.10).
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use capnp::text;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -24,9 +22,6 @@ const SMALL: u64 = 65536;
 /// Largest body that is collected before the call: the methods without a streaming form, and apps
 /// without streaming. What apps accept is less (the original's message limit is 64 MiB).
 const COLLECTED: usize = 64 * 1024 * 1024;
-
-/// A client that sends no byte of its body for this long is given up.
-const BODY_STALL: Duration = Duration::from_secs(60);
 
 /// Largest piece of a streamed upload, so that one call does not fill the stream's window.
 const PIECE: usize = 64 * 1024;
@@ -359,7 +354,7 @@ struct BodyBroken;
 
 async fn next_piece(body: &mut RequestBody) -> Result<Option<Bytes>, BodyBroken> {
     loop {
-        match tokio::time::timeout(BODY_STALL, body.frame()).await {
+        match tokio::time::timeout(body.stall, body.frame()).await {
             Ok(Some(Ok(Some(data)))) => return Ok(Some(data)),
             Ok(Some(Ok(None))) => {}
             Ok(None) => return Ok(None),

@@ -9,22 +9,21 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
-
-/// How long a write may make no progress at all.
-const WRITE_STALL: Duration = Duration::from_secs(120);
+use tokio::time::Sleep;
 
 /// See the module.
 pub(crate) struct Patient {
     stream: TcpStream,
+    /// How long a write may make no progress at all.
+    stall: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
     /// Wraps an accepted connection.
-    pub fn new(stream: TcpStream) -> Patient {
-        Patient { stream, stalled: None }
+    pub fn new(stream: TcpStream, stall: Duration) -> Patient {
+        Patient { stream, stall, stalled: None }
     }
 
     fn progress<T>(
@@ -36,9 +35,8 @@ impl Patient {
             self.stalled = None;
             return poll;
         }
-        let stalled = self.stalled.get_or_insert_with(|| {
-            Box::pin(tokio::time::sleep_until(Instant::now() + WRITE_STALL))
-        });
+        let stall = self.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no data")))
     }

@@ -2,27 +2,26 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use super::Front;
 use super::io::Patient;
+use super::patience::Slot;
 use crate::serve::error::Error;
 
 /// Largest request head (the original's, http-bridge specification, 7.2); more is a 431.
 pub(super) const HEAD_LIMIT: usize = 128 * 1024;
 
-/// A request's head must be complete within this time of the connection being ready for it; an
-/// idle connection is closed then.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Connections served at a time: enough for any browser and test, few enough to stay far from the
-/// usual limit of 1024 descriptors.
-const CONNECTIONS: usize = 512;
+/// Bytes that the kernel keeps for one connection in each direction. Left to itself it keeps up to
+/// ten MiB for a client that stalls; on loopback this is enough for full speed.
+const SOCKET_BUFFER: u32 = 256 * 1024;
 
 /// The listening sockets.
 pub(crate) struct Sockets {
@@ -70,6 +69,9 @@ fn bind(address: IpAddr, port: u16) -> Result<TcpListener, Error> {
     .map_err(fail)?;
     // A port that was ours a moment ago may be ours again.
     socket.set_reuseaddr(true).map_err(fail)?;
+    // Connections inherit them.
+    socket.set_send_buffer_size(SOCKET_BUFFER).map_err(fail)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER).map_err(fail)?;
     socket.bind(SocketAddr::new(address, port)).map_err(fail)?;
     const BACKLOG: u32 = 1024;
     socket.listen(BACKLOG).map_err(fail)
@@ -77,32 +79,22 @@ fn bind(address: IpAddr, port: u16) -> Result<TcpListener, Error> {
 
 /// Accepts connections for ever.
 pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Error> {
-    let slots = Rc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(front.patience.connections));
     let accepts = sockets.listeners.into_iter().map(|listener| {
         let (front, slots) = (front.clone(), slots.clone());
         async move {
             loop {
-                // The semaphore is never closed.
-                let Ok(slot) = slots.clone().acquire_many(1).await.map(|slot| slot.forget()) else {
-                    return;
+                let Ok((stream, _)) = listener.accept().await else {
+                    // Out of descriptors, most likely: others must end first.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
                 };
-                let () = slot;
-                match listener.accept().await {
-                    Ok((stream, _)) => {
-                        let (task_front, task_slots) = (front.clone(), slots.clone());
-                        let mut connections = front.connections.borrow_mut();
-                        while connections.try_join_next().is_some() {}
-                        connections.spawn_local(async move {
-                            let _slot = Slot(task_slots);
-                            connection(task_front, stream).await;
-                        });
-                    }
-                    Err(_) => {
-                        slots.add_permits(1);
-                        // Out of descriptors, most likely: others must end first.
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
+                // The semaphore is never closed.
+                let Ok(permit) = slots.clone().acquire_owned().await else { return };
+                let served = connection(front.clone(), stream, Slot::new(permit));
+                let mut connections = front.connections.borrow_mut();
+                while connections.try_join_next().is_some() {}
+                connections.spawn_local(served);
             }
         }
     });
@@ -110,28 +102,21 @@ pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Erro
     Ok(())
 }
 
-/// Gives a connection's permit back.
-struct Slot(Rc<tokio::sync::Semaphore>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
-    }
-}
-
-async fn connection(front: Rc<Front>, stream: TcpStream) {
+async fn connection(front: Rc<Front>, stream: TcpStream, slot: Slot) {
     let _ = stream.set_nodelay(true);
     let mut closing = front.closing.subscribe();
-    let service = service_fn(move |request| {
+    let patience = front.patience.clone();
+    let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let front = front.clone();
+        request.extensions_mut().insert(slot.clone());
         async move { super::route::answer(&front, request).await }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(patience.head)
         .max_buf_size(HEAD_LIMIT)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(Patient::new(stream)), service)
+        .serve_connection(TokioIo::new(Patient::new(stream, patience.write)), service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     tokio::select! {

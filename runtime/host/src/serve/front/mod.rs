@@ -12,6 +12,7 @@ mod identicon;
 mod io;
 mod listen;
 pub(crate) mod pages;
+mod patience;
 mod published;
 mod questions;
 mod range;
@@ -38,6 +39,7 @@ use super::user::User;
 use super::{Event, Notes, Settings};
 pub(super) use hosts::PARENT;
 pub(super) use listen::{Sockets, listen, serve};
+pub(super) use patience::Patience;
 
 /// One front end.
 pub(crate) struct Front {
@@ -49,6 +51,7 @@ pub(crate) struct Front {
     /// What the user may do, if the developer said.
     access: Option<Access>,
     explain: bool,
+    patience: Patience,
     bridge_port: Option<u16>,
     recorder: Recorder,
     /// Users other than `user` whose sessions are announced.
@@ -77,9 +80,6 @@ pub(crate) struct Front {
     connections: RefCell<tokio::task::JoinSet<()>>,
 }
 
-/// How long requests under way may take to finish when the front end closes.
-const DRAIN: Duration = Duration::from_secs(1);
-
 /// How long the end of the app is waited for after its connection broke, to say how it ended.
 const END_KNOWN: Duration = Duration::from_secs(3);
 
@@ -100,6 +100,7 @@ impl Front {
             user: User::named(&settings.user),
             access: questions::access(settings.permissions.as_deref(), settings.role.as_deref()),
             explain: settings.explain,
+            patience: settings.patience.clone(),
             bridge_port: settings.bridge_port,
             recorder: Recorder::new(settings.exchanges.clone()),
             others: settings.other_users.iter().map(|name| User::named(name)).collect(),
@@ -313,7 +314,7 @@ impl Front {
         self.closing.send_replace(true);
         let mut connections = std::mem::take(&mut *self.connections.borrow_mut());
         let drained = async { while connections.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
+        let _ = tokio::time::timeout(self.patience.drain, drained).await;
         connections.shutdown().await;
     }
 }

@@ -342,6 +342,9 @@ impl Front {
         if app.info.match_requests.iter().any(|has| matches(&wanted, has)) {
             choices.push((Choice::App, self.title.clone()));
         }
+        if choices.is_empty() {
+            self.notes.once(&grants::why_none(&wanted));
+        }
         Ok(choices)
     }
 

@@ -14,6 +14,7 @@ use super::call::{self, Failure};
 use super::context::{Described, OWN_COOKIE};
 use super::hosts::{self, Site};
 use super::listen::HEAD_LIMIT;
+use super::patience::Slot;
 use super::{
     Front, api_origin, identicon, is_gone, pages, plain, published, range, values, websocket,
 };
@@ -303,14 +304,15 @@ pub(super) async fn ask(
         policy,
     };
     if let Some(upgrade) = upgrade {
-        return socket(session, browser, described, &parts, path, upgrade).await;
+        let slot = parts.extensions.remove::<Slot>();
+        return socket(session, browser, described, &parts, path, (upgrade, slot)).await;
     }
     // What programs ask is not asked again as somebody's page.
     let recording = session
         .is_for_people()
         .then(|| front.recorder.begin(session.user().key(), &parts))
         .flatten();
-    let mut body = Some(RequestBody::new(body, recording.clone()));
+    let mut body = Some(RequestBody::new(body, recording.clone(), front.patience.body));
     let wanted = range::wanted(&parts);
     let mut again = get;
     loop {
@@ -357,7 +359,7 @@ async fn socket(
     described: &Described,
     parts: &Parts,
     path: &str,
-    upgrade: hyper::upgrade::OnUpgrade,
+    (upgrade, slot): (hyper::upgrade::OnUpgrade, Option<Slot>),
 ) -> Result<Response<Outgoing>, NoAnswer> {
     let key = match websocket::key(&parts.headers) {
         Ok(key) => key,
@@ -370,7 +372,7 @@ async fn socket(
         Err(error) => return Ok(not_opened(session, &error)),
     };
     let web = &opened.web;
-    match websocket::open(web, path, &parts.headers, described, &key, upgrade, busy).await {
+    match websocket::open(web, path, &parts.headers, described, &key, upgrade, (busy, slot)).await {
         Ok(response) => Ok(response),
         Err(Failure::Answer(response)) => Ok(*response),
         Err(Failure::ClientGone) => Err(NoAnswer),

@@ -12,11 +12,13 @@ use bytes::Bytes;
 use capnp::Error;
 use hyper::body::{Body, Frame, SizeHint};
 use spk_schema::util_capnp::{byte_stream, handle};
+use tokio::sync::oneshot;
 
 use super::super::grain::Busy;
 
-/// Bytes of one response the host holds before `write` waits for the client.
-const HELD: usize = 256 * 1024;
+/// Bytes of one response the host holds before `write` waits for the client. What the app sends
+/// meanwhile waits as a message (`limits::HELD_BYTES`), so that little is needed here.
+const HELD: usize = 64 * 1024;
 
 /// A response that says neither its size nor anything else for this long is sent with its head
 /// alone: server-sent events must not wait for the first event.
@@ -32,7 +34,7 @@ struct Pipe {
     end: Option<End>,
     reader_gone: bool,
     reader: Option<Waker>,
-    writer: Option<tokio::sync::oneshot::Sender<()>>,
+    writer: Option<oneshot::Sender<()>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -50,12 +52,48 @@ impl Pipe {
         }
     }
 
+    /// The app writes so many bytes.
+    fn begin(&mut self, bytes: usize) -> Result<(), Error> {
+        if self.reader_gone {
+            return Err(gone());
+        }
+        if self.end.is_some() {
+            return Err(Error::failed("write after done".into()));
+        }
+        self.received += bytes as u64;
+        if self.expected.is_some_and(|expected| self.received > expected) {
+            self.finish(End::Broken);
+            return Err(Error::failed("more bytes than expectSize announced".into()));
+        }
+        Ok(())
+    }
+
+    /// Puts a piece of them into the queue; resolves when there is room for another.
+    fn push(&mut self, piece: Bytes) -> Result<Option<oneshot::Receiver<()>>, Error> {
+        if self.reader_gone {
+            return Err(gone());
+        }
+        self.held += piece.len();
+        self.queue.push_back(piece);
+        self.wake_reader();
+        // Streaming calls on one object are delivered one at a time: there is one writer.
+        Ok((self.held > HELD).then(|| {
+            let (sender, receiver) = oneshot::channel();
+            self.writer = Some(sender);
+            receiver
+        }))
+    }
+
     fn finish(&mut self, end: End) {
         if self.end.is_none() {
             self.end = Some(end);
         }
         self.wake_reader();
     }
+}
+
+fn gone() -> Error {
+    Error::disconnected("the client is gone".into())
 }
 
 /// The app's end.
@@ -72,35 +110,14 @@ impl Drop for Stream {
 
 impl byte_stream::Server for Stream {
     async fn write(self: Rc<Self>, params: byte_stream::WriteParams) -> Result<(), Error> {
-        let data = Bytes::copy_from_slice(params.get()?.get_data()?);
-        drop(params);
-        let wait = {
-            let mut pipe = self.pipe.borrow_mut();
-            if pipe.reader_gone {
-                return Err(Error::disconnected("the client is gone".into()));
+        let data = params.get()?.get_data()?;
+        self.pipe.borrow_mut().begin(data.len())?;
+        // The rest of a large write stays in its message, which is counted.
+        for piece in data.chunks(HELD) {
+            let room = self.pipe.borrow_mut().push(Bytes::copy_from_slice(piece))?;
+            if let Some(room) = room {
+                let _ = room.await;
             }
-            if pipe.end.is_some() {
-                return Err(Error::failed("write after done".into()));
-            }
-            pipe.received += data.len() as u64;
-            if pipe.expected.is_some_and(|expected| pipe.received > expected) {
-                pipe.finish(End::Broken);
-                return Err(Error::failed("more bytes than expectSize announced".into()));
-            }
-            if !data.is_empty() {
-                pipe.held += data.len();
-                pipe.queue.push_back(data);
-                pipe.wake_reader();
-            }
-            // Streaming calls on one object are delivered one at a time: there is one writer.
-            (pipe.held > HELD).then(|| {
-                let (sender, receiver) = tokio::sync::oneshot::channel();
-                pipe.writer = Some(sender);
-                receiver
-            })
-        };
-        if let Some(room) = wait {
-            let _ = room.await;
         }
         Ok(())
     }

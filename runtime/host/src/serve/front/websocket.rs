@@ -21,14 +21,15 @@ use super::body::Outgoing;
 use super::call::{self, Failure};
 use super::context::Described;
 use super::pages;
+use super::patience::Slot;
 use crate::serve::grain::Busy;
 
 /// Bytes read from the browser at a time; each piece is one call.
 const PIECE: usize = 16 * 1024;
 
-/// Bytes from the app that may wait for a slow browser before `sendBytes` waits. A larger piece
-/// waits alone.
-const WAITING: usize = 256 * 1024;
+/// Bytes from the app that may wait for a slow browser before `sendBytes` waits. The rest of a large
+/// message stays where it is counted (`limits::HELD_BYTES`).
+const WAITING: usize = 64 * 1024;
 
 /// Once the app has closed its side, the browser gets this long to close its own.
 const LINGER: Duration = Duration::from_secs(10);
@@ -80,17 +81,19 @@ impl web_socket_stream::Server for ToBrowser {
         self: Rc<Self>,
         params: web_socket_stream::SendBytesParams,
     ) -> Result<(), capnp::Error> {
-        let bytes = Bytes::copy_from_slice(params.get()?.get_message()?);
-        drop(params);
-        // Streaming calls on one object are delivered one at a time, so the order holds.
         let gone = || capnp::Error::disconnected("the browser is gone".into());
-        let needed = bytes.len().min(WAITING) as u32;
-        let room = self.room.clone().acquire_many_owned(needed).await.map_err(|_| gone())?;
-        self.pieces.send(Piece { bytes, _room: room }).map_err(|_| gone())
+        // Streaming calls on one object are delivered one at a time, so the order holds.
+        for piece in params.get()?.get_message()?.chunks(WAITING) {
+            let needed = piece.len() as u32;
+            let room = self.room.clone().acquire_many_owned(needed).await.map_err(|_| gone())?;
+            let bytes = Bytes::copy_from_slice(piece);
+            self.pieces.send(Piece { bytes, _room: room }).map_err(|_| gone())?;
+        }
+        Ok(())
     }
 }
 
-/// Opens the app's side; the answer's head is the browser's 101.
+/// Opens the app's side; the answer's head is the browser's 101. `held` is kept until it ends.
 pub(crate) async fn open(
     web: &web_session::Client,
     path: &str,
@@ -98,7 +101,7 @@ pub(crate) async fn open(
     described: &Described,
     key: &[u8],
     upgrade: OnUpgrade,
-    busy: Busy,
+    held: (Busy, Option<Slot>),
 ) -> Result<Response<Outgoing>, Failure> {
     let (sender, pieces) = mpsc::unbounded_channel();
     let to_browser = ToBrowser { pieces: sender, room: Arc::new(Semaphore::new(WAITING)) };
@@ -140,7 +143,7 @@ pub(crate) async fn open(
         if let Ok(upgraded) = upgrade.await {
             carry(upgraded, to_app, pieces).await;
         }
-        drop(busy);
+        drop(held);
     });
     Ok(answer)
 }

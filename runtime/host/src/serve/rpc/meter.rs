@@ -7,7 +7,8 @@ use std::time::Duration;
 use capnp::Error;
 use tokio::sync::Notify;
 
-use crate::serve::{Notes, limits};
+use crate::serve::limits::{self, Counts};
+use crate::serve::{HostLimits, Notes};
 
 /// Calls of the app that have begun and are not finished. Bridges have one or two for each request
 /// under way, of which the front end takes 512; an app with so many more has lost count.
@@ -16,14 +17,6 @@ pub(super) const CALLS: usize = 16 * 1024;
 /// Calls of the app that it gave up before they were answered. The library keeps a little of each
 /// until the connection ends, about 200 bytes.
 pub(super) const GIVEN_UP: usize = 1 << 20;
-
-/// Calls to the app that it has not answered, also after nobody waits for the answer: each keeps a
-/// slot of about 100 bytes. As many as of those given up, because apps that are made with the same
-/// library answer no call that was given up.
-pub(super) const UNANSWERED: usize = 1 << 20;
-
-/// Objects of the host that the app holds.
-pub(super) const EXPORTS: u32 = 64 * 1024;
 
 /// So long the app may wait for room before the developer learns why it stands still.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,6 +27,7 @@ pub(super) struct Meter {
     /// Most bytes of messages from the app that are kept at a time; and of those for it. Beyond it
     /// nothing more is taken from the app, so that it comes to no more answers.
     most_held: u64,
+    counts: Counts,
     held: Cell<u64>,
     /// Bytes of the message that is being read.
     reading: Cell<u64>,
@@ -47,10 +41,11 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub fn new(most_held: u64, notes: Notes) -> Rc<Meter> {
+    pub fn new(limits: &HostLimits, notes: Notes) -> Rc<Meter> {
         Rc::new(Meter {
             notes,
-            most_held,
+            most_held: limits.held_bytes,
+            counts: limits.counts.clone(),
             held: Cell::new(0),
             reading: Cell::new(0),
             queued: Cell::new(0),
@@ -87,14 +82,24 @@ impl Meter {
     /// A call to the app has been sent.
     pub fn asked(&self) {
         self.unanswered.set(self.unanswered.get() + 1);
-        if self.unanswered.get() > UNANSWERED {
-            self.condemn(format!("it leaves more than {UNANSWERED} calls unanswered"));
+        let most = self.counts.unanswered;
+        if self.unanswered.get() > most {
+            self.condemn(format!("it leaves more than {most} calls unanswered"));
         }
     }
 
     /// One has been answered.
     pub fn answered(&self) {
         self.unanswered.set(self.unanswered.get().saturating_sub(1));
+    }
+
+    /// An object was given to the app under this number. The library gives out the lowest that is
+    /// free, so that the number tells how many there are.
+    pub fn exported(&self, id: u32) {
+        let most = self.counts.exports;
+        if id > most {
+            self.condemn(format!("it holds more than {most} of the host's objects"));
+        }
     }
 
     /// The connection has to end.

@@ -13,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use capnp_rpc::{RpcSystem, rpc_twoparty_capnp, twoparty};
+use futures::io::{BufReader, BufWriter};
 use spk_schema::grain_capnp::{sandstorm_api, ui_view};
 use tokio::sync::watch;
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
@@ -31,6 +32,9 @@ const WORD: u64 = 8;
 /// How much is read from the app's connection at a time.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// Messages up to this size go to the app in one piece.
+const WRITE_BUFFER: usize = 8 * 1024;
+
 /// Speaks Cap'n Proto on the app's descriptor 3 (grain-runtime specification, C.1): we are the
 /// server side and offer `SandstormApi`; the app offers its `UiView`. The receiver becomes `true`
 /// when the connection has ended.
@@ -48,11 +52,15 @@ pub(crate) fn connect(
     let mut options = capnp::message::ReaderOptions::new();
     let words = usize::try_from(limits.message_bytes / WORD).unwrap_or(usize::MAX);
     options.traversal_limit_in_words(Some(words));
-    let meter = Meter::new(limits.held_bytes, notes.clone());
-    let reader = futures::io::BufReader::with_capacity(READ_BUFFER, reader.compat());
+    let meter = Meter::new(limits, notes.clone());
+    let reader = BufReader::with_capacity(READ_BUFFER, reader.compat());
     let mut network = twoparty::VatNetwork::new(
         CountedReader::new(reader, meter.clone()),
-        CountedWriter::new(writer.compat_write(), meter.clone()),
+        // A message is written in several parts, and flushed at its end.
+        BufWriter::with_capacity(
+            WRITE_BUFFER,
+            CountedWriter::new(writer.compat_write(), meter.clone()),
+        ),
         rpc_twoparty_capnp::Side::Server,
         options,
     );

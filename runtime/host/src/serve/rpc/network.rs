@@ -18,7 +18,7 @@ use futures::{AsyncRead, AsyncWrite};
 
 use super::WORD;
 use super::inspect::Inspector;
-use super::meter::{Charge, EXPORTS, Meter};
+use super::meter::{Charge, Meter};
 
 /// What all parts of one connection share.
 struct Guard {
@@ -154,16 +154,12 @@ impl Outgoing {
         payload.get_cap_table()?.iter().try_for_each(|descriptor| self.export(descriptor))
     }
 
-    /// The library gives out the lowest free number, so that the number tells how many there are.
     fn export(&self, descriptor: cap_descriptor::Reader<'_>) -> Result<(), Error> {
         let id = match descriptor.which()? {
             cap_descriptor::SenderHosted(id) | cap_descriptor::SenderPromise(id) => id,
             _ => return Ok(()),
         };
-        if id > EXPORTS {
-            let reason = format!("it holds more than {EXPORTS} of the host's objects");
-            self.guard.meter.condemn(reason);
-        }
+        self.guard.meter.exported(id);
         Ok(())
     }
 }

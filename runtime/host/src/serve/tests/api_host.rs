@@ -42,7 +42,7 @@ fn basic(pair: &str) -> String {
 }
 
 #[test]
-fn p01_p02_p03_p07_p08_a_token_is_taken_from_where_it_may_be() {
+fn p01_p02_p03_p07_p08_h31_a_token_is_taken_from_where_it_may_be() {
     with_host(echo(), |host| async move {
         let api = token(&host, json!({ "user": "alice" })).await;
         assert_eq!(api.token.len(), 43);

@@ -370,3 +370,146 @@ fn a_session_that_is_the_host_s_own_object_answers_nothing() {
     );
     result.unwrap();
 }
+
+/// A response with these bytes in it; the stream that came with the request is kept.
+fn answer_with(raw: &mut Raw, question: u32, bytes: &[u8]) -> std::io::Result<()> {
+    raw.answer(
+        question,
+        |mut descriptor| descriptor.set_sender_hosted(3),
+        |content, _| {
+            let response: spk_schema::web_session_capnp::web_session::response::Builder<'_> =
+                content.init_as();
+            response.init_content().init_body().set_bytes(bytes);
+        },
+    )
+}
+
+#[test]
+fn an_app_that_keeps_what_it_is_given_is_ended() {
+    let launcher = RawLauncher(|mut raw: Raw| {
+        while let Ok((question, _)) = raw.until_get() {
+            if answer_with(&mut raw, question, b"kept").is_err() {
+                return;
+            }
+        }
+    });
+    let few = |settings: &mut Settings| settings.limits.counts.exports = 40;
+    let result = run_launcher(Launches::new(echo()), Box::new(launcher), few, |host| async move {
+        let mut client = host.connect().await;
+        for number in 0..100 {
+            // The one that is too many gets its answer, an error, or that of the next app.
+            client.request(&format!("GET /{number}"), "", "").await;
+            if client.answer(false).await.is_none() {
+                client = host.connect().await;
+            }
+        }
+        host.noted("it holds more than 40 of the host's objects").await;
+        assert_eq!(host.connect().await.get("/after").await.text(), "kept");
+    });
+    result.unwrap();
+}
+
+#[test]
+fn an_app_that_answers_nothing_any_more_is_ended() {
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let launcher = RawLauncher(move |mut raw: Raw| {
+        let (question, _) = raw.until_get().unwrap();
+        answer_with(&mut raw, question, b"first").unwrap();
+        while raw.until_get().is_ok() {
+            let _ = told.send(());
+        }
+    });
+    let few = |settings: &mut Settings| settings.limits.counts.unanswered = 40;
+    let result = run_launcher(Launches::new(echo()), Box::new(launcher), few, |host| async move {
+        // Nobody waits for the answers; the app owes them all the same.
+        for number in 0..40 {
+            let mut client = host.connect().await;
+            client.request(&format!("GET /{number}"), "", "").await;
+            heard.recv().await.unwrap();
+        }
+        assert!(host.notes().is_empty(), "{:?}", host.notes());
+        let mut client = host.connect().await;
+        client.request("GET /one-more", "", "").await;
+        host.noted("it leaves more than 40 calls unanswered").await;
+    });
+    result.unwrap();
+}
+
+/// Whole bodies for clients that read none of them: the first ones fill the room, the others wait
+/// as messages, and at last the app is not read any more.
+#[test]
+fn bodies_that_nobody_reads_have_an_end() {
+    /// Of one body.
+    const BODY: usize = 8 << 20;
+    const CLIENTS: u32 = 60;
+    let (told, answered) = mpsc::channel();
+    let launcher = RawLauncher(move |mut raw: Raw| {
+        let (question, _) = raw.until_get().unwrap();
+        answer_with(&mut raw, question, b"first").unwrap();
+        let body = vec![b'x'; BODY];
+        raw.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let questions: Vec<u32> = (0..CLIENTS).map(|_| raw.until_get().unwrap().0).collect();
+        let count = questions.iter().take_while(|id| answer_with(&mut raw, **id, &body).is_ok());
+        told.send(count.count()).unwrap();
+        raw.verdict();
+    });
+    let little = |settings: &mut Settings| settings.limits.held_bytes = 16 << 20;
+    let result =
+        run_launcher(Launches::new(echo()), Box::new(launcher), little, |host| async move {
+            let mut clients = Vec::new();
+            for number in 0..CLIENTS {
+                let mut client = host.connect().await;
+                client.request(&format!("GET /{number}"), "", "").await;
+                clients.push(client);
+            }
+            let answered =
+                tokio::task::spawn_blocking(move || answered.recv().unwrap()).await.unwrap();
+            // 16 bodies have room, 2 messages are kept and one more is under way. What is not taken
+            // is the app's; the memory of this process is other tests' too.
+            assert!((16..24).contains(&answered), "{answered} were taken");
+        });
+    result.unwrap();
+}
+
+/// All connections of the front end with a download that nobody reads, and the app still answers.
+#[test]
+fn downloads_that_nobody_reads_leave_room_for_others() {
+    const CLIENTS: usize = 100;
+    /// What one holds: three pieces, and their messages.
+    const EACH: u64 = 400 << 10;
+    let endless = super::app::script(|call, mut reply| async move {
+        if !call.path.starts_with("endless") {
+            reply.text("x");
+            return Ok(());
+        }
+        let to = super::app::stream(&call, &mut reply);
+        // With one that is not acknowledged yet, these are the three of a bridge's window.
+        let write = |to: &spk_schema::util_capnp::byte_stream::Client| {
+            let mut request = to.write_request();
+            request.get().set_data(&[b'x'; 128 << 10]);
+            request.send()
+        };
+        tokio::task::spawn_local(async move {
+            while futures::future::try_join(write(&to), write(&to)).await.is_ok() {}
+        });
+        Ok(())
+    });
+    // What the limits are made for: a window of 256 KiB and a piece for each connection.
+    let fitting = |settings: &mut Settings| {
+        settings.patience.connections = CLIENTS + 1;
+        settings.limits.held_bytes = (CLIENTS as u64) * EACH;
+    };
+    with_settings(endless, fitting, |host| async move {
+        let mut stalled = Vec::new();
+        for number in 0..CLIENTS {
+            let mut client = host.connect().await;
+            client.request(&format!("GET /endless{number}"), "", "").await;
+            assert_eq!(client.head().await.unwrap().0, 200);
+            stalled.push(client);
+        }
+        assert_eq!(host.connect().await.get("/other").await.text(), "x");
+    });
+    let defaults = crate::serve::HostLimits::default();
+    let connections = crate::serve::front::Patience::default().connections as u64;
+    assert!(defaults.held_bytes >= connections * EACH);
+}

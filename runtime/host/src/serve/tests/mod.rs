@@ -9,6 +9,7 @@ mod framing;
 mod hostile;
 mod life;
 mod objects;
+mod patience;
 mod powerbox;
 mod raw;
 mod request;
@@ -109,6 +110,7 @@ fn settings(dir: &std::path::Path) -> Settings {
         idle_timeout: None,
         session_idle: super::session::SESSION_IDLE,
         explain: true,
+        patience: super::front::Patience::default(),
         limits: super::HostLimits::default(),
         exchanges: None,
         restarts: None,

@@ -277,6 +277,15 @@ fn what_no_host_offers_is_unimplemented_with_a_reason() {
             context(&life), close_request, "SessionContext.close";
             context(&life), open_view_request, "SessionContext.openView";
             hack, get_user_address_request, "HackSessionContext.getUserAddress";
+            hack, obsolete_http_get_request, "HackSessionContext.obsoleteHttpGet";
+            hack, obsolete_generate_api_token_request,
+                "HackSessionContext.obsoleteGenerateApiToken";
+            hack, obsolete_list_api_tokens_request, "HackSessionContext.obsoleteListApiTokens";
+            hack, obsolete_revoke_api_token_request, "HackSessionContext.obsoleteRevokeApiToken";
+            hack, obsolete_get_ip_network_request, "HackSessionContext.obsoleteGetIpNetwork";
+            hack, obsolete_get_ip_interface_request, "HackSessionContext.obsoleteGetIpInterface";
+            hack, obsolete_get_ui_view_for_endpoint_request,
+                "HackSessionContext.obsoleteGetUiViewForEndpoint";
             mail, send_request, "EmailSendPort.send";
         }
     });

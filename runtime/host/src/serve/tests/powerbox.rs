@@ -198,3 +198,23 @@ fn questions_that_are_none_are_refused() {
         }
     });
 }
+
+/// What one machine does not have: the page gets no choice, the developer the reason.
+#[test]
+fn what_cannot_be_had_here_is_told_with_the_remedy() {
+    with_host(echo(), |host| async move {
+        for (tag, reason) in [
+            (crate::serve::API_SESSION, "--grant http-api gives one for tests"),
+            (crate::serve::EMAIL_SEND_PORT, "--grant mail, with --mail, gives one"),
+            (crate::serve::UI_VIEW, "another grain, and this host has none to give"),
+            // IpNetwork and IpInterface.
+            (0xa982_576b_7a2a_2040, "a network, and this host has none to give"),
+            (0xe32c_506e_e93e_d6fa, "a network, and this host has none to give"),
+            (99, "something with the tag 0x63, and nobody here offers it"),
+        ] {
+            let choices = host.ask(json!({ "ask": "choices", "query": query(tag) })).await;
+            assert_eq!(choices.unwrap(), json!([]), "{tag:x}");
+            host.noted(reason).await;
+        }
+    });
+}

@@ -1,0 +1,56 @@
+//! How many clients are served, and how long a slow one is waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A request's head must be complete within this time of the connection being ready for it; an
+/// idle connection is closed then.
+const HEAD: Duration = Duration::from_secs(15);
+
+/// A client that sends no byte of its body for this long is given up.
+const BODY: Duration = Duration::from_secs(60);
+
+/// A client that takes no byte of what it is sent for this long is given up.
+const WRITE: Duration = Duration::from_secs(120);
+
+/// How long requests under way may take to finish when the front end closes.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Connections served at a time, WebSockets among them: enough for any browser and test, few enough
+/// to stay far from the usual limit of 1024 descriptors.
+const CONNECTIONS: usize = 512;
+
+/// The limits of one front end. Tests have no time for the real ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience {
+    /// For a request's head, and between requests.
+    pub head: Duration,
+    /// Between two pieces of a request's body.
+    pub body: Duration,
+    /// For a client to take something of a response.
+    pub write: Duration,
+    /// For requests under way when the front end closes.
+    pub drain: Duration,
+    /// Connections at a time.
+    pub connections: usize,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { head: HEAD, body: BODY, write: WRITE, drain: DRAIN, connections: CONNECTIONS }
+    }
+}
+
+/// One of the connections that are served at a time. It goes with the request, so that a WebSocket
+/// can keep it.
+#[derive(Clone, Debug)]
+pub(super) struct Slot(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+
+impl Slot {
+    /// Takes a place.
+    pub fn new(permit: OwnedSemaphorePermit) -> Slot {
+        Slot(Arc::new(permit))
+    }
+}
