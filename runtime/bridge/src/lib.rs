@@ -5,6 +5,7 @@
 //! requests, [`http`] is HTTP/1 over bytes.
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod app_socket;
 pub mod bridge;
 pub mod config;

@@ -11,6 +11,7 @@ use spk_schema::package_capnp::bridge_config;
 use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use spk_schema::web_session_capnp::web_session;
 
+use crate::answers;
 use crate::bridge::Bridge;
 use crate::mail::Mailbox;
 use crate::powerbox::{Chooser, HttpApi, open_http_api};
@@ -91,12 +92,12 @@ impl MainView {
         let registration = bridge.sessions.register(session_id, entry);
         let session = Session::new(bridge.port, fixed, Some(registration));
         if bridge.app_listens() {
-            return Ok(client(session).cast_to());
+            return Ok(answers::answered(client(session)).cast_to());
         }
-        Ok(capnp_rpc::new_future_client(async move {
+        Ok(answers::answered(capnp_rpc::new_future_client(async move {
             bridge.wait_for_app().await;
             Ok(client(session).cast_to::<ui_session::Client>())
-        }))
+        })))
     }
 
     fn open_web(
@@ -181,7 +182,7 @@ impl ui_view::Server for MainView {
         if session_type == EMAIL_SESSION {
             let mailbox = Mailbox::new(&self.bridge.var);
             results.get().set_session(
-                capnp_rpc::new_client::<
+                answers::new_client::<
                     spk_schema::hack_session_capnp::hack_email_session::Client,
                     _,
                 >(mailbox)
@@ -214,7 +215,7 @@ impl ui_view::Server for MainView {
         let (context, tab_id) = (params.get_context()?, params.get_tab_id()?);
         let session = if powerbox::only_http_apis(descriptors)? {
             self.remember(&User::from_info(info)?, info)?;
-            capnp_rpc::new_client::<web_session::Client, _>(Chooser::new(
+            answers::new_client::<web_session::Client, _>(Chooser::new(
                 self.bridge.clone(),
                 info,
                 context,

@@ -11,6 +11,7 @@ use capnp::traits::{Imbue, ImbueMut};
 use capnp::{Error, MessageSize, any_pointer};
 
 use super::{Home, Hook, Membrane, Passed, Wrapper};
+use crate::answers::GivenUp;
 
 /// A reference to an object behind the membrane.
 pub(super) struct Wrapped(pub(super) Rc<Wrapper>);
@@ -78,17 +79,18 @@ impl ClientHook for Wrapped {
         params: Box<dyn ParamsHook>,
         mut results: Box<dyn ResultsHook>,
     ) -> Promise<(), Error> {
+        let given_up = GivenUp::of(&*params);
         let started = params.get().and_then(|params| self.start(interface, method, params));
         let RemotePromise { promise, pipeline } = match started {
             Ok(started) => started,
             Err(error) => return Promise::err(error),
         };
-        Promise::from_future(async move {
+        given_up.or(Promise::from_future(async move {
             // Dropping it would cancel calls on results that are not there yet.
             let _pipeline = pipeline;
             let answer = promise.await?;
             results.get()?.set_as(answer.get()?)
-        })
+        }))
     }
 
     /// Not that of any connection.

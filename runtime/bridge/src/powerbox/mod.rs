@@ -13,6 +13,7 @@ use spk_schema::powerbox_capnp::powerbox_descriptor;
 use spk_schema::sandstorm_http_bridge_internal_capnp::{bridge_http_session, bridge_object_id};
 use spk_schema::util_capnp::static_asset::Protocol;
 
+use crate::answers;
 use crate::bridge::Bridge;
 use crate::identities;
 use crate::main_view::API_SESSION;
@@ -89,7 +90,7 @@ pub fn only_http_apis(
 
 /// A capability for an API. It works once the app listens and the user's profile is known.
 pub fn open_http_api(bridge: Rc<Bridge>, api: HttpApi) -> bridge_http_session::Client {
-    capnp_rpc::new_future_client(async move {
+    answers::answered(capnp_rpc::new_future_client(async move {
         bridge.wait_for_app().await;
         let user = profile(&bridge, &api.identity_id).await?;
         let permissions = bridge.config.permission_names(api.permissions.iter().copied());
@@ -106,7 +107,7 @@ pub fn open_http_api(bridge: Rc<Bridge>, api: HttpApi) -> bridge_http_session::C
         let label = label(&bridge, &api.name)?;
         let session = Session::new(bridge.port, fixed, None).persistent(api, label);
         Ok(capnp_rpc::new_client::<bridge_http_session::Client, _>(session))
-    })
+    }))
 }
 
 /// The current profile of a user whose identity was saved.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
 
+use capnp::capability::FromClientHook;
 use capnp::message::ReaderOptions;
 use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_twoparty_capnp::Side;
@@ -15,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::coalesce::coalesce;
+use crate::answers::{self, Answering};
 use crate::bridge::Bridge;
 use crate::limits;
 use crate::main_view::MainView;
@@ -45,9 +47,9 @@ pub async fn serve_host(bridge: Rc<Bridge>, host: Host) {
     );
     network.set_window_size(limits::STREAM_WINDOW);
     let view: main_view::Client<bridge_object_id::Owned> =
-        capnp_rpc::new_client(MainView::new(bridge.clone()));
-    let mut system =
-        RpcSystem::new(Box::new(network), Some(capnp::capability::FromClientHook::cast_to(view)));
+        answers::new_client(MainView::new(bridge.clone()));
+    let network = Answering::new(network);
+    let mut system = RpcSystem::new(Box::new(network), Some(view.cast_to()));
     bridge.set_api(system.bootstrap(Side::Server));
     // However the connection ends, it is over.
     let _ = system.await;

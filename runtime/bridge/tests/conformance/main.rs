@@ -10,6 +10,7 @@ mod rig;
 mod app_objects;
 mod bodies;
 mod framing;
+mod given_up;
 mod headers;
 mod heads;
 mod powerbox;
