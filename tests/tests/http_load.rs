@@ -281,7 +281,6 @@ fn memory_stays_flat_with_healthy_clients() {
 }
 
 #[test]
-#[ignore = "calls that clients give up leave memory in host and bridge: 2 MiB a round here"]
 fn memory_stays_flat_with_bad_clients() {
     memory_stays_flat(BAD);
 }

@@ -13,11 +13,11 @@ use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::twoparty::VatNetwork;
 use futures::io::BufReader;
+use spk_rpc::Tidy;
 use spk_schema::sandstorm_http_bridge_capnp::sandstorm_http_bridge as api;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
-use crate::answers::Answering;
 use crate::bridge::Bridge;
 use crate::identities;
 use crate::limits;
@@ -72,7 +72,7 @@ fn accept(bridge: &Rc<Bridge>, stream: UnixStream, is_first: bool) {
     );
     let own: api::Client = capnp_rpc::new_client(AppApi { bridge: bridge.clone() });
     let bootstrap = bridge.membrane.pass(own, Home::Outside);
-    let mut system = RpcSystem::new(Box::new(Answering::new(network)), Some(bootstrap.cast_to()));
+    let mut system = RpcSystem::new(Box::new(Tidy::new(network)), Some(bootstrap.cast_to()));
     if is_first && bridge.config.expect_app_hooks {
         let hooks = system.bootstrap(Side::Client);
         bridge.set_hooks(bridge.membrane.pass(hooks, Home::App));

@@ -5,7 +5,6 @@
 //! requests, [`http`] is HTTP/1 over bytes.
 #![forbid(unsafe_code)]
 
-pub mod answers;
 pub mod app_socket;
 pub mod bridge;
 pub mod config;

@@ -11,7 +11,6 @@ use spk_schema::package_capnp::bridge_config;
 use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use spk_schema::web_session_capnp::web_session;
 
-use crate::answers;
 use crate::bridge::Bridge;
 use crate::mail::Mailbox;
 use crate::powerbox::{Chooser, HttpApi, open_http_api};
@@ -92,9 +91,9 @@ impl MainView {
         let registration = bridge.sessions.register(session_id, entry);
         let session = Session::new(bridge.port, fixed, Some(registration));
         if bridge.app_listens() {
-            return Ok(answers::answered(client(session)).cast_to());
+            return Ok(spk_rpc::answered(client(session)).cast_to());
         }
-        Ok(answers::answered(capnp_rpc::new_future_client(async move {
+        Ok(spk_rpc::answered(capnp_rpc::new_future_client(async move {
             bridge.wait_for_app().await;
             Ok(client(session).cast_to::<ui_session::Client>())
         })))
@@ -182,7 +181,7 @@ impl ui_view::Server for MainView {
         if session_type == EMAIL_SESSION {
             let mailbox = Mailbox::new(&self.bridge.var);
             results.get().set_session(
-                answers::new_client::<
+                spk_rpc::new_client::<
                     spk_schema::hack_session_capnp::hack_email_session::Client,
                     _,
                 >(mailbox)
@@ -215,7 +214,7 @@ impl ui_view::Server for MainView {
         let (context, tab_id) = (params.get_context()?, params.get_tab_id()?);
         let session = if powerbox::only_http_apis(descriptors)? {
             self.remember(&User::from_info(info)?, info)?;
-            answers::new_client::<web_session::Client, _>(Chooser::new(
+            spk_rpc::new_client::<web_session::Client, _>(Chooser::new(
                 self.bridge.clone(),
                 info,
                 context,

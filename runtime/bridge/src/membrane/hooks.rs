@@ -9,9 +9,9 @@ use capnp::private::capability::{
 };
 use capnp::traits::{Imbue, ImbueMut};
 use capnp::{Error, MessageSize, any_pointer};
+use spk_rpc::GivenUp;
 
 use super::{Home, Hook, Membrane, Passed, Wrapper};
-use crate::answers::GivenUp;
 
 /// A reference to an object behind the membrane.
 pub(super) struct Wrapped(pub(super) Rc<Wrapper>);

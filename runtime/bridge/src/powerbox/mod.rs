@@ -13,7 +13,6 @@ use spk_schema::powerbox_capnp::powerbox_descriptor;
 use spk_schema::sandstorm_http_bridge_internal_capnp::{bridge_http_session, bridge_object_id};
 use spk_schema::util_capnp::static_asset::Protocol;
 
-use crate::answers;
 use crate::bridge::Bridge;
 use crate::identities;
 use crate::main_view::API_SESSION;
@@ -90,7 +89,7 @@ pub fn only_http_apis(
 
 /// A capability for an API. It works once the app listens and the user's profile is known.
 pub fn open_http_api(bridge: Rc<Bridge>, api: HttpApi) -> bridge_http_session::Client {
-    answers::answered(capnp_rpc::new_future_client(async move {
+    spk_rpc::answered(capnp_rpc::new_future_client(async move {
         bridge.wait_for_app().await;
         let user = profile(&bridge, &api.identity_id).await?;
         let permissions = bridge.config.permission_names(api.permissions.iter().copied());

@@ -10,13 +10,13 @@ use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::twoparty::VatNetwork;
 use futures::io::BufReader;
+use spk_rpc::Tidy;
 use spk_schema::grain_capnp::main_view;
 use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use tokio::net::UnixStream;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::coalesce::coalesce;
-use crate::answers::{self, Answering};
 use crate::bridge::Bridge;
 use crate::limits;
 use crate::main_view::MainView;
@@ -47,8 +47,8 @@ pub async fn serve_host(bridge: Rc<Bridge>, host: Host) {
     );
     network.set_window_size(limits::STREAM_WINDOW);
     let view: main_view::Client<bridge_object_id::Owned> =
-        answers::new_client(MainView::new(bridge.clone()));
-    let network = Answering::new(network);
+        spk_rpc::new_client(MainView::new(bridge.clone()));
+    let network = Tidy::new(network);
     let mut system = RpcSystem::new(Box::new(network), Some(view.cast_to()));
     bridge.set_api(system.bootstrap(Side::Server));
     // However the connection ends, it is over.

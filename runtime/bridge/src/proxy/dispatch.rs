@@ -14,7 +14,6 @@ use spk_schema::web_session_capnp::web_session::{
 };
 
 use super::reply::{Body, Events, Question, options, plain, reply};
-use crate::answers;
 use crate::http::{tag, trim};
 use crate::limits;
 
@@ -287,7 +286,7 @@ fn fill_context(
     headers: &HeaderMap,
     events: Events,
 ) -> Result<(), Error> {
-    context.set_response_stream(answers::new_client(Rc::new(events).server()));
+    context.set_response_stream(spk_rpc::new_client(Rc::new(events).server()));
     let items = qualities(headers, header::ACCEPT);
     let mut list = context.reborrow().init_accept(count(items.len())?);
     for (index, (name, quality)) in items.iter().enumerate() {

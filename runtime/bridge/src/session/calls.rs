@@ -10,7 +10,6 @@ use spk_schema::web_session_capnp::web_session::{self, context, options, post_co
 
 use super::upload::Upload;
 use super::{Session, dav, websocket};
-use crate::answers;
 use crate::http::exchange::Received;
 use crate::http::write::{HeadWriter, Method};
 
@@ -91,7 +90,7 @@ impl Session {
         content_lines(&mut head, mime_type, encoding, None, EmptyType::Omit)?;
         let (head, call) = self.rest(head, path, context)?;
         let upload = Upload::open(self.port, head, call).await?;
-        Ok(answers::new_client(upload))
+        Ok(spk_rpc::new_client(upload))
     }
 }
 

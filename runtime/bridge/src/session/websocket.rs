@@ -9,7 +9,6 @@ use spk_schema::web_session_capnp::web_session::{self, web_socket_stream};
 use tokio::task::AbortHandle;
 
 use super::Session;
-use crate::answers;
 use crate::http::connection::Connection;
 use crate::http::exchange::receive_head;
 use crate::http::trim;
@@ -117,7 +116,7 @@ pub(super) async fn open(
     for (index, protocol) in chosen.iter().enumerate() {
         list.set(index as u32, text::Reader(protocol));
     }
-    results.set_server_stream(answers::new_client(ToApp {
+    results.set_server_stream(spk_rpc::new_client(ToApp {
         connection,
         from_app,
         turns: Turns::default(),

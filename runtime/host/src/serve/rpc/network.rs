@@ -95,7 +95,7 @@ impl Connection<Side> for GuardedConnection {
     }
 
     fn new_stream(&mut self) -> (Box<dyn FlowController>, Promise<(), Error>) {
-        self.inner.new_stream()
+        spk_rpc::ending(self.inner.new_stream())
     }
 
     fn shutdown(&mut self, result: Result<(), Error>) -> Promise<(), Error> {

@@ -2,16 +2,13 @@
 //!
 //! A caller that does not wait on sends `Finish` before the answer. The RPC library then drops the
 //! call, and with it what would have answered: its own entry and the caller's stay until the
-//! connection ends. [`Answering`] stands between the library and the connection and holds such a
+//! connection ends. [`Tidy`](crate::Tidy) stands between the library and the connection and holds such a
 //! `Finish` back until the call, which is told of it here, has ended with an error that the library
 //! sends as an answer. Then the `Finish` follows, and both sides forget the call.
 //!
 //! The library does not tell objects which call of the connection they serve. It does read the
 //! parameters from the call's message, and that message is ours: [`GivenUp::of`] asks for the
 //! parameters, whereupon the message says who it is. So this works for calls that were queued, too.
-
-mod network;
-mod table;
 
 use std::rc::Rc;
 
@@ -21,7 +18,7 @@ use capnp::{Error, MessageSize, any_pointer};
 use futures::channel::oneshot;
 use futures::future::{Either, pending, select};
 
-pub use network::Answering;
+use crate::table;
 
 /// A client for `server` whose calls are answered when they are given up.
 pub fn new_client<C: FromServer<S>, S>(server: S) -> C {
@@ -34,7 +31,7 @@ pub fn answered<C: FromClientHook>(client: C) -> C {
 }
 
 /// Tells when the caller of one call has given it up. Of calls that come from no connection with
-/// [`Answering`], this never tells.
+/// [`Tidy`](crate::Tidy), this never tells.
 pub struct GivenUp(Option<oneshot::Receiver<()>>);
 
 impl GivenUp {

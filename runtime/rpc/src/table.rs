@@ -21,7 +21,7 @@ thread_local! {
 }
 
 /// Tells when the call with these parameters is given up; `None` if it cannot be told.
-pub(super) fn call_of(params: &dyn ParamsHook) -> Option<oneshot::Receiver<()>> {
+pub(crate) fn call_of(params: &dyn ParamsHook) -> Option<oneshot::Receiver<()>> {
     READ.take();
     // Whether the parameters are valid is for the object to find out.
     let _ = params.get();
@@ -62,7 +62,7 @@ struct Call {
 
 /// What has to be remembered of one connection.
 #[derive(Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     calls: RefCell<HashMap<u32, Call>>,
     /// Messages that come before any others.
     ready: RefCell<VecDeque<Message>>,

@@ -1,4 +1,4 @@
-//! A connection of the library's on which all calls are answered.
+//! A connection of the library's on which nothing stays behind.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -12,14 +12,15 @@ use capnp_rpc::rpc_capnp::message;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{Connection, FlowController, IncomingMessage, OutgoingMessage, VatNetwork};
 
-use super::table::Table;
+use crate::streams::ending;
+use crate::table::Table;
 
 type Inner = Rc<RefCell<Box<dyn Connection<Side>>>>;
 type Received = Option<Box<dyn IncomingMessage>>;
 
-/// A network whose connection answers calls that are given up, as far as objects can be told
-/// ([`super::answered`]).
-pub struct Answering<N> {
+/// A network on whose connection calls to objects that are [`answered`](crate::answered) have an
+/// answer when they are given up, and streams end.
+pub struct Tidy<N> {
     inner: N,
     state: Rc<State>,
 }
@@ -32,18 +33,18 @@ struct State {
     arriving: RefCell<Option<Promise<Received, Error>>>,
 }
 
-impl<N: VatNetwork<Side>> Answering<N> {
+impl<N: VatNetwork<Side>> Tidy<N> {
     /// Puts itself before `inner`.
-    pub fn new(inner: N) -> Answering<N> {
-        Answering { inner, state: Rc::default() }
+    pub fn new(inner: N) -> Tidy<N> {
+        Tidy { inner, state: Rc::default() }
     }
 }
 
 fn wrap(inner: Box<dyn Connection<Side>>, state: Rc<State>) -> Box<dyn Connection<Side>> {
-    Box::new(AnsweringConnection { inner: Rc::new(RefCell::new(inner)), state })
+    Box::new(TidyConnection { inner: Rc::new(RefCell::new(inner)), state })
 }
 
-impl<N: VatNetwork<Side>> VatNetwork<Side> for Answering<N> {
+impl<N: VatNetwork<Side>> VatNetwork<Side> for Tidy<N> {
     fn connect(&mut self, side: Side) -> Option<Box<dyn Connection<Side>>> {
         Some(wrap(self.inner.connect(side)?, self.state.clone()))
     }
@@ -58,12 +59,12 @@ impl<N: VatNetwork<Side>> VatNetwork<Side> for Answering<N> {
     }
 }
 
-struct AnsweringConnection {
+struct TidyConnection {
     inner: Inner,
     state: Rc<State>,
 }
 
-impl Connection<Side> for AnsweringConnection {
+impl Connection<Side> for TidyConnection {
     fn get_peer_vat_id(&self) -> Side {
         self.inner.borrow().get_peer_vat_id()
     }
@@ -80,7 +81,7 @@ impl Connection<Side> for AnsweringConnection {
     }
 
     fn new_stream(&mut self) -> (Box<dyn FlowController>, Promise<(), Error>) {
-        self.inner.borrow_mut().new_stream()
+        ending(self.inner.borrow_mut().new_stream())
     }
 
     fn shutdown(&mut self, result: Result<(), Error>) -> Promise<(), Error> {
