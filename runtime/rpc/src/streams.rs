@@ -99,11 +99,12 @@ impl Drop for Unanswered {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake};
 
     use capnp::message::{Builder, HeapAllocator};
     use futures::channel::oneshot;
-    use futures::{FutureExt, executor::LocalPool, task::LocalSpawnExt};
 
     use super::*;
 
@@ -150,43 +151,71 @@ mod tests {
         }
     }
 
+    /// Notes that it was woken.
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A task that is polled first, and then whenever it was woken.
+    struct Run {
+        task: Promise<(), Error>,
+        woken: Arc<Woken>,
+    }
+
+    impl Run {
+        fn new(task: Promise<(), Error>) -> Run {
+            let run = Run { task, woken: Arc::default() };
+            run.woken.0.store(true, Ordering::Relaxed);
+            run
+        }
+
+        fn has_ended(&mut self) -> bool {
+            let waker = self.woken.clone().into();
+            while self.woken.0.swap(false, Ordering::Relaxed) {
+                let polled = Pin::new(&mut self.task).poll(&mut Context::from_waker(&waker));
+                if polled.is_ready() {
+                    return true;
+                }
+            }
+            false
+        }
+    }
+
     #[test]
     fn the_task_ends_after_the_last_answer() {
         let answers: Rc<RefCell<Vec<Promise<(), Error>>>> = Rc::default();
         let kept = answers.clone();
         let task = Promise::from_future(std::future::poll_fn(move |context| {
-            kept.borrow_mut().retain_mut(|answer| answer.poll_unpin(context).is_pending());
-            Poll::<Result<(), Error>>::Pending
+            kept.borrow_mut().retain_mut(|answer| Pin::new(answer).poll(context).is_pending());
+            Poll::Pending
         }));
         let (mut controller, task) = ending((Box::new(Endless(answers)), task));
         let (answer, answered) = oneshot::channel();
-        let answered = Promise::from_future(answered.map(|_| Ok(())));
+        let answered = Promise::from_future(async move {
+            let _ = answered.await;
+            Ok(())
+        });
         drop(controller.send(Box::new(NoMessage), answered));
-        let mut pool = LocalPool::new();
-        let mut task = pool.spawner().spawn_local_with_handle(task).expect("the pool is there");
-        pool.run_until_stalled();
-        assert!((&mut task).now_or_never().is_none(), "it is in use");
+        let mut run = Run::new(task);
+        assert!(!run.has_ended(), "it is in use");
         drop(controller);
-        pool.run_until_stalled();
-        assert!((&mut task).now_or_never().is_none(), "a call has no answer");
-        answer.send(()).expect("it is waited for");
-        pool.run_until_stalled();
-        assert!((&mut task).now_or_never().is_some_and(|ended| ended.is_ok()));
+        assert!(!run.has_ended(), "a call has no answer");
+        assert_eq!(answer.send(()), Ok(()));
+        assert!(run.has_ended());
     }
 
     #[test]
     fn the_task_of_a_stream_without_calls_ends() {
-        let (controller, task) = ending((Box::new(Endless::default()), never()));
-        let mut pool = LocalPool::new();
-        let mut task = pool.spawner().spawn_local_with_handle(task).expect("the pool is there");
-        pool.run_until_stalled();
-        assert!((&mut task).now_or_never().is_none(), "it is in use");
+        let never = Promise::from_future(std::future::pending());
+        let (controller, task) = ending((Box::new(Endless::default()), never));
+        let mut run = Run::new(task);
+        assert!(!run.has_ended(), "it is in use");
         drop(controller);
-        pool.run_until_stalled();
-        assert!((&mut task).now_or_never().is_some_and(|ended| ended.is_ok()));
-    }
-
-    fn never() -> Promise<(), Error> {
-        Promise::from_future(std::future::pending())
+        assert!(run.has_ended());
     }
 }
