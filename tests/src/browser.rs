@@ -1,5 +1,6 @@
 //! A headless Chromium, driven through chromedriver's WebDriver protocol (w3.org/TR/webdriver2).
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -44,6 +45,8 @@ pub struct Browser {
     port: u16,
     session: String,
     profile: tempfile::TempDir,
+    /// The frame that commands are about.
+    frame: RefCell<Option<String>>,
 }
 
 impl Browser {
@@ -94,7 +97,8 @@ impl Browser {
                 "prefs": { "download.default_directory": downloads, "download.prompt_for_download": false },
             },
         } } });
-        let mut browser = Browser { driver, port, session: String::new(), profile };
+        let mut browser =
+            Browser { driver, port, session: String::new(), profile, frame: RefCell::default() };
         let session = browser.command("POST", "", &capabilities);
         session["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
         Some(browser)
@@ -134,6 +138,7 @@ impl Browser {
     /// Opens an address.
     #[track_caller]
     pub fn go(&self, url: &str) {
+        self.frame.take();
         self.command("POST", "/url", &json!({ "url": url }));
     }
 
@@ -171,6 +176,19 @@ impl Browser {
                 self.console(),
             );
             std::thread::sleep(Duration::from_millis(30));
+            self.enter_again();
+        }
+    }
+
+    /// Enters the frame that was entered last, which may show another page since.
+    fn enter_again(&self) {
+        let Some(css) = self.frame.borrow().clone() else { return };
+        let found = self.attempt("POST", "/frame", &json!({ "id": null })).and_then(|_| {
+            self.attempt("POST", "/element", &json!({ "using": "css selector", "value": css }))
+        });
+        if let Ok(element) = found {
+            // Gone again in between: the next time.
+            let _ = self.attempt("POST", "/frame", &json!({ "id": element }));
         }
     }
 
@@ -250,16 +268,19 @@ impl Browser {
         ));
     }
 
-    /// From now on commands are about the page in this frame.
+    /// From now on commands are about the page in this frame, also when another frame or page takes
+    /// its place while something is waited for.
     #[track_caller]
     pub fn enter(&self, css: &str) {
         let id = json!({ ELEMENT: self.element(css) });
         self.command("POST", "/frame", &json!({ "id": id }));
+        self.frame.replace(Some(css.to_owned()));
     }
 
     /// From now on commands are about the page itself again.
     #[track_caller]
     pub fn leave(&self) {
+        self.frame.take();
         self.command("POST", "/frame", &json!({ "id": null }));
     }
 
@@ -281,6 +302,7 @@ impl Browser {
     /// Commands are about this tab from now on.
     #[track_caller]
     pub fn switch(&self, tab: &str) {
+        self.frame.take();
         self.command("POST", "/window", &json!({ "handle": tab }));
     }
 

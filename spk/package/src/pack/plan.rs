@@ -61,7 +61,7 @@ pub enum Class {
     /// Everything else.
     #[default]
     Binary,
-    /// No NUL near the start.
+    /// No NUL near the start; and byte code, for the sake of its source.
     Text,
 }
 
@@ -81,19 +81,36 @@ pub fn arrange(files: &mut Vec<File<'_>>) {
     }
     files.sort_by_cached_key(|file| {
         let name = file.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        // Images, fonts and byte code of one directory have less in common than those of two.
+        // Images and fonts of one directory have less in common than those of two.
         let extension = match (file.class, name.iter().rposition(|&byte| byte == b'.')) {
             (Class::Binary, Some(dot)) if dot > 0 => name[dot..].to_vec(),
             _ => Vec::new(),
         };
-        (file.class, extension, file.path.clone())
+        (file.class, extension, beside_source(&file.path).unwrap_or_else(|| file.path.clone()))
     });
+}
+
+/// What Python's byte code ends with.
+const BYTE_CODE: &[u8] = b".pyc";
+
+/// Where byte code has most in common with what is around it: right after its source, whose names
+/// and texts it repeats. `a/__pycache__/b.cpython-311.pyc` belongs to `a/b.py` (PEP 3147).
+fn beside_source(path: &[u8]) -> Option<Vec<u8>> {
+    const CACHE: &[u8] = b"__pycache__/";
+    let name = path.iter().rposition(|&byte| byte == b'/')? + 1;
+    let dir = path[..name].strip_suffix(CACHE)?;
+    let module = path[name..].strip_suffix(BYTE_CODE)?;
+    let module = &module[..module.iter().position(|&byte| byte == b'.')?];
+    Some([dir, module, b".py", &path[name..]].concat())
 }
 
 fn class(file: &File<'_>) -> Class {
     let mut head = [0; HEAD];
     let length = (file.size as usize).min(HEAD);
     let head = &mut head[..length];
+    if file.path.ends_with(BYTE_CODE) {
+        return Class::Text;
+    }
     let read = match file.source {
         Contents::Bytes(bytes) => {
             head.copy_from_slice(&bytes[..length]);
@@ -246,13 +263,24 @@ mod tests {
         let tree = tree(&[
             ("a/x.py", b"1"),
             ("a/y.png", b"\x89PNG\0"),
-            ("b/x.pyc", b"\0"),
+            ("b/__pycache__/w.cpython-311.pyc", b"\0"),
+            ("b/w.py", b"3"),
+            ("b/x.so", b"\0"),
             ("b/y.png", b"\x89PNG\0"),
             ("b/z.txt", b"2"),
         ]);
         let layout = Layout::new(&tree, arrange).unwrap();
         let order: Vec<&[u8]> = layout.files.iter().map(|file| &file.path[..]).collect();
-        assert_eq!(order, [&b"a/y.png"[..], b"b/y.png", b"b/x.pyc", b"a/x.py", b"b/z.txt"]);
+        let expected: [&[u8]; 7] = [
+            b"a/y.png",
+            b"b/y.png",
+            b"b/x.so",
+            b"a/x.py",
+            b"b/w.py",
+            b"b/__pycache__/w.cpython-311.pyc",
+            b"b/z.txt",
+        ];
+        assert_eq!(order, expected);
     }
 
     #[test]
