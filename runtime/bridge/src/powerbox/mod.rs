@@ -89,7 +89,7 @@ pub fn only_http_apis(
 
 /// A capability for an API. It works once the app listens and the user's profile is known.
 pub fn open_http_api(bridge: Rc<Bridge>, api: HttpApi) -> bridge_http_session::Client {
-    spk_rpc::answered(capnp_rpc::new_future_client(async move {
+    capnp_rpc::new_future_client(async move {
         bridge.wait_for_app().await;
         let user = profile(&bridge, &api.identity_id).await?;
         let permissions = bridge.config.permission_names(api.permissions.iter().copied());
@@ -105,8 +105,8 @@ pub fn open_http_api(bridge: Rc<Bridge>, api: HttpApi) -> bridge_http_session::C
         );
         let label = label(&bridge, &api.name)?;
         let session = Session::new(bridge.port, fixed, None).persistent(api, label);
-        Ok(capnp_rpc::new_client::<bridge_http_session::Client, _>(session))
-    }))
+        Ok(spk_rpc::new_client::<bridge_http_session::Client, _>(session))
+    })
 }
 
 /// The current profile of a user whose identity was saved.
