@@ -133,7 +133,9 @@ pub fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut got = Vec::new();
     let mut byte = [0];
     while !got.ends_with(end.as_bytes()) {
-        let count = stream.read(&mut byte).unwrap();
+        let count = stream.read(&mut byte).unwrap_or_else(|error| {
+            panic!("{error} after {:?}", String::from_utf8_lossy(&got));
+        });
         assert_ne!(count, 0, "the end came after {:?}", String::from_utf8_lossy(&got));
         got.push(byte[0]);
     }
