@@ -63,30 +63,40 @@ fn tool(program: &str, args: &[&str], dir: &Path) -> Vec<u8> {
 }
 
 /// Every entry below a directory: path, type and mode, time in ns, content or target.
+///
+/// An ordinary user may not look into what is closed, not even its own: it is opened for the while,
+/// directories until all below has been read.
 fn listing(root: &Path) -> Vec<(Vec<u8>, u32, i128, Vec<u8>)> {
+    use std::fs::set_permissions;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let mut found = Vec::new();
+    let mut opened = Vec::new();
     let mut pending = vec![root.to_owned()];
     while let Some(path) = pending.pop() {
         let stat = path.symlink_metadata().unwrap();
+        let mode = stat.permissions();
         let content = if stat.is_dir() {
-            // As an ordinary user nobody may look into a closed directory, not even its owner.
-            let mode = stat.permissions();
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+            set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
             pending.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-            // The mode is put back at the end, when all below has been read; only as root do
-            // tests make closed directories with something in them.
-            std::fs::set_permissions(&path, mode).unwrap();
+            opened.push((path.clone(), mode));
             Vec::new()
         } else if stat.is_symlink() {
             std::fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec()
+        } else if mode.mode() & 0o400 == 0 {
+            set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+            let content = std::fs::read(&path).unwrap();
+            set_permissions(&path, mode).unwrap();
+            content
         } else {
             std::fs::read(&path).unwrap()
         };
         let time = i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec());
         let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_vec();
         found.push((name, stat.mode(), time, content));
+    }
+    for (path, mode) in opened.into_iter().rev() {
+        set_permissions(path, mode).unwrap();
     }
     found.sort();
     found
