@@ -170,7 +170,8 @@ fn smuggled_lengths(app: &App) {
     refused(app, "/smuggled-1", &requests);
     // Both lengths: read as chunked, and the connection ends with it (RFC 9112, 6.1).
     let both = "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n";
-    let raw = app.raw(format!("{}{both}\r\n0\r\n\r\n{hidden}", start.replace("-1", "-2")));
+    let raw = app
+        .raw(format!("{}{both}\r\n0\r\n\r\n{hidden}", start.replace("/smuggled-1", "/smuggled-2")));
     let text = String::from_utf8_lossy(&raw.bytes).into_owned();
     assert_eq!(text.matches("HTTP/1.1 200").count(), 1, "{text}");
     assert_eq!(app.count("/hidden"), 0);
@@ -180,7 +181,7 @@ fn smuggled_lengths(app: &App) {
     {
         let raw = app.raw(format!(
             "{}Transfer-Encoding: chunked\r\n\r\n{body}{hidden}",
-            start.replace("-1", "-3")
+            start.replace("/smuggled-1", "/smuggled-3")
         ));
         let text = String::from_utf8_lossy(&raw.bytes).into_owned();
         assert!(!text.contains("HTTP/1.1 200"), "{body:?}: {text}");
