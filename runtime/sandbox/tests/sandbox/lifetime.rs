@@ -16,11 +16,18 @@ pub fn pid_of(launcher: &mut Child) -> i32 {
     value["pid"].as_i64().unwrap_or_else(|| panic!("{value}")).try_into().unwrap()
 }
 
-/// Every process of the PID namespace that `pid` is in.
+/// Every process of the PID namespace whose init started `pid`: that init and what descends from it.
+/// (Ordinary users cannot see which namespace an init is in.)
 fn family(pid: i32) -> Vec<i32> {
-    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-    let ours = namespace(pid).unwrap();
-    processes().into_iter().filter(|pid| namespace(*pid).as_ref() == Some(&ours)).collect()
+    let mut family = vec![parent_of(pid)];
+    let parents: Vec<(i32, i32)> =
+        processes().into_iter().filter_map(|pid| Some((pid, find_parent(pid)?))).collect();
+    let mut known = 0;
+    while let Some(&parent) = family.get(known) {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| child));
+        known += 1;
+    }
+    family
 }
 
 fn processes() -> Vec<i32> {
@@ -31,9 +38,14 @@ fn processes() -> Vec<i32> {
 }
 
 pub fn parent_of(pid: i32) -> i32 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    find_parent(pid).unwrap()
+}
+
+/// `None` if the process has ended meanwhile.
+fn find_parent(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("PPid:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    line.split_whitespace().nth(1).unwrap().parse().ok()
 }
 
 fn alive(pid: i32) -> bool {
