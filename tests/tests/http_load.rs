@@ -18,6 +18,8 @@ const EACH: usize = 10;
 const BAD: usize = 8;
 /// What memory may grow by after the warm-up, in percent.
 const GROWTH: u64 = 10;
+/// How often that may be more, before it is taken for a leak.
+const ATTEMPTS: usize = 3;
 /// How long what was left behind may take to go: only what a broken program takes.
 const SETTLE: Duration = Duration::from_secs(60);
 
@@ -257,21 +259,26 @@ fn bad_clients_harm_nobody_and_leave_no_connection() {
 }
 
 /// Many requests in sequence and from many clients at a time, beside `bad` clients of each kind
-/// that misbehave: memory stays as the warm-up left it.
+/// that misbehave: memory stays as the warm-up left it. How many clients are served at the same
+/// moment is chance: where more were than in the warm-up, that was part of it, and all is done once
+/// more. What leaks grows each time.
 fn memory_stays_flat(bad: usize) {
     let (stage, server, address) = served();
     let watched = memory::host_and_bridge(server.pid());
     warm_up(&address, &stage, &watched, bad);
-    let before = watched.each_ref().map(memory::Watched::resident);
-    sequence(&address, SEQUENTIAL);
-    crowd(&address, &stage, bad);
-    for (process, before) in watched.iter().zip(before) {
-        let most = before + before * GROWTH / 100;
-        let is_flat = settles(|| process.resident() <= most);
-        let (name, after) = (process.name, process.resident());
-        eprintln!("{name}: {} KiB after the warm-up, {} KiB at the end", before >> 10, after >> 10);
-        assert!(is_flat, "{name} grew from {before} to {after} bytes");
-    }
+    let is_flat = (0..ATTEMPTS).any(|_| {
+        let before = watched.each_ref().map(memory::Watched::resident);
+        sequence(&address, SEQUENTIAL);
+        crowd(&address, &stage, bad);
+        watched.iter().zip(before).all(|(process, before)| {
+            let most = before + before * GROWTH / 100;
+            let is_flat = settles(|| process.resident() <= most);
+            let (before, after) = (before >> 10, process.resident() >> 10);
+            eprintln!("{}: {before} KiB after the warm-up, {after} KiB at the end", process.name);
+            is_flat
+        })
+    });
+    assert!(is_flat, "memory grew {ATTEMPTS} times by more than {GROWTH} %");
     server.stop();
 }
 
