@@ -203,17 +203,17 @@ fn nonsense_of_all_kinds_ends_the_app_alone() {
     }
 }
 
-/// Whether this is a process in which the calling test is alone, so that its memory is the test's.
-/// Otherwise the test was run in one, and passed.
-fn is_alone() -> bool {
+/// Whether this is a process in which this test is alone, so that its memory is the test's. Otherwise
+/// the test was run in one, and passed.
+fn is_alone(test: &str) -> bool {
     const ALONE: &str = "SPK_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
-    let thread = std::thread::current();
-    let name = thread.name().unwrap();
+    let path = module_path!().split_once("::").unwrap().1;
     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
-    let output = again.args([name, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let again = again.arg(format!("{path}::{test}"));
+    let output = again.args(["--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("1 passed"), "{said}");
@@ -229,7 +229,7 @@ fn resident() -> usize {
 
 #[test]
 fn an_app_that_does_not_read_is_not_read_either() {
-    if !is_alone() {
+    if !is_alone("an_app_that_does_not_read_is_not_read_either") {
         return;
     }
     let (told, taken) = mpsc::channel();
@@ -269,7 +269,7 @@ fn an_app_that_does_not_read_is_not_read_either() {
 
 #[test]
 fn an_app_that_writes_a_response_that_nobody_reads_is_held_back() {
-    if !is_alone() {
+    if !is_alone("an_app_that_writes_a_response_that_nobody_reads_is_held_back") {
         return;
     }
     let (told, taken) = mpsc::channel();
