@@ -181,8 +181,9 @@ fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 88, 0, 0))
 # The size comes with the signal: asked until it is there.
 os.write(terminal, b"until stty size | grep 88; do :; done; echo seco''nd\n"); until(b"second")
 # Ctrl-C is for the program in there, not for spk.
-# It speaks itself, once the terminal is its own: before, the key would be the shell's.
+# It says a line again, after the terminal has: before, the key would be the shell's.
 os.write(terminal, b"sh -c \"echo sta''rted; exec cat\"\n"); until(b"started")
+os.write(terminal, b"again\n"); until(b"again"); until(b"again")
 os.write(terminal, b"\x03")
 os.write(terminal, b"echo st''ill; exit 5\n"); until(b"still")
 try:
