@@ -17,6 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Name of an element in WebDriver's answers.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// WebDriver's error for an element that is no longer in the page.
+const STALE: &str = "stale element reference";
+
 const AXE: &str = include_str!("../data/axe-core/axe.min.js");
 
 /// Keys as WebDriver names them.
@@ -192,55 +196,64 @@ impl Browser {
         }
     }
 
-    /// Waits until an element is there, and gives it.
+    /// Waits for the element that the expression gives, and sends a command about it: the path and
+    /// body that `command` makes of its ID. Again, if the page has put another element in its place
+    /// in between: then nothing was done.
     #[track_caller]
-    fn element(&self, css: &str) -> String {
-        self.wait(&format!("!!document.querySelector({})", json!(css)));
-        let body = json!({ "using": "css selector", "value": css });
-        self.command("POST", "/element", &body)[ELEMENT].as_str().unwrap().to_owned()
+    fn with_found(&self, expression: &str, command: impl Fn(&str) -> (String, Value)) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.wait(&format!("!!{expression}"));
+            let body = json!({ "script": format!("return {expression}"), "args": [] });
+            let done = self.attempt("POST", "/execute/sync", &body).and_then(|found| {
+                let stale = || json!({ "error": STALE });
+                let (path, body) = command(found[ELEMENT].as_str().ok_or_else(stale)?);
+                self.attempt("POST", &path, &body)
+            });
+            match done {
+                Ok(_) => return,
+                Err(error) if error["error"] == STALE && Instant::now() < end => {}
+                Err(error) => panic!("{expression}: {error}\npage: {}", self.describe()),
+            }
+        }
+    }
+
+    /// As [`Browser::with_found`], for the first element that a selector fits.
+    #[track_caller]
+    fn with_element(&self, css: &str, command: impl Fn(&str) -> (String, Value)) {
+        self.with_found(&format!("document.querySelector({})", json!(css)), command);
     }
 
     /// Clicks as a person does: what is hidden or covered cannot be clicked.
     #[track_caller]
     pub fn click(&self, css: &str) {
-        let element = self.element(css);
-        self.command("POST", &format!("/element/{element}/click"), &json!({}));
-    }
-
-    /// Clicks the element that the expression gives.
-    #[track_caller]
-    fn click_found(&self, expression: &str) {
-        self.wait(&format!("!!{expression}"));
-        let element = self.run(&format!("return {expression}"));
-        let element = element[ELEMENT].as_str().unwrap();
-        self.command("POST", &format!("/element/{element}/click"), &json!({}));
+        self.with_element(css, click);
     }
 
     /// Clicks the first button or link whose text begins with `text`, in the dialog if one is open.
     #[track_caller]
     pub fn press(&self, text: &str) {
-        self.click_found(&format!(
+        let expression = format!(
             "[...(document.querySelector('dialog[open]') ?? document)\
              .querySelectorAll('button, a, summary')].find((e) => !e.disabled && \
              e.textContent.replace(/\\s+/g, ' ').trim().startsWith({}))",
             json!(text)
-        ));
+        );
+        self.with_found(&expression, click);
     }
 
     /// Types into an element; for a file input, the path of the file.
     #[track_caller]
     pub fn keys_to(&self, css: &str, text: &str) {
-        let element = self.element(css);
-        self.command("POST", &format!("/element/{element}/value"), &json!({ "text": text }));
+        self.with_element(css, |element| type_into(element, text));
     }
 
     /// Replaces a field's text as typing would.
     #[track_caller]
     pub fn fill(&self, css: &str, text: &str) {
-        let element = self.element(css);
         let text = if text.is_empty() { keys::BACKSPACE } else { text };
         let text = format!("{}a{}{text}", keys::CONTROL, keys::RELEASE);
-        self.command("POST", &format!("/element/{element}/value"), &json!({ "text": text }));
+        self.with_element(css, |element| type_into(element, &text));
     }
 
     /// Presses keys wherever the focus is, one after the other; modifiers stay down until the end.
@@ -261,19 +274,21 @@ impl Browser {
     /// Chooses an option of a select.
     #[track_caller]
     pub fn choose(&self, css: &str, value: &str) {
-        self.click_found(&format!(
+        let expression = format!(
             "[...document.querySelectorAll({} + ' option')].find((o) => o.value === {})",
             json!(css),
             json!(value)
-        ));
+        );
+        self.with_found(&expression, click);
     }
 
     /// From now on commands are about the page in this frame, also when another frame or page takes
     /// its place while something is waited for.
     #[track_caller]
     pub fn enter(&self, css: &str) {
-        let id = json!({ ELEMENT: self.element(css) });
-        self.command("POST", "/frame", &json!({ "id": id }));
+        self.with_element(css, |element| {
+            ("/frame".to_owned(), json!({ "id": { ELEMENT: element } }))
+        });
         self.frame.replace(Some(css.to_owned()));
     }
 
@@ -395,6 +410,16 @@ impl Browser {
         let violations = self.command("POST", "/execute/async", &body);
         assert_eq!(violations, json!([]), "{view}");
     }
+}
+
+/// The command that clicks an element.
+fn click(element: &str) -> (String, Value) {
+    (format!("/element/{element}/click"), json!({}))
+}
+
+/// The command that types into an element.
+fn type_into(element: &str, text: &str) -> (String, Value) {
+    (format!("/element/{element}/value"), json!({ "text": text }))
 }
 
 impl Drop for Browser {
