@@ -184,7 +184,8 @@ os.write(terminal, b"until stty size | grep 88; do :; done; echo seco''nd\n"); u
 # It says a line again, after the terminal has: before, the key would be the shell's.
 os.write(terminal, b"sh -c \"echo sta''rted; exec cat\"\n"); until(b"started")
 os.write(terminal, b"again\n"); until(b"again"); until(b"again")
-os.write(terminal, b"\x03")
+# What is typed before the next prompt may still be read by the program that is about to end.
+os.write(terminal, b"\x03"); until(b"$ ")
 os.write(terminal, b"echo st''ill; exit 5\n"); until(b"still")
 try:
     while os.read(terminal, 4096): pass
