@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -25,6 +26,9 @@ const CHECKS: [&str; 11] = [
     "stale mounts",
     "stale state",
 ];
+
+/// For tests that tidy up, or leave something to be tidied up: mounts are the whole machine's.
+static TIDYING: Mutex<()> = Mutex::new(());
 
 fn checks(text: &str) -> Vec<serde_json::Value> {
     serde_json::from_str::<serde_json::Value>(text).unwrap().as_array().unwrap().clone()
@@ -92,6 +96,7 @@ fn a_keyring_that_others_can_read() {
 
 #[test]
 fn half_made_things_are_told_and_removed() {
+    let _alone = TIDYING.lock().unwrap_or_else(PoisonError::into_inner);
     let stage = Stage::new(Who::User);
     assert_eq!(ok(stage.spk().args(["grain", "list"])), "");
     let left = stage.state().join("tmp/unpack.0123456789ab");
@@ -114,6 +119,7 @@ fn half_made_things_are_told_and_removed() {
 /// Both processes of `spk dev -m` killed: its mount stays, dead.
 #[test]
 fn mounts_nobody_serves_are_unmounted() {
+    let _alone = TIDYING.lock().unwrap_or_else(PoisonError::into_inner);
     let who = if geteuid().is_root() { Who::Root } else { Who::User };
     if who == Who::User && !Path::new("/usr/bin/fusermount3").exists() {
         skip::skip("mounts_nobody_serves_are_unmounted", "no fusermount3, and not root");
