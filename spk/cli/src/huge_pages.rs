@@ -26,6 +26,6 @@ pub fn ask() {
     let _ = Command::new("/proc/self/exe")
         .arg0(name)
         .args(arguments)
-        .env(TUNABLES, "glibc.malloc.hugetlb=1")
+        .env(TUNABLES, "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1048576")
         .exec();
 }

@@ -33,6 +33,8 @@ pub struct File<'a> {
     pub size: u64,
     /// What it is, for whoever arranges the files.
     pub class: Class,
+    /// Which files of its class it shares blocks with, likewise.
+    pub group: usize,
     /// Byte offset of the content pointer in the tables.
     pointer: usize,
 }
@@ -41,6 +43,11 @@ impl File<'_> {
     /// Bytes the contents take in the archive: padded to words.
     pub fn padded(&self) -> u64 {
         self.size.next_multiple_of(WORD)
+    }
+
+    /// The file, in this group.
+    pub fn in_group(self, group: usize) -> Self {
+        File { group, ..self }
     }
 }
 
@@ -118,6 +125,7 @@ impl<'a> Writer<'a> {
                         source,
                         size: *size,
                         class: Class::default(),
+                        group: 0,
                         pointer: entry + 24,
                     });
                 }

@@ -59,12 +59,15 @@ pub(super) fn run(
         let mut take = |bytes: &[u8]| -> Result<(), Error> {
             hash.update(bytes);
             cutter.take(bytes, &mut |job| {
-                // One block more than there are threads: the next is ready when one is done.
-                while order.running > threads {
+                order.running += 1;
+                let gone = |_| Error::Threads(std::io::ErrorKind::BrokenPipe.into());
+                jobs.send(job).map_err(gone)?;
+                // The next block is read when a thread is free for it: that takes no time beside
+                // compressing it, and the memory of one block more is saved.
+                while order.running >= threads {
                     order.wait(progress)?;
                 }
-                order.running += 1;
-                jobs.send(job).map_err(|_| Error::Threads(std::io::ErrorKind::BrokenPipe.into()))
+                Ok(())
             })
         };
         take(&layout.tables)?;

@@ -8,7 +8,9 @@ mod cache;
 mod compress;
 pub mod plan;
 pub mod selected;
+mod similar;
 mod source;
+mod survey;
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -117,7 +119,7 @@ pub fn pack(
     progress: &mut dyn Progress,
 ) -> Result<Packed, Error> {
     tree.check()?;
-    let layout = Layout::new(tree, plan::arrange)?;
+    let layout = Layout::new(tree, |files| plan::arrange(files, &options.level, options.threads))?;
     let plan = plan::blocks(&layout, &options.level);
     progress.stage(Stage::Pack, Some(layout.total));
     let failed = |source| Error::Write { path: output.to_owned(), source };

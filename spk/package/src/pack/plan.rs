@@ -1,36 +1,25 @@
 //! In which order contents lie in the archive, where blocks end, and how each is compressed.
 //!
 //! The plan depends on the tree alone: not on the machine, its load or its number of processors.
-//! It aims at three things: similar contents within one block (files are sorted by what they are,
-//! then by path: what lies together belongs together), blocks that stay as they are when a file elsewhere changes (most
-//! of them end before a file whose path says so), and blocks that a decoder with the memory of
-//! `xz -9` can read.
+//! It aims at three things: similar contents within one block (see [`similar`]), blocks that stay as
+//! they are when a file elsewhere changes, and blocks that a decoder with the memory of `xz -9` can
+//! read.
 
-use std::os::unix::fs::FileExt;
+use std::collections::HashMap;
 
-use sha2::{Digest, Sha256};
-
-use super::source;
+use super::similar;
+use super::survey::{self, Survey};
 use crate::archive::layout::{File, Layout};
-use crate::archive::tree::Contents;
 use crate::xz::container::Filter;
 use crate::xz::encode::Settings;
 
-/// Bytes looked at to see what a file is.
-const HEAD: usize = 1024;
+/// Sizes of dictionaries, in bytes, that are chosen from: all of them the format can express. Smaller
+/// ones make packages larger; more than 24 MiB takes an encoder more than 300 MB a thread.
+const WINDOWS: [u64; 3] = [12 << 20, 16 << 20, 24 << 20];
 
-/// Sizes of blocks and dictionaries, in bytes, that are chosen from: all of them the format can
-/// express. Smaller ones make packages larger; more than 24 MiB takes an encoder more than 300 MB a
-/// thread.
-const BLOCKS: [u64; 3] = [12 << 20, 16 << 20, 24 << 20];
-
-/// A block has at most this part of the archive, so that packing again after a small change
-/// compresses little, and several processors have something to do.
+/// A dictionary has at most this part of the archive's size, so that packing again after a small
+/// change compresses little, and several processors have something to do.
 const PARTS: u64 = 12;
-
-/// Matches up to this long are searched for in text and code: longer than preset 6's 64, smaller,
-/// and no slower.
-const NICE_LENGTH: u32 = 128;
 
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,29 +63,82 @@ pub struct Block {
     pub settings: Settings,
 }
 
-/// Puts files in the order in which their contents are stored.
-pub fn arrange(files: &mut Vec<File<'_>>) {
-    for file in files.iter_mut() {
-        file.class = class(file);
-    }
-    files.sort_by_cached_key(|file| {
-        let name = file.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        // Images and fonts of one directory have less in common than those of two.
-        let extension = match (file.class, name.iter().rposition(|&byte| byte == b'.')) {
-            (Class::Binary, Some(dot)) if dot > 0 => name[dot..].to_vec(),
-            _ => Vec::new(),
-        };
-        (file.class, extension, beside_source(&file.path).unwrap_or_else(|| file.path.clone()))
-    });
+/// Puts files in the order in which their contents are stored: by class, and by what has most in
+/// common. `threads` read them for that; the order does not depend on how many.
+pub fn arrange(files: &mut Vec<File<'_>>, level: &Level, threads: usize) {
+    let window = window(files.iter().map(File::padded).sum(), level);
+    arrange_within(limit(window), files, threads);
 }
 
+fn arrange_within(limit: u64, files: &mut Vec<File<'_>>, threads: usize) {
+    let Survey { classes, features } = survey::of(files, threads);
+    files.iter_mut().zip(classes).for_each(|(file, class)| file.class = class);
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_by_cached_key(|&index| key(&files[index]));
+    let mut arranged = Vec::with_capacity(files.len());
+    for class in order.chunk_by(|&a, &b| files[a].class == files[b].class) {
+        let units = units(class, files, limit);
+        let sizes: Vec<u64> =
+            units.iter().map(|unit| unit.iter().map(|&file| files[file].padded()).sum()).collect();
+        let mut unit_of = vec![None; files.len()];
+        for (number, unit) in units.iter().enumerate() {
+            unit.iter().for_each(|&file| unit_of[file] = Some(number));
+        }
+        let features =
+            features.iter().filter_map(|feature| Some(feature.of(unit_of[feature.owner()]?)));
+        let groups = similar::group(&sizes, features.collect(), limit);
+        for (number, group) in groups.into_iter().enumerate() {
+            let group = group.into_iter().flat_map(|unit| &units[unit]);
+            arranged.extend(group.map(|&file| files[file].clone().in_group(number)));
+        }
+    }
+    *files = arranged;
+}
+
+/// Before what is similar comes together: by class, then by path, as what lies together belongs
+/// together. Only images and fonts of one directory have less in common than those of two.
+fn key(file: &File<'_>) -> (Class, Vec<u8>, Vec<u8>) {
+    let name = file.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let extension = match (file.class, name.iter().rposition(|&byte| byte == b'.')) {
+        (Class::Binary, Some(dot)) if dot > 0 => name[dot..].to_vec(),
+        _ => Vec::new(),
+    };
+    (file.class, extension, beside_source(&file.path).unwrap_or_else(|| file.path.clone()))
+}
+
+/// What is kept together of one class: single files, but the text of a directory as a whole, unless
+/// it would take half a block. Gives the files of each unit, in order.
+fn units(class: &[usize], files: &[File<'_>], limit: u64) -> Vec<Vec<usize>> {
+    let mut sizes: HashMap<&[u8], u64> = HashMap::new();
+    for file in class.iter().map(|&file| &files[file]) {
+        *sizes.entry(directory(&file.path)).or_default() += file.padded();
+    }
+    let mut numbers: HashMap<&[u8], usize> = HashMap::new();
+    let mut units: Vec<Vec<usize>> = Vec::new();
+    for &index in class {
+        let file = &files[index];
+        let directory = directory(&file.path);
+        let whole = file.class == Class::Text && sizes[directory] <= limit / 2;
+        match numbers.get(directory) {
+            Some(&unit) if whole => units[unit].push(index),
+            _ => {
+                numbers.insert(directory, units.len());
+                units.push(vec![index]);
+            }
+        }
+    }
+    units
+}
+
+/// Python's directory of byte code.
+const CACHE: &[u8] = b"__pycache__/";
+
 /// What Python's byte code ends with.
-const BYTE_CODE: &[u8] = b".pyc";
+pub(super) const BYTE_CODE: &[u8] = b".pyc";
 
 /// Where byte code has most in common with what is around it: right after its source, whose names
 /// and texts it repeats. `a/__pycache__/b.cpython-311.pyc` belongs to `a/b.py` (PEP 3147).
 fn beside_source(path: &[u8]) -> Option<Vec<u8>> {
-    const CACHE: &[u8] = b"__pycache__/";
     let name = path.iter().rposition(|&byte| byte == b'/')? + 1;
     let dir = path[..name].strip_suffix(CACHE)?;
     let module = path[name..].strip_suffix(BYTE_CODE)?;
@@ -104,71 +146,50 @@ fn beside_source(path: &[u8]) -> Option<Vec<u8>> {
     Some([dir, module, b".py", &path[name..]].concat())
 }
 
-fn class(file: &File<'_>) -> Class {
-    let mut head = [0; HEAD];
-    let length = (file.size as usize).min(HEAD);
-    let head = &mut head[..length];
-    if file.path.ends_with(BYTE_CODE) {
-        return Class::Text;
-    }
-    let read = match file.source {
-        Contents::Bytes(bytes) => {
-            head.copy_from_slice(&bytes[..length]);
-            Ok(())
-        }
-        other => source::open(other).and_then(|opened| opened.read_exact_at(head, 0)),
-    };
-    // What cannot be read now is told of when it is packed.
-    if read.is_err() { Class::default() } else { class_of(head) }
+/// The directory whose files it belongs to: for byte code, its source's.
+fn directory(path: &[u8]) -> &[u8] {
+    let name = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    path[..name].strip_suffix(CACHE).unwrap_or(&path[..name])
 }
 
-/// `e_machine` of ELF files: i386 and x86-64.
-const X86: [[u8; 2]; 2] = [[3, 0], [62, 0]];
-
-fn class_of(head: &[u8]) -> Class {
-    let machine = head.get(18..20);
-    if head.starts_with(b"\x7fELF") && X86.iter().any(|x86| machine == Some(x86)) {
-        Class::Code
-    } else if head.contains(&0) {
-        Class::Binary
-    } else {
-        Class::Text
-    }
+/// Bytes of the dictionaries for an archive with so many bytes of contents.
+fn window(contents: u64, level: &Level) -> u64 {
+    let fitting = WINDOWS.into_iter().rfind(|&size| size <= contents / PARTS);
+    fitting.unwrap_or(WINDOWS[0]).min(largest(level))
 }
 
-/// Cuts the archive into blocks.
+/// Bytes of the largest block: somewhat more than the dictionary, as what the beginning has said is
+/// mostly within reach even of the end, and of fewer blocks fewer begin with nothing. Each mebibyte
+/// more takes two more of an encoder's memory.
+fn limit(window: u64) -> u64 {
+    window / 12 * 13
+}
+
+/// Cuts the archive into blocks: one for each group.
 pub fn blocks(layout: &Layout<'_>, level: &Level) -> Vec<Block> {
-    let limit = BLOCKS
-        .into_iter()
-        .rfind(|&size| size <= layout.total / PARTS)
-        .unwrap_or(BLOCKS[0])
-        .min(largest(level));
-    let mut cutter = Cutter { limit, start: 0, end: 0, blocks: Vec::new() };
-    let tables = settings(None, level, limit);
+    let window = window(layout.files.iter().map(File::padded).sum(), level);
+    let mut cutter = Cutter { limit: limit(window), start: 0, end: 0, blocks: Vec::new() };
+    let tables = settings(None, level, window);
     cutter.extend(layout.tables.len() as u64, tables);
     cutter.cut(tables);
-    let mut class = None;
-    for file in &layout.files {
-        let size = file.padded();
-        if class != Some(file.class) || cutter.should_cut_before(&file.path, size) {
-            cutter.cut(settings(class, level, limit));
-        }
-        class = Some(file.class);
-        cutter.extend(size, settings(class, level, limit));
+    let same = |a: &File<'_>, b: &File<'_>| (a.class, a.group) == (b.class, b.group);
+    for group in layout.files.chunk_by(same) {
+        let settings = settings(Some(group[0].class), level, window);
+        cutter.extend(group.iter().map(File::padded).sum(), settings);
+        cutter.cut(settings);
     }
-    cutter.cut(settings(class, level, limit));
     cutter.blocks
 }
 
-/// Presets below the default have small dictionaries: large blocks would bring them nothing.
+/// Presets below the default have small dictionaries: larger blocks would bring them nothing.
 fn largest(level: &Level) -> u64 {
     if level.preset < 4 { 8 << 20 } else { 24 << 20 }
 }
 
-fn settings(class: Option<Class>, level: &Level, limit: u64) -> Settings {
+fn settings(class: Option<Class>, level: &Level, window: u64) -> Settings {
     let mut settings = Settings::preset(level.preset);
     if level.preset >= 6 {
-        settings.dictionary = limit.max(u64::from(settings.dictionary)) as u32;
+        settings.dictionary = window.max(u64::from(settings.dictionary)) as u32;
     }
     match class {
         Some(Class::Text) => {
@@ -182,9 +203,6 @@ fn settings(class: Option<Class>, level: &Level, limit: u64) -> Settings {
         // Words of eight bytes.
         None => settings.position_bits = 3,
         Some(Class::Binary) => {}
-    }
-    if matches!(class, Some(Class::Text | Class::Code)) && level.preset >= 4 {
-        settings.nice_length = Some(NICE_LENGTH);
     }
     settings
 }
@@ -214,28 +232,18 @@ impl Cutter {
         }
         self.end = end;
     }
-
-    /// Whether a block ends before this file: when it would be too large, or when it is two thirds
-    /// full and the path says so. As paths, not sizes, decide, blocks behind a changed file soon end
-    /// where they ended before.
-    fn should_cut_before(&self, path: &[u8], size: u64) -> bool {
-        let filled = self.end - self.start;
-        if filled < self.limit / 3 * 2 {
-            return false;
-        }
-        let digest = Sha256::digest(path);
-        let chance = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
-        // On average once in a sixth of the largest block.
-        let threshold = (size.saturating_mul(6) << 32) / self.limit;
-        filled + size > self.limit || u64::from(chance) < threshold
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive::tree::{Kind, Node, Tree};
+    use crate::archive::tree::{Contents, Kind, Node, Tree};
+    use sha2::{Digest, Sha256};
     use std::sync::Arc;
+
+    fn layout<'a>(tree: &'a Tree, level: &Level) -> Layout<'a> {
+        Layout::new(tree, |files| arrange(files, level, 2)).unwrap()
+    }
 
     fn tree(files: &[(&str, &[u8])]) -> Tree {
         let mut tree = Tree::default();
@@ -245,17 +253,6 @@ mod tests {
             tree.insert(path.as_bytes(), Node { mtime: 0, kind }).unwrap();
         }
         tree
-    }
-
-    #[test]
-    fn classes_are_told_by_content() {
-        let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0".to_vec();
-        assert_eq!(class_of(&elf), Class::Code);
-        elf[18] = 0xb7; // aarch64
-        assert_eq!(class_of(&elf), Class::Binary);
-        assert_eq!(class_of(b"\x7fELF"), Class::Text);
-        assert_eq!(class_of(b"text"), Class::Text);
-        assert_eq!(class_of(b"a\0b"), Class::Binary);
     }
 
     #[test]
@@ -269,7 +266,7 @@ mod tests {
             ("b/y.png", b"\x89PNG\0"),
             ("b/z.txt", b"2"),
         ]);
-        let layout = Layout::new(&tree, arrange).unwrap();
+        let layout = layout(&tree, &Level::default());
         let order: Vec<&[u8]> = layout.files.iter().map(|file| &file.path[..]).collect();
         let expected: [&[u8]; 7] = [
             b"a/y.png",
@@ -283,26 +280,71 @@ mod tests {
         assert_eq!(order, expected);
     }
 
+    /// So many bytes of a text that is a family's own.
+    fn text(family: usize, length: usize) -> Vec<u8> {
+        (0..).flat_map(|n: u32| Sha256::digest(format!("{family} {n}"))).take(length).collect()
+    }
+
+    /// Forty directories, of which each fourth says much the same.
+    fn families() -> Vec<(String, Vec<u8>)> {
+        let files = (0..40).flat_map(|dir| {
+            ["a", "b"].map(|name| {
+                let own = text(100 + 2 * dir + usize::from(name == "b"), 500);
+                let contents = [text(dir % 4, 2000), own].concat();
+                (format!("{dir:02}/{name}.txt"), contents.iter().map(|byte| byte | 1).collect())
+            })
+        });
+        files.collect()
+    }
+
+    /// The paths of each group.
+    fn groups(files: &[(String, Vec<u8>)], threads: usize) -> Vec<Vec<String>> {
+        let files: Vec<_> = files.iter().map(|(path, text)| (&path[..], &text[..])).collect();
+        let tree = tree(&files);
+        let layout = Layout::new(&tree, |files| arrange_within(56_000, files, threads)).unwrap();
+        let path = |file: &File<'_>| String::from_utf8(file.path.clone()).unwrap();
+        let groups = layout.files.chunk_by(|a, b| a.group == b.group);
+        groups.map(|group| group.iter().map(path).collect()).collect()
+    }
+
     #[test]
-    fn blocks_cover_the_archive_and_stay_where_they_are() {
-        let big = vec![7u8; 300_000];
-        let names: Vec<String> = (0..200).map(|n| format!("file{n:03}.txt")).collect();
-        let cut = |changed: usize, size: usize| {
-            let files: Vec<(&str, &[u8])> = names
-                .iter()
-                .enumerate()
-                .map(|(n, name)| (&name[..], if n == changed { &big[..size] } else { &big[..] }))
-                .collect();
-            let tree = tree(&files);
-            let layout = Layout::new(&tree, arrange).unwrap();
-            let blocks = blocks(&layout, &Level::default());
-            assert_eq!(blocks.last().unwrap().end, layout.total);
-            assert!(blocks.windows(2).all(|pair| pair[0].end < pair[1].end));
-            blocks.iter().map(|block| layout.total - block.end).collect::<Vec<u64>>()
-        };
-        // Seen from the end, nothing moves behind the changed file for long.
-        let (before, after) = (cut(20, 300_000), cut(20, 100));
-        let same = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count();
-        assert!(same >= before.len() / 2, "{before:?} {after:?}");
+    fn what_says_the_same_comes_into_one_block() {
+        let found = groups(&families(), 1);
+        assert_eq!(found.len(), 4);
+        for (number, group) in found.iter().enumerate() {
+            assert_eq!(group.len(), 20, "{group:?}");
+            assert!(group.iter().all(|path| path[..2].parse::<usize>().unwrap() % 4 == number));
+        }
+        for threads in [2, 7] {
+            assert_eq!(groups(&families(), threads), found, "{threads}");
+        }
+    }
+
+    #[test]
+    fn a_small_change_moves_nothing() {
+        let before = groups(&families(), 1);
+        for changed in 0..80 {
+            let mut files = families();
+            files[changed].1.extend(b"one more line");
+            assert_eq!(groups(&files, 1), before, "{changed}");
+        }
+    }
+
+    #[test]
+    fn blocks_cover_the_archive() {
+        let big = vec![7u8; 9 << 20];
+        let small = vec![7u8; 3_000_000];
+        let files: Vec<String> = (0..9).map(|n| format!("file{n}.txt")).collect();
+        let mut files: Vec<(&str, &[u8])> =
+            files.iter().map(|name| (&name[..], &small[..])).collect();
+        files.push(("big", &big));
+        let tree = tree(&files);
+        let level = Level::preset(1);
+        let layout = layout(&tree, &level);
+        let blocks = blocks(&layout, &level);
+        assert_eq!(blocks.last().unwrap().end, layout.total);
+        let starts = std::iter::once(0).chain(blocks.iter().map(|block| block.end));
+        let sizes: Vec<u64> = starts.zip(&blocks).map(|(start, block)| block.end - start).collect();
+        assert!(sizes.iter().all(|&size| size > 0 && size <= limit(largest(&level))), "{sizes:?}");
     }
 }

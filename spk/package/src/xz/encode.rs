@@ -22,8 +22,6 @@ pub struct Settings {
     pub literal_context: u32,
     /// LZMA's position bits; 2 is the default, 0 suits text.
     pub position_bits: u32,
-    /// Search for at most this long a match; `None` is the preset's own.
-    pub nice_length: Option<u32>,
 }
 
 impl Settings {
@@ -37,7 +35,6 @@ impl Settings {
             filter: Filter::Plain,
             literal_context: 3,
             position_bits: 2,
-            nice_length: None,
         }
     }
 
@@ -47,9 +44,6 @@ impl Settings {
             .dict_size(self.dictionary_for(length))
             .literal_context_bits(self.literal_context)
             .position_bits(self.position_bits);
-        if let Some(nice) = self.nice_length {
-            options.nice_len(nice);
-        }
         if self.preset >= 4 {
             options.match_finder(MatchFinder::BinaryTree4);
         }
