@@ -4,6 +4,7 @@
 //! everywhere), [`command_line`] (help, examples, completion), [`ui`] (what is printed and how) and [`error`] (what a failure looks like).
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod bridge;
 mod command_line;
 mod commands;
@@ -14,7 +15,6 @@ mod developer;
 mod error;
 mod examples;
 mod global;
-mod huge_pages;
 mod limits;
 mod missing;
 mod mounts;

@@ -17,13 +17,13 @@ use spk_package::report::Report;
 use spk_package::selection::{self, Expanded, Selection};
 use spk_package::view::{Generated, View};
 
+use crate::allocator;
 use crate::bridge;
 use crate::commands::pack_level::Preset;
 use crate::commands::pack_report;
 use crate::definition;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
-use crate::huge_pages;
 use crate::progress::Bar;
 use crate::ui::Ui;
 
@@ -45,7 +45,7 @@ pub struct Args {
     #[command(flatten)]
     preset: Preset,
     /// Compress this many blocks at once [default: one for each processor]; each takes up to
-    /// 300 MB of memory
+    /// 350 MB of memory
     #[arg(short = 'T', long, value_name = "N")]
     threads: Option<usize>,
     /// Keep no compressed blocks for the next time
@@ -73,7 +73,7 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
-    huge_pages::ask();
+    allocator::tune();
     let located = definition::locate(args.pkg_def.as_deref(), global)?;
     let imports = [&args.import_path[..], &global.import_path].concat();
     let definition = definition::load(&located, &imports, ui)?;
