@@ -219,7 +219,7 @@ impl Spool {
 }
 
 /// Fills `buffer` as far as the input goes.
-fn read_full(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_full(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match input.read(&mut buffer[filled..]) {

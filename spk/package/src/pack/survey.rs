@@ -9,6 +9,7 @@ use super::similar::{Feature, Sampler, Stretch};
 use super::source;
 use crate::archive::layout::File;
 use crate::archive::tree::Contents;
+use crate::spk::read_full;
 
 /// Bytes looked at to see what a file is.
 const HEAD: usize = 1024;
@@ -88,7 +89,7 @@ impl Seen {
         input: &mut dyn Read,
         buffer: &mut [u8],
     ) -> io::Result<()> {
-        let mut got = fill(input, buffer)?;
+        let mut got = read_full(input, buffer)?;
         let class = if path.ends_with(BYTE_CODE) {
             Class::Text
         } else {
@@ -99,24 +100,10 @@ impl Seen {
         let mut sampler = Sampler::new(stretch, self.zeros, number, &mut self.features);
         while got > 0 {
             sampler.take(&buffer[..got]);
-            got = fill(input, buffer)?;
+            got = read_full(input, buffer)?;
         }
         Ok(())
     }
-}
-
-/// Reads until the buffer is full or nothing is left.
-fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match input.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(got) => filled += got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// `e_machine` of ELF files: i386 and x86-64.
