@@ -1,8 +1,8 @@
 //! Attributes as the app sees them: those the packed file will have, as far as that can be.
 //!
-//! After installation files are 0644 or 0755 and owned by one user (dev-mode.md §9 and §17), so
+//! After installation files are 0644 or 0755 and owned by one user (dev-mode §9 and §17), so
 //! that is what is shown; times, lengths and inode numbers apart. Special files are packed as
-//! empty files (package-format.md §5.1) and shown as such.
+//! empty files (package-format §5.1) and shown as such.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,7 +1,7 @@
 //! Which executable is behind a request.
 //!
 //! A request carries the number of its process in the PID namespace of whoever mounted
-//! (dev-mode.md §19.2). For a sandbox's mount that is the sandbox's own; its processes are our
+//! (dev-mode §19.2). For a sandbox's mount that is the sandbox's own; its processes are our
 //! descendants, and `/proc/PID/status` of each tells both numbers (`NSpid` in
 //! proc_pid_status(5)).
 

@@ -1,4 +1,4 @@
-//! Request by request (dev-mode.md §10 and §12).
+//! Request by request (dev-mode §10 and §12).
 //!
 //! Every open, of a file as of a directory, looks at the source again, whatever the kernel keeps:
 //! if another file is there now, it answers `ESTALE`, upon which the kernel looks the name up anew

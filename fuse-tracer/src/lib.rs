@@ -13,7 +13,7 @@
 //! arriving is also what makes the record complete.
 //!
 //! Nothing here prints, and a handler that panics must end the process (`panic = "abort"`): a dead
-//! handler thread would hang its clients beyond SIGKILL (dev-mode.md §19.9). The process that
+//! handler thread would hang its clients beyond SIGKILL (dev-mode §19.9). The process that
 //! serves must not reach its own mount: mount in another namespace.
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! The node table: which inode number stands for which package path, and for which file there.
 //!
 //! One node per package path, not per source inode: it must be known by which name a file was
-//! opened (dev-mode.md §9). When another file takes a path's place (an editor's rename), the path
+//! opened (dev-mode §9). When another file takes a path's place (an editor's rename), the path
 //! gets a new inode number, as it would anywhere else: who has the old one open keeps its
 //! contents, and the kernel's pages of the two never mix. A directory keeps its number as long as
 //! its path is a directory, since it is merged from several.

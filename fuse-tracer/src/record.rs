@@ -1,5 +1,5 @@
 //! What was used: which paths, how, first when, how often, and by which executables
-//! (dev-mode.md §6 and §23 item 5).
+//! (dev-mode §6 and §23 item 5).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -21,7 +21,7 @@ use crate::shared::{Shared, lock};
 use crate::watch::{self, Stop, Watch};
 
 /// Threads that answer requests. Two are needed so that one can wait for a slow disk; more than
-/// four brought nothing (dev-mode.md §21).
+/// four brought nothing (dev-mode §21).
 const THREADS: std::ops::RangeInclusive<usize> = 2..=4;
 /// How long [`Tracer::finish`] waits for the kernel to let go after the mount is gone. Only
 /// processes that still hold the mount can make it wait.
@@ -124,7 +124,7 @@ impl Tracer {
 
     /// Mounts `view` at `dir` in our own mount namespace, and serves it. As root with `mount(2)`,
     /// for everybody; otherwise through the system's `fusermount3`, for ourselves. No source of the
-    /// view may lead to `dir`: we would wait for ourselves (dev-mode.md §13).
+    /// view may lead to `dir`: we would wait for ourselves (dev-mode §13).
     ///
     /// [`unmount`](Tracer::unmount) ends it, as does anybody who unmounts it.
     pub fn mount(dir: &Path, view: Arc<View>, options: Options) -> Result<Tracer, Error> {

@@ -1,4 +1,4 @@
-//! Tells the kernel when a source changes, so that it may keep everything else (dev-mode.md §19.7).
+//! Tells the kernel when a source changes, so that it may keep everything else (dev-mode §19.7).
 //!
 //! A directory is watched from the first time a name is looked up in it, before the look, so that
 //! no change is lost in between. What inotify reports is brought to all package paths the source

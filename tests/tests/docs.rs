@@ -1,8 +1,13 @@
 //! The docs say what is true: links lead somewhere, messages are the program's.
 #![allow(clippy::unwrap_used)]
 
+#[path = "docs/citations.rs"]
+mod citations;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use citations::Specs;
 
 fn house() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -20,24 +25,43 @@ fn pages(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The anchors of a page's headings, as forges make them.
+fn headings(text: &str) -> Vec<String> {
+    let titles = text.lines().filter(|line| line.starts_with('#'));
+    titles
+        .map(|line| {
+            let title = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut all = vec![house().join("README.md")];
     pages(&house().join("docs"), &mut all);
-    let mut links = 0;
+    let (mut links, mut anchors) = (0, 0);
     for page in &all {
         let text = fs::read_to_string(page).unwrap();
         for (at, _) in text.match_indices("](") {
-            let target = text[at + 2..].split(')').next().unwrap().split('#').next().unwrap();
+            let target = text[at + 2..].split(')').next().unwrap();
             if target.is_empty() || target.contains("://") || target.contains('\n') {
                 continue;
             }
             links += 1;
-            let file = page.parent().unwrap().join(target);
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file =
+                if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
             assert!(file.exists(), "{}: no {target}", page.display());
+            if !anchor.is_empty() {
+                anchors += 1;
+                let known = headings(&fs::read_to_string(&file).unwrap());
+                assert!(known.iter().any(|it| it == anchor), "{}: no {target}", page.display());
+            }
         }
     }
-    assert!(links > 40, "{links} links were found");
+    assert!(links > 40 && anchors > 20, "{links} links and {anchors} anchors were found");
 }
 
 /// Every page is reached from the README.
@@ -84,7 +108,7 @@ fn troubleshooting_has_the_real_messages() {
     }
 }
 
-/// Rows of each table of conformance cases in the http-bridge specification, section 10.
+/// Rows of each table of conformance cases in http-bridge §10.
 const ROWS: [(char, u32); 12] = [
     ('A', 21),
     ('B', 45),
@@ -145,6 +169,13 @@ fn every_conformance_case_is_a_test_or_said_not_to_hold() {
     for dir in ["runtime/bridge/tests", "runtime/host/src", "spk/schema/src", "tests/tests"] {
         functions(&house().join(dir), &mut names);
     }
+    let tables = fs::read_to_string(house().join("docs/spec/http-bridge.md")).unwrap();
+    let listed =
+        tables.lines().filter_map(|line| row(line.strip_prefix("| ")?.split(' ').next()?));
+    for (table, last) in ROWS {
+        let rows: Vec<_> = listed.clone().filter(|row| row.0 == table).map(|row| row.1).collect();
+        assert_eq!(rows, (1..=last).collect::<Vec<_>>(), "rows {table} of http-bridge §10");
+    }
     let tested: Vec<_> = names.iter().flat_map(|name| rows_of(name)).collect();
     let page = fs::read_to_string(house().join("docs/http.md")).unwrap();
     let (_, table) = page.split_once("Rows that cannot hold here").unwrap();
@@ -160,4 +191,72 @@ fn every_conformance_case_is_a_test_or_said_not_to_hold() {
         all.filter(|row| !tested.contains(row) && !excused.contains(row)).collect();
     assert!(missing.is_empty(), "neither tests nor listed in docs/http.md: {missing:?}");
     assert!(excused.len() < 20, "{excused:?}");
+}
+
+/// Whoever reads "http-bridge §4.9" finds that section.
+#[test]
+fn every_citation_of_a_specification_resolves() {
+    let specs = Specs::read(&house().join("docs/spec"));
+    let mut files = Vec::new();
+    citations::written(&house(), &mut files);
+    let (mut cited, mut faults) = (0, Vec::new());
+    for file in &files {
+        // What is wrong on purpose is there.
+        if ["tests/docs.rs", "docs/citations.rs"].iter().any(|these| file.ends_with(these)) {
+            continue;
+        }
+        let text = fs::read_to_string(file).unwrap();
+        let own = file.starts_with(house().join("docs/spec"));
+        let own = own.then(|| file.file_stem().unwrap().to_str().unwrap());
+        for finding in specs.citations(&text, own.filter(|name| *name != "README")) {
+            cited += 1;
+            let at = |fault| format!("{}:{}: {fault}", file.display(), finding.line);
+            faults.extend(finding.fault.map(at));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(cited > 200, "{cited} citations were found");
+}
+
+#[test]
+fn a_wrong_citation_is_noticed() {
+    let specs = Specs::read(&house().join("docs/spec"));
+    let faults = |text: &str, own| {
+        let found = specs.citations(text, own);
+        found.into_iter().filter_map(|finding| finding.fault).collect::<Vec<_>>()
+    };
+    for right in [
+        "(http-bridge §4.9)",
+        "/// as before (http-bridge\n/// §4.9), and",
+        "http-bridge §4.1 to §4.10, §5.11 and §13.",
+        "grain-runtime §A.14, §H.1 item 29; §D",
+        "templates §B2, dev-mode §18 item 1 and package-format §9.4",
+        "sandstorm-http-bridge 1.2, an http-bridge of ours, dev-mode apps, RFC 9110 §5.2",
+    ] {
+        assert_eq!(faults(right, None), [""; 0], "{right}");
+    }
+    for (wrong, said) in [
+        ("http-bridge §4.99", "http-bridge has no section 4.99"),
+        ("http-bridge §4.9, §99", "http-bridge has no section 99"),
+        ("grain-runtime §4.9", "grain-runtime has no section 4.9"),
+        ("grain-runtime §H.1 item 999", "grain-runtime §H.1 has no item 999"),
+        ("(§4.9)", "§4.9 is of no known document"),
+        ("http-brigde §4.9", "§4.9 is of no known document"),
+        ("sandstorm-http-bridge §4.9", "§4.9 is of no known document"),
+        ("http-bridge §4.9 says what §4.10 does", "§4.10 is of no known document"),
+        (
+            "http-bridge 4.9",
+            "a section of http-bridge is cited in another form than \"http-bridge §1\"",
+        ),
+        ("dev-mode.md §9", "§9 is of no known document"),
+        (
+            "(grain-runtime\n//! specification, A.14)",
+            "a section of grain-runtime is cited in another form than \"grain-runtime §1\"",
+        ),
+    ] {
+        assert!(faults(wrong, None).iter().any(|fault| fault == said), "{wrong}");
+    }
+    assert_eq!(faults("see §4.9", Some("http-bridge")), [""; 0]);
+    assert_eq!(faults("see §4.99", Some("http-bridge")), ["http-bridge has no section 4.99"]);
+    assert_eq!(specs.citations("one\ntwo\nhttp-bridge §4.9", None)[0].line, 3);
 }

@@ -1,5 +1,5 @@
 //! Programs, powerbox and identities through the whole house: a Python app behind our bridge, and
-//! the host of `spk dev`. Names in comments are rows of the http-bridge specification, section 10.
+//! the host of `spk dev`. Names in comments are rows of http-bridge §10.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

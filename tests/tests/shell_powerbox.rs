@@ -1,5 +1,5 @@
 //! What an app's page asks the page around it for: things from the powerbox, and templates with a
-//! token in them (http-bridge specification, 7.13, 7.14 and 8), from the message to the use.
+//! token in them (http-bridge §7.13, §7.14 and §8), from the message to the use.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};

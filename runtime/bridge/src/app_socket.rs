@@ -1,4 +1,4 @@
-//! `/tmp/sandstorm-api`, where the app speaks Cap'n Proto with the bridge (http-bridge 2.6, 8.1).
+//! `/tmp/sandstorm-api`, where the app speaks Cap'n Proto with the bridge (http-bridge §2.6, §8.1).
 
 use std::fs;
 use std::io;

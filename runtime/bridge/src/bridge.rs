@@ -118,7 +118,7 @@ impl Bridge {
         let _ = self.listens.subscribe().wait_for(|listens| *listens).await;
     }
 
-    /// Tries to connect until the app accepts, for ever (http-bridge 2.3). Apps see one connection
+    /// Tries to connect until the app accepts, for ever (http-bridge §2.3). Apps see one connection
     /// that is closed at once. One that does not listen within `patience` is told of in the log,
     /// once.
     pub async fn watch_for_app(&self, patience: Duration) {

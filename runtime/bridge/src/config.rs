@@ -1,5 +1,5 @@
 //! `/sandstorm-http-bridge-config`: one Cap'n Proto message with `BridgeConfig` as its root
-//! (http-bridge 2.5).
+//! (http-bridge §2.5).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -60,7 +60,7 @@ pub enum Error {
 
 impl From<Error> for capnp::Error {
     /// The host restarts a grain on `disconnected`, and shows everything else as an error page
-    /// (http-bridge 5.12), so only a connection that broke before any answer counts as that.
+    /// (http-bridge §5.12), so only a connection that broke before any answer counts as that.
     fn from(error: Error) -> capnp::Error {
         let text = error.to_string();
         match error {

@@ -1,5 +1,5 @@
-//! Identity capabilities kept across runs (http-bridge 4.12): a symbolic link per user whose target
-//! is the percent-encoded token.
+//! Identity capabilities kept across runs (http-bridge §4.12): a symbolic link per user whose
+//! target is the percent-encoded token.
 
 use std::fs;
 use std::io;

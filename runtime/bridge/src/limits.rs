@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Bytes of an app's response head, all interim heads together. The original's parser stops at
-/// 80 KiB (http-bridge 5.1), so no working app sends more.
+/// 80 KiB (http-bridge §5.1), so no working app sends more.
 pub const APP_HEAD: usize = 80 * 1024;
 
 /// Bytes asked for in the first read from the app: a small page with its head in one system call.
@@ -13,7 +13,7 @@ pub const FIRST_READ: usize = 8 * 1024;
 /// of each download that nobody reads; two pieces are enough for full speed on loopback.
 pub const APP_RECEIVE: usize = 256 * 1024;
 
-/// Largest piece of a body read from the app and sent in one call (http-bridge 5.3). Larger pieces
+/// Largest piece of a body read from the app and sent in one call (http-bridge §5.3). Larger pieces
 /// gain nothing and hold more memory per download.
 pub const READ_PIECE: usize = 128 * 1024;
 
@@ -39,7 +39,7 @@ pub const CHUNK_EXTRAS: usize = 16 * 1024;
 
 /// Words the reader may traverse per message from the host. Buffered bodies travel inside one
 /// message and are visited twice; 256 MiB leaves room for bodies of more than 64 MiB
-/// (http-bridge 4.9, 13).
+/// (http-bridge §4.9, §13).
 pub const HOST_TRAVERSAL_WORDS: usize = 256 * 1024 * 1024 / 8;
 
 /// Words the reader may traverse per message from the app's own connections: Cap'n Proto's default
@@ -53,13 +53,13 @@ pub const STREAM_WINDOW: usize = 256 * 1024;
 /// Buffer of the RPC connection in each direction: one large piece is copied at most once more.
 pub const RPC_BUFFER: usize = 64 * 1024;
 
-/// Largest piece read from an upgraded connection (http-bridge 13).
+/// Largest piece read from an upgraded connection (http-bridge §13).
 pub const WEBSOCKET_PIECE: usize = 64 * 1024;
 
-/// Pause between two attempts to reach an app that does not listen yet (http-bridge 2.3).
+/// Pause between two attempts to reach an app that does not listen yet (http-bridge §2.3).
 pub const CONNECT_RETRY: Duration = Duration::from_millis(10);
 
-/// How long an app may take to listen before a warning is logged (http-bridge 2.3).
+/// How long an app may take to listen before a warning is logged (http-bridge §2.3).
 pub const CONNECT_WARN_AFTER: Duration = Duration::from_secs(30);
 
 /// How long the app may take to end by itself after the host went away.
@@ -72,7 +72,7 @@ pub const TWO_FORM_ERROR_BODY: usize = 8 * 1024;
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Bytes of a request's body from which the proxy sends it in pieces, as hosts do
-/// (http-bridge 4.9).
+/// (http-bridge §4.9).
 pub const PROXY_STREAMS_FROM: u64 = 64 * 1024;
 
 /// Bytes of a body that the proxy holds in memory, for methods that cannot stream.

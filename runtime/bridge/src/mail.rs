@@ -1,4 +1,4 @@
-//! Incoming mail as files in a maildir (http-bridge 8.6).
+//! Incoming mail as files in a maildir (http-bridge §8.6).
 
 use std::fs;
 use std::io::Write;

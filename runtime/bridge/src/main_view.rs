@@ -1,4 +1,4 @@
-//! The app as the host sees it: `MainView` (http-bridge 1, 7.12, 8.1).
+//! The app as the host sees it: `MainView` (http-bridge §1, §7.12, §8.1).
 
 use std::rc::Rc;
 
@@ -230,7 +230,7 @@ impl ui_view::Server for MainView {
         Ok(())
     }
 
-    /// Any session type is taken for a browser's, and identities are not saved (http-bridge 7.12).
+    /// Any session type is taken for a browser's, and identities are not saved (http-bridge §7.12).
     async fn new_offer_session(
         self: Rc<Self>,
         params: ui_view::NewOfferSessionParams,

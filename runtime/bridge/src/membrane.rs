@@ -1,4 +1,4 @@
-//! What stands between the app's own objects and the world (http-bridge 8.2).
+//! What stands between the app's own objects and the world (http-bridge §8.2).
 //!
 //! Everything that crosses the app's socket is wrapped, in both directions, and unwrapped when it
 //! comes back. A call to `AppPersistent.save` from outside gets the app's own object ID inside a

@@ -64,7 +64,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// Reserves the next number. Numbers start at 0 and are never used again in one run
-    /// (http-bridge 4.6).
+    /// (http-bridge §4.6).
     pub fn reserve(&self) -> String {
         let id = self.next.get();
         self.next.set(id + 1);

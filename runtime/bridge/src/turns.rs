@@ -1,4 +1,4 @@
-//! Calls on one object may overlap; what they send may not (http-bridge 11).
+//! Calls on one object may overlap; what they send may not (http-bridge §11).
 
 use std::cell::RefCell;
 

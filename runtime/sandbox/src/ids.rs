@@ -36,7 +36,7 @@ pub(crate) struct Ids {
 
 impl Ids {
     /// The launcher's own ids, seen as 1000 inside, or as something else in a developer session
-    /// (grain-runtime A.17: so that apps do not come to rely on 1000).
+    /// (grain-runtime §A.17: so that apps do not come to rely on 1000).
     pub fn own(dev: bool) -> Ids {
         let (uid, gid) = if dev { random_ids() } else { (INSIDE, INSIDE) };
         Ids { uid, gid, outside_uid: geteuid().as_raw(), outside_gid: getegid().as_raw() }

@@ -1,6 +1,6 @@
 //! The app's view of the file system, built from descriptors and entered by `pivot_root`.
 //!
-//! grain-runtime A.6 says what is in it: the package as a read-only `/`, and over its directories
+//! grain-runtime §A.6 says what is in it: the package as a read-only `/`, and over its directories
 //! `/tmp`, `/dev`, `/dev/shm`, `/var` and `/proc/cpuinfo`. A directory that the package does not
 //! have is left out; a symbolic link in such a place is refused, since following it would let the
 //! package choose where we mount.

@@ -145,7 +145,7 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
 }
 
 /// What the manifest wants executed: the action for a grain's first start, the other command ever
-/// after (package-format specification: `actions`, `continueCommand`).
+/// after (package-format §7.2: `actions`, `continueCommand`).
 pub fn program(manifest: &Manifest, started: bool) -> Result<Program> {
     let field = if started { "continueCommand" } else { "actions" };
     match shell::program(manifest, started, None) {

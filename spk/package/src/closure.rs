@@ -1,5 +1,5 @@
 //! What a traced app may need besides what the trace saw: files that belong together with files it
-//! used, found without running anything (dev-mode.md §18 item 1 and §22).
+//! used, found without running anything (dev-mode §18 item 1 and §22).
 //!
 //! * The shared libraries that a used program or library names (ELF `DT_NEEDED`), and theirs, where
 //!   the loader would find them.

@@ -1,5 +1,5 @@
 //! The file list (`sandstorm-files.list`): which package paths the app used, one a line, written
-//! by `dev` and read by `pack` (dev-mode.md §8, package-format.md §9.2 and §18.4).
+//! by `dev` and read by `pack` (dev-mode §8, package-format §9.2 and §18.4).
 //!
 //! The format has no escaping: `#` begins a comment wherever it stands and blanks at both ends are
 //! dropped. Paths that cannot be written so are never put into a list ([`is_listable`]).

@@ -1,6 +1,6 @@
 //! `sandstorm-manifest` as plain values: what a host needs to know to show and start an app.
 //!
-//! Layout: package-format specification, 7.2; how commands are put together: grain-runtime, A.2.
+//! Layout: package-format §7.2; how commands are put together: grain-runtime §A.2.
 
 use capnp::message::ReaderOptions;
 use capnp::serialize;
@@ -8,7 +8,7 @@ use spk_schema::package_capnp::manifest as wire;
 use spk_schema::util_capnp::localized_text;
 use thiserror::Error;
 
-/// Largest manifest a server reads, in words of 8 bytes (package-format, §19).
+/// Largest manifest a server reads, in words of 8 bytes (package-format §19).
 pub const SIZE_LIMIT_WORDS: usize = 1_048_576;
 
 /// Levels of pointers followed; Cap'n Proto's usual limit, far more than a manifest has.

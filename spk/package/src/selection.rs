@@ -2,9 +2,9 @@
 //! [view] and expanded to the tree of entries to pack.
 //!
 //! * A listed path stands for itself only; a directory is taken without what is in it. An
-//!   `alwaysInclude` path stands for everything below it (package-format.md §9.3). `.` is the root.
+//!   `alwaysInclude` path stands for everything below it (package-format §9.3). `.` is the root.
 //! * A path that passes through a symlink of the package is taken as the link and what the link
-//!   leads to, as the app would have found it (dev-mode.md §18 item 4): lists made where `lib` was a
+//!   leads to, as the app would have found it (dev-mode §18 item 4): lists made where `lib` was a
 //!   directory stay usable where it is a link.
 //! * In every package: `dev`, `tmp`, `var`, `proc/cpuinfo`, the manifest, and the bridge with its
 //!   configuration when a command uses it. The original took the manifest only where a list named

@@ -19,8 +19,8 @@ pub struct Mapping {
 impl Mapping {
     /// Whether this mapping leaves out `rest`, a path below its own root, because of an entry
     /// equal to it or above it. The root itself is never hidden. The empty entry hides all the
-    /// rest; an entry with a trailing slash hides nothing, as in the original tool (dev-mode.md §4,
-    /// package-format.md §9.4); [`SourceMap::warnings`] tells of both.
+    /// rest; an entry with a trailing slash hides nothing, as in the original tool (dev-mode §4,
+    /// package-format §9.4); [`SourceMap::warnings`] tells of both.
     pub fn hides(&self, rest: &[u8]) -> bool {
         !rest.is_empty() && self.hide_paths.iter().any(|hide| is_prefix(hide, rest))
     }
@@ -116,7 +116,7 @@ pub fn normal_form(path: &[u8]) -> Option<Vec<u8>> {
     plain.then(|| path.to_vec())
 }
 
-/// Whether `name` can be the name of a directory entry in a package (package-format.md §5.3).
+/// Whether `name` can be the name of a directory entry in a package (package-format §5.3).
 pub fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0)
 }

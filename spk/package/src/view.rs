@@ -2,7 +2,7 @@
 //! the generated files, used by `dev` (which serves it as a file system) and by `pack` alike, so
 //! that they cannot disagree.
 //!
-//! Rules (dev-mode.md §4 and §5, package-format.md §9), in one place:
+//! Rules (dev-mode §4 and §5, package-format §9), in one place:
 //!
 //! * Layers in order: the generated part, then one layer per mapping. The first layer that has a
 //!   name decides what it is. Only directories merge, and only with later *directories*; whatever
@@ -11,7 +11,7 @@
 //!   `sandstorm-http-bridge` (when there is one), an empty `proc/cpuinfo`, and the directories
 //!   `dev`, `tmp`, `var` and `proc`, into which directories of that name in the map merge.
 //!   A generated file always wins over a mapped one (the original had one rule for `dev` and
-//!   another for `pack`, package-format.md §6.4 and §18.2). Who needs a bridge of their own maps
+//!   another for `pack`, package-format §6.4 and §18.2). Who needs a bridge of their own maps
 //!   it and gives [`Generated::bridge`] as `None`.
 //! * Hidden paths are hidden in look-up and in listings, at every depth, in their own mapping only.
 //! * Nothing is found beneath a symlink: it is a link in the package too. The one exception is a
@@ -41,7 +41,7 @@ pub const BRIDGE_CONFIG: &[u8] = b"sandstorm-http-bridge-config";
 pub const BRIDGE: &[u8] = b"sandstorm-http-bridge";
 /// Package path of the file over which the supervisor mounts the machine's.
 pub const CPUINFO: &[u8] = b"proc/cpuinfo";
-/// Directories in every package, mount points for the supervisor (package-format.md §6.1).
+/// Directories in every package, mount points for the supervisor (package-format §6.1).
 pub const MOUNT_POINTS: [&[u8]; 3] = [b"dev", b"tmp", b"var"];
 /// Names longer than this exist on no Linux file system (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;

@@ -161,7 +161,7 @@ impl Node {
         Some(i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()))
     }
 
-    /// A regular file with the owner-execute bit (package-format.md §5.1).
+    /// A regular file with the owner-execute bit (package-format §5.1).
     pub fn is_executable(&self) -> bool {
         self.kind == NodeKind::File
             && self.metadata.as_ref().is_some_and(|metadata| metadata.mode() & 0o100 != 0)

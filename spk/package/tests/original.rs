@@ -143,7 +143,7 @@ fn what_we_pack_again_is_what_the_original_packed() {
     }
 }
 
-/// The package of the format's specification: made by hand, single segment.
+/// The package of package-format §20: made by hand, single segment.
 #[test]
 fn the_specifications_package_reads_and_its_signature_comes_out_byte_for_byte() {
     use sha2::{Digest, Sha512};

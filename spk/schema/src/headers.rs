@@ -1,6 +1,6 @@
-//! Which HTTP headers cross between client and app as they are (http-bridge specification, 4.5 and
-//! 5.7). The schema itself says it, in its `headerWhitelist` constants: both sides of the protocol
-//! check against them, and this is the one place that reads them.
+//! Which HTTP headers cross between client and app as they are (http-bridge §4.5 and §5.7). The
+//! schema itself says it, in its `headerWhitelist` constants: both sides of the protocol check
+//! against them, and this is the one place that reads them.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! 10.3: bodies of requests.
+//! http-bridge §10.3: bodies of requests.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! 10.4: WebDAV.
+//! http-bridge §10.4: WebDAV.
 
 use super::app::{App, line, scripted};
 

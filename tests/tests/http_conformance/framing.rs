@@ -1,4 +1,4 @@
-//! 10.7: framing, streaming, robustness.
+//! http-bridge §10.7: framing, streaming, robustness.
 
 use std::io::{Read, Write};
 
@@ -219,7 +219,7 @@ fn gzip_passes_through(app: &App) {
     assert_eq!(answer.body, b"\x1f\x0b\x08!");
 }
 
-/// The protocol carries none (4.3); the front end cuts them out of what has a length.
+/// The protocol carries none (http-bridge §4.3); the front end cuts them out of what has a length.
 fn ranges_of_what_has_a_length(app: &App) {
     let part = |target: &str, headers: &str| app.ask(&format!("GET {target}"), headers, "");
     let answer = part("/source?1000000", "Range: bytes=10-19\r\n");

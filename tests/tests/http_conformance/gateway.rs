@@ -1,4 +1,4 @@
-//! 10.9: names, origins, and what must not be smuggled past them.
+//! http-bridge §10.9: names, origins, and what must not be smuggled past them.
 
 use spk_tests::http::parse;
 

@@ -1,4 +1,4 @@
-//! 10.6: headers and cookies of responses.
+//! http-bridge §10.6: headers and cookies of responses.
 
 use spk_tests::http::Response;
 

@@ -1,4 +1,4 @@
-//! 10.2: the head of the request that the app gets.
+//! http-bridge §10.2: the head of the request that the app gets.
 
 use super::app::{App, line};
 

@@ -1,4 +1,4 @@
-//! The conformance cases of the http-bridge specification, section 10, that an HTTP client can see:
+//! The conformance cases of http-bridge §10, that an HTTP client can see:
 //! each a test by the name of its row, through the real front end, the sandbox and the real bridge
 //! to an app that records what it gets and answers what it is told (`web/main.rs`).
 //!

@@ -1,4 +1,4 @@
-//! 10.5: statuses.
+//! http-bridge §10.5: statuses.
 
 use super::app::{App, scripted};
 

@@ -1,4 +1,4 @@
-//! 10.8: WebSockets, as bytes.
+//! http-bridge §10.8: WebSockets, as bytes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

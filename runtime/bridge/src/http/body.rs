@@ -5,7 +5,7 @@ use super::trim;
 use crate::error::Error;
 use crate::limits;
 
-/// How the end of a body is found (http-bridge 5.1).
+/// How the end of a body is found (http-bridge §5.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {
     /// There is none, whatever the headers say: answers to HEAD, 204, 205, 304.

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::limits;
 
 /// A connection that can be read and written from several places at once, and whose sending
-/// direction is never closed alone: some servers take that as an abort (http-bridge 4.9).
+/// direction is never closed alone: some servers take that as an abort (http-bridge §4.9).
 pub struct Connection {
     stream: TcpStream,
 }

@@ -1,4 +1,4 @@
-//! `Set-Cookie` headers (http-bridge 5.6).
+//! `Set-Cookie` headers (http-bridge §5.6).
 
 use super::{date, trim};
 

@@ -1,4 +1,4 @@
-//! Cookie dates, in UTC with English names whatever the locale (http-bridge 5.6).
+//! Cookie dates, in UTC with English names whatever the locale (http-bridge §5.6).
 
 /// Unix seconds for any of the accepted forms:
 /// `Wed, 15 Nov 1995 06:25:24 GMT`, `Wed, 15-Nov-95 06:25:24 GMT`, `Wed Nov 15 06:25:24 1995`, with

@@ -1,4 +1,4 @@
-//! `Content-Disposition: attachment`, the only form the protocol carries (http-bridge 5.5).
+//! `Content-Disposition: attachment`, the only form the protocol carries (http-bridge §5.5).
 
 use percent_encoding::percent_decode;
 

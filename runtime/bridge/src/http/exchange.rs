@@ -1,5 +1,5 @@
 //! Reading one response: until it is complete, or until it is clear that it has to be streamed
-//! (http-bridge 5.2).
+//! (http-bridge §5.2).
 
 use std::pin::pin;
 use std::rc::Rc;

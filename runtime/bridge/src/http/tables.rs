@@ -1,4 +1,5 @@
-//! Which status codes pass (http-bridge 3.3.1, 5.4). Which headers do, [`spk_schema::headers`] says.
+//! Which status codes pass (http-bridge §3.3.1, §5.4). Which headers do, [`spk_schema::headers`]
+//! says.
 
 use spk_schema::web_session_capnp::web_session::response::{ClientErrorCode, SuccessCode};
 
@@ -29,7 +30,7 @@ pub enum Branch {
     Unsupported,
 }
 
-/// The branch for `status` (http-bridge 5.4). Success codes the protocol cannot name are passed on
+/// The branch for `status` (http-bridge §5.4). Success codes the protocol cannot name are passed on
 /// as 200, since their bodies are what the client asked for.
 pub fn branch(status: u16) -> Branch {
     use ClientErrorCode as Code;

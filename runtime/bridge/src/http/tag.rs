@@ -1,4 +1,4 @@
-//! Entity tags, in both directions (http-bridge 4.8, 5.5).
+//! Entity tags, in both directions (http-bridge §4.8, §5.5).
 
 use super::{is_clean, trim};
 

@@ -1,4 +1,4 @@
-//! Writing a request head by hand: order and empty values matter to apps (http-bridge 4.4).
+//! Writing a request head by hand: order and empty values matter to apps (http-bridge §4.4).
 
 use capnp::text;
 use spk_schema::headers;

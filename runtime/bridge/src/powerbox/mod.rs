@@ -1,4 +1,4 @@
-//! HTTP APIs that the app exports through the powerbox (http-bridge 8.3).
+//! HTTP APIs that the app exports through the powerbox (http-bridge §8.3).
 
 mod chooser;
 mod page;

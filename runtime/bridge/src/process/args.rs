@@ -1,4 +1,4 @@
-//! The command line (http-bridge 2.1).
+//! The command line (http-bridge §2.1).
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The app's process: start, signals, end (http-bridge 2.2, 2.4).
+//! The app's process: start, signals, end (http-bridge §2.2, §2.4).
 
 use std::fmt;
 use std::io;
@@ -90,8 +90,8 @@ pub struct Child {
 
 impl Child {
     /// Starts the command, with variables that make HTTP clients use the proxy, except for loopback
-    /// (http-bridge 2.2). Everything else is inherited. The standard library gives it default signal handling and an empty mask;
-    /// the host's socket is close-on-exec.
+    /// (http-bridge §2.2). Everything else is inherited. The standard library gives it default
+    /// signal handling and an empty mask; the host's socket is close-on-exec.
     pub fn start(options: &Options, proxy_port: u16) -> Result<Child, Error> {
         let [program, arguments @ ..] = &options.command[..] else {
             return Err(exec_error("", io::ErrorKind::InvalidInput.into()));

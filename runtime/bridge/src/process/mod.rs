@@ -1,4 +1,4 @@
-//! The life of the program (http-bridge 2).
+//! The life of the program (http-bridge §2).
 
 pub mod args;
 mod child;
@@ -75,7 +75,7 @@ pub enum Error {
 
 /// Runs the bridge until the app ends, the host goes away, or a signal asks for the end. The
 /// last is success; an app never ends by itself while the grain runs, so its end is a failure
-/// whatever its status (http-bridge 2.4).
+/// whatever its status (http-bridge §2.4).
 pub fn run(options: &Options, log: Rc<Log>) -> Result<(), Error> {
     // Nothing may be opened before: descriptor 3 would be it.
     let host = inherited::take(HOST_FD).map_err(Error::Inherit)?;

@@ -1,4 +1,4 @@
-//! The connection to the host: Cap'n Proto RPC on descriptor 3 (http-bridge 1).
+//! The connection to the host: Cap'n Proto RPC on descriptor 3 (http-bridge §1).
 
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;

@@ -1,4 +1,4 @@
-//! From an HTTP request to the call of a session, as a host does it (http-bridge 4).
+//! From an HTTP request to the call of a session, as a host does it (http-bridge §4).
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! The HTTP proxy for the app's outgoing requests, on 127.0.0.1 (http-bridge 8.4): requests go to
+//! The HTTP proxy for the app's outgoing requests, on 127.0.0.1 (http-bridge §8.4): requests go to
 //! capabilities, which stand in an `Authorization: Bearer` header; the host of the URL does not
 //! matter.
 
@@ -120,7 +120,7 @@ async fn restore(bridge: &Bridge, token: &[u8]) -> Result<web_session::Client, E
     Ok(session)
 }
 
-/// What the app sees of a failed call (http-bridge 5.12).
+/// What the app sees of a failed call (http-bridge §5.12).
 fn failure(error: &Error) -> Response<Body> {
     let status = match error.kind {
         ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,

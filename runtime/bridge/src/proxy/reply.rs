@@ -1,4 +1,4 @@
-//! From a session's response back to HTTP (http-bridge 5.8).
+//! From a session's response back to HTTP (http-bridge §5.8).
 
 use std::io;
 use std::pin::Pin;

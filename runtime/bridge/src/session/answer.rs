@@ -1,4 +1,4 @@
-//! From an HTTP response to the branch of `WebSession.Response` (http-bridge 5.4, 5.5).
+//! From an HTTP response to the branch of `WebSession.Response` (http-bridge §5.4, §5.5).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

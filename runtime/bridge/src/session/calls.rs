@@ -1,4 +1,4 @@
-//! The methods of `WebSession` (http-bridge 4.1, 4.9), except WebDAV's own.
+//! The methods of `WebSession` (http-bridge §4.1, §4.9), except WebDAV's own.
 
 use std::rc::Rc;
 
@@ -235,7 +235,7 @@ impl web_session::Server for Session {
         websocket::open(self, params, results).await
     }
 
-    /// Only the `DAV` header survives, whatever the status (http-bridge 5.11).
+    /// Only the `DAV` header survives, whatever the status (http-bridge §5.11).
     async fn options(
         self: Rc<Self>,
         params: web_session::OptionsParams,

@@ -1,4 +1,4 @@
-//! WebDAV's methods (http-bridge 4.10) and what is left of OPTIONS (5.11).
+//! WebDAV's methods (http-bridge §4.10) and what is left of OPTIONS (http-bridge §5.11).
 
 use capnp::{Error, text};
 use spk_schema::web_session_capnp::web_session::{

@@ -1,5 +1,5 @@
 //! The part of the request head that is the same for every request of a session: lines 4 to 17 of
-//! http-bridge 4.4, derived as 4.6 says.
+//! http-bridge §4.4, derived as http-bridge §4.6 says.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -192,7 +192,7 @@ impl Fixed {
 }
 
 /// The origin of sessions that have none: their Host header is a dummy apps depend on
-/// (http-bridge 12).
+/// (http-bridge §12).
 const SANDBOX: &[u8] = b"http://sandbox";
 
 /// What sessions of all kinds have.

@@ -1,4 +1,4 @@
-//! Streaming a response body to the host (http-bridge 5.3).
+//! Streaming a response body to the host (http-bridge §5.3).
 
 use std::rc::Rc;
 
@@ -46,7 +46,7 @@ pub(super) fn stream(
 }
 
 /// Announces a length without sending anything, in answer to HEAD: the host prints it
-/// (http-bridge 12).
+/// (http-bridge §12).
 pub(super) fn announce(length: u64, stream: byte_stream::Client) -> handle::Client {
     expect_size(&stream, length);
     own(async move {
@@ -58,7 +58,7 @@ fn own(task: impl Future<Output = ()> + 'static) -> handle::Client {
     capnp_rpc::new_client(Transfer(tokio::task::spawn_local(task).abort_handle()))
 }
 
-/// Failures do not matter (http-bridge 3.3.4).
+/// Failures do not matter (http-bridge §3.3.4).
 fn expect_size(stream: &byte_stream::Client, length: u64) {
     let mut request = stream.expect_size_request();
     request.get().set_size(length);

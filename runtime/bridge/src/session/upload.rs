@@ -1,4 +1,4 @@
-//! Bodies that arrive in pieces: `RequestStream` (http-bridge 4.9).
+//! Bodies that arrive in pieces: `RequestStream` (http-bridge §4.9).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! WebSockets as tunnels for raw bytes (http-bridge 6).
+//! WebSockets as tunnels for raw bytes (http-bridge §6).
 
 use std::rc::Rc;
 

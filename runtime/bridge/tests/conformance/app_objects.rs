@@ -1,4 +1,4 @@
-//! 10.11, the app's own side: its socket, hooks, objects, identities; and mail.
+//! http-bridge §10.11, the app's own side: its socket, hooks, objects, identities; and mail.
 
 use std::cell::Cell;
 use std::fs;

@@ -1,4 +1,4 @@
-//! 10.3 Bodies and 10.4 WebDAV.
+//! http-bridge §10.3 and §10.4: bodies and WebDAV.
 
 use std::rc::Rc;
 

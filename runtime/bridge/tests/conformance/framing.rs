@@ -1,4 +1,4 @@
-//! 10.7 Framing, streaming, robustness.
+//! http-bridge §10.7: framing, streaming, robustness.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! 10.6 Response headers and cookies.
+//! http-bridge §10.6: response headers and cookies.
 
 use crate::statuses::{answer, failure};
 

@@ -1,4 +1,4 @@
-//! 10.2 Request head, and the API sessions of 10.10.
+//! http-bridge §10.2: the request head, and the API sessions of http-bridge §10.10.
 
 use spk_schema::identity_capnp::profile::Pronouns;
 use spk_schema::identity_capnp::user_info;
@@ -42,7 +42,7 @@ fn with_user(user: impl FnOnce(user_info::Builder<'_>) + 'static, expected: &'st
     });
 }
 
-/// The whole head, in the order of 4.4.
+/// The whole head, in the order of http-bridge §4.4.
 #[test]
 fn b00_order_of_lines() {
     run(async {

@@ -1,4 +1,4 @@
-//! 10.11, the platform's side: requests, offers, HTTP APIs, the proxy.
+//! http-bridge §10.11, the platform's side: requests, offers, HTTP APIs, the proxy.
 
 use std::rc::Rc;
 

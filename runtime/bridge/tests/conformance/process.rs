@@ -1,4 +1,4 @@
-//! 10.1 Process: the real program, with descriptor 3 as its host.
+//! http-bridge §10.1, process: the real program, with descriptor 3 as its host.
 
 use std::fs;
 use std::os::fd::OwnedFd;

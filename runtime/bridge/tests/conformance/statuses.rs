@@ -1,4 +1,4 @@
-//! 10.5 Status: what each answer of the app becomes.
+//! http-bridge §10.5, status: what each answer of the app becomes.
 
 use spk_schema::web_session_capnp::web_session;
 

@@ -1,4 +1,4 @@
-//! 10.8 WebSocket.
+//! http-bridge §10.8: WebSocket.
 
 use std::rc::Rc;
 use std::time::Duration;

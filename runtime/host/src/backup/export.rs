@@ -16,7 +16,7 @@ use super::zip::write::{Head, LONGEST_NAME, Writer};
 use crate::store::beneath::{Dir, Time};
 use crate::store::{LOG, SANDBOX};
 
-/// Most bytes of one file's log that are packed: the log is bounded (grain-runtime, A.14), unless
+/// Most bytes of one file's log that are packed: the log is bounded (grain-runtime §A.14), unless
 /// the app extended it sparsely.
 pub(crate) const LOG_LIMIT: u64 = 64 << 20;
 

@@ -1,4 +1,4 @@
-//! `GrainInfo`, the member `metadata` of a backup (grain-runtime, C.7 and E.2).
+//! `GrainInfo`, the member `metadata` of a backup (grain-runtime §C.7 and §E.2).
 
 use capnp::message::{Builder, ReaderOptions};
 use capnp::serialize;
@@ -9,7 +9,7 @@ use spk_schema::identity_capnp::profile::Pronouns;
 use super::error::Error;
 use crate::store::{GrainMeta, User};
 
-/// Largest metadata read (grain-runtime, E.7).
+/// Largest metadata read (grain-runtime §E.7).
 pub const METADATA_LIMIT: u64 = 1 << 20;
 
 /// Users read from one backup: far more than share a grain; they are kept in its metadata.

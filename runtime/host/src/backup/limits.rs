@@ -1,5 +1,5 @@
 //! What a restore accepts unless told otherwise. A backup is somebody else's file until it has
-//! been restored (grain-runtime, E.7).
+//! been restored (grain-runtime §E.7).
 
 /// Members of the archive. A grain with more files than this is possible; it takes about 150
 /// bytes of memory each while it is restored.

@@ -1,4 +1,4 @@
-//! Backups of grains: the original's zip layout (grain-runtime, E), written so that nothing is
+//! Backups of grains: the original's zip layout (grain-runtime §E), written so that nothing is
 //! lost and read as if an enemy had written it.
 
 pub mod automatic;
@@ -366,7 +366,7 @@ pub fn spool(
 /// Bytes taken from a pipe at once.
 const SPOOLED: usize = 256 << 10;
 
-/// The rules of grain-runtime E.6 and E.7.
+/// The rules of grain-runtime §E.6 and §E.7.
 fn check_package(
     package: &Package,
     app_id: &AppId,

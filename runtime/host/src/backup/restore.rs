@@ -196,7 +196,7 @@ impl Plan {
             let path = shown(path);
             move |source| Error::Io { action: "write", path: path.into(), source }
         };
-        // Usable by its owner, whatever the archive says of `data/` (grain-runtime, H.1, 43).
+        // Usable by its owner, whatever the archive says of `data/` (grain-runtime §H.1 item 43).
         grain.create_dir(SANDBOX.as_bytes(), 0o700).map_err(written(b"data"))?;
         let top = grain.open_dir(SANDBOX.as_bytes()).map_err(written(b"data"))?;
         let mut tree = Tree { top: &top, made: BTreeSet::new(), parent: None };

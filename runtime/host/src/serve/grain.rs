@@ -21,7 +21,7 @@ use super::log::Log;
 use super::{HostLimits, Notes, Settings, rpc};
 use crate::store::control::{Info, Op, Request};
 
-/// An app that closes its connection without exiting gets this long to exit (A.13).
+/// An app that closes its connection without exiting gets this long to exit (grain-runtime §A.13).
 const AFTER_DISCONNECT: Duration = Duration::from_secs(1);
 
 /// What the app says about itself: the result of `getViewInfo`.
@@ -468,7 +468,8 @@ async fn look_after(
     let _ = ended.send(Some(if asked { Ended::Stopped } else { how }));
 }
 
-/// `getViewInfo`; an app that does not offer it has no permissions and no roles (C.4).
+/// `getViewInfo`; an app that does not offer it has no permissions and no roles
+/// (grain-runtime §C.4).
 async fn view_info(view: &ui_view::Client) -> Result<ViewInfo, capnp::Error> {
     let response = match view.get_view_info_request().send().promise.await {
         Ok(response) => response,

@@ -27,7 +27,7 @@ pub(super) const TOKENS: usize = 1000;
 /// Scheduled jobs of a grain.
 pub(super) const JOBS: usize = 1000;
 
-/// Random bytes of a token; 43 characters as text (http-bridge specification, 7.9).
+/// Random bytes of a token; 43 characters as text (http-bridge §7.9).
 const TOKEN_BYTES: usize = 32;
 
 /// The records of the grain that is served.
@@ -95,7 +95,7 @@ pub(crate) fn new_token() -> Result<String, capnp::Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Under what a token is kept (7.9).
+/// Under what a token is kept (http-bridge §7.9).
 pub(crate) fn hash(token: &[u8]) -> String {
     STANDARD.encode(Sha256::digest(token))
 }

@@ -1,7 +1,7 @@
 //! The grain's log: what the app writes to its standard output and error, through a pipe.
 //!
 //! The app never holds the log file itself, so it can neither rewrite history nor fill the disk
-//! (grain-runtime specification, A.14, H.1 item 29).
+//! (grain-runtime §A.14, §H.1 item 29).
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// `log` is moved to `log.1` when it would grow beyond this, unless told otherwise; so at most
-/// twice this is kept (the original's figure, A.14).
+/// twice this is kept (the original's figure, grain-runtime §A.14).
 pub const LOG_CAP: u64 = 512 * 1024;
 
 /// How many last lines an error shows.

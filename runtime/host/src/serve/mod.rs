@@ -56,10 +56,10 @@ use spk_sandbox::Denied;
 pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// After this long without a request the app is stopped; the next request starts it again. The
-/// original's figure lies between 90 and 180 s (grain-runtime specification, A.13).
+/// original's figure lies between 90 and 180 s (grain-runtime §A.13).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// `sessionType` of a browser session, and an interface's ID (http-bridge specification, 3.2).
+/// `sessionType` of a browser session, and an interface's ID (http-bridge §3.2).
 pub(crate) const WEB_SESSION: u64 = 0xa507_11a1_4d35_a8ce;
 
 /// `sessionType` of a session of programs, and the powerbox tag of HTTP APIs.

@@ -1,5 +1,5 @@
 //! The host's part of the powerbox: what was chosen and waits to be claimed, requests that an app
-//! is asked to fulfil, and what apps offer (http-bridge specification, 7.12 to 7.14, 8.3). The page
+//! is asked to fulfil, and what apps offer (http-bridge §7.12 to §7.14, §8.3). The page
 //! on which a person chooses is the shell's.
 
 use std::cell::{Cell, RefCell};

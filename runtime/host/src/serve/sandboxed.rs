@@ -76,7 +76,7 @@ pub(crate) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Err
     Ok((settings, Box::new(launcher)))
 }
 
-/// Exactly the manifest's arguments and environment (grain-runtime specification, A.11).
+/// Exactly the manifest's arguments and environment (grain-runtime §A.11).
 fn command(program: &Program) -> Result<(Vec<CString>, Vec<CString>), Error> {
     let c_string = |bytes: Vec<u8>| {
         CString::new(bytes).map_err(|error| {

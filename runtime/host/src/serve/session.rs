@@ -1,5 +1,5 @@
-//! Sessions: one user, one origin, one `WebSession` of the app per browser (http-bridge
-//! specification, 7.4); and those of programs, which have a token instead (7.9).
+//! Sessions: one user, one origin, one `WebSession` of the app per browser (http-bridge §7.4); and
+//! those of programs, which have a token instead (http-bridge §7.9).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,14 +22,15 @@ use super::user::User;
 use super::{API_SESSION, WEB_SESSION};
 use crate::store::capabilities::{Assignment, Object};
 
-/// A `WebSession` that nobody used for this long is closed; the next request opens another (7.3).
+/// A `WebSession` that nobody used for this long is closed; the next request opens another
+/// (http-bridge §7.3).
 pub(crate) const SESSION_IDLE: Duration = Duration::from_secs(120);
 
 /// Different browsers that may use one session at a time: each has a `WebSession` of its own,
 /// because the app learns the browser's name and languages when the session opens.
 const BROWSERS: usize = 16;
 
-/// What the base path is for apps that know no API sessions (7.9).
+/// What the base path is for apps that know no API sessions (http-bridge §7.9).
 const SANDBOX: &str = "https://sandbox";
 
 /// What a `WebSession` is opened with besides user and origin.
@@ -39,7 +40,7 @@ pub(crate) struct Browser {
     pub user_agent: Vec<u8>,
     /// `Accept-Language`, split at commas.
     pub languages: Vec<Vec<u8>>,
-    /// The client's address, when a program lets the app know it (4.11).
+    /// The client's address, when a program lets the app know it (http-bridge §4.11).
     pub address: Option<IpAddr>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct Browser {
 pub(crate) enum Kind {
     /// A person uses the app.
     Ui,
-    /// A person chooses something in the app for somebody who asked (7.12).
+    /// A person chooses something in the app for somebody who asked (http-bridge §7.12).
     Request {
         /// The powerbox's number of the request.
         number: u64,
@@ -116,7 +117,7 @@ pub(crate) enum OpenError {
     Unknown(Unknown),
 }
 
-/// The first 16 bytes of a SHA-256, of which tab IDs and host names are made (7.4).
+/// The first 16 bytes of a SHA-256, of which tab IDs and host names are made (http-bridge §7.4).
 pub(crate) fn half_hash(text: &str) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&Sha256::digest(text)[..16]);
@@ -224,7 +225,7 @@ impl Session {
         self.open.borrow_mut().retain(|_, known| !Rc::ptr_eq(known, opened));
     }
 
-    /// Lets go of every `WebSession`: what the user may do has changed (7.6).
+    /// Lets go of every `WebSession`: what the user may do has changed (http-bridge §7.6).
     pub fn close(&self) {
         self.open.borrow_mut().clear();
     }

@@ -1,5 +1,5 @@
-//! Who may do what: roles of the app, and shares from person to person (http-bridge specification,
-//! 7.6). Computed anew whenever a session opens, from what the app says of its roles then.
+//! Who may do what: roles of the app, and shares from person to person (http-bridge §7.6). Computed
+//! anew whenever a session opens, from what the app says of its roles then.
 
 use std::collections::HashMap;
 

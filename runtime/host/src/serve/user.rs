@@ -1,5 +1,5 @@
 //! The people a local host knows: the development accounts of the original, any other name, and
-//! the visitor without a name (http-bridge specification, 7.5, 7.7, 7.8).
+//! the visitor without a name (http-bridge §7.5, §7.7, §7.8).
 
 use sha2::{Digest, Sha256};
 use spk_schema::identity_capnp::{profile::Pronouns, user_info};
@@ -20,7 +20,7 @@ pub const KNOWN: [&str; 6] = ["alice", "bob", "carol", "dave", "eve", "anonymous
 
 impl User {
     /// The account called `name`: one of [`KNOWN`], or anybody else with a profile made as the
-    /// original's free text field makes it (7.8).
+    /// original's free text field makes it (http-bridge §7.8).
     pub fn named(name: &str) -> User {
         let key = name.trim().to_lowercase();
         let (display_name, pronouns) = match key.as_str() {
@@ -68,7 +68,8 @@ impl User {
     }
 
     /// The 32 bytes by which the app of one grain knows this user; derived, so that it survives
-    /// restarts, and different in every grain (7.5). `None` for a visitor without account.
+    /// restarts, and different in every grain (http-bridge §7.5). `None` for a visitor without
+    /// account.
     pub fn identity_id(&self, grain_id: &str) -> Option<[u8; 32]> {
         if self.anonymous {
             return None;
@@ -106,7 +107,7 @@ impl User {
     }
 }
 
-/// First word; what is not a letter, digit or underscore becomes one (7.8).
+/// First word; what is not a letter, digit or underscore becomes one (http-bridge §7.8).
 fn handle_of(key: &str) -> String {
     key.split_whitespace()
         .next()
@@ -116,7 +117,7 @@ fn handle_of(key: &str) -> String {
         .collect()
 }
 
-/// The same bits as bytes, least significant bit first (7.5).
+/// The same bits as bytes, least significant bit first (http-bridge §7.5).
 fn permission_blob(permissions: &[bool]) -> Vec<u8> {
     permissions
         .chunks(8)

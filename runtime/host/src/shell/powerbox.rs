@@ -1,5 +1,5 @@
 //! What an app's page asks the shell's page for: something from the powerbox, or a token for an
-//! offer template (http-bridge specification, 7.12 to 7.14).
+//! offer template (http-bridge §7.12 to §7.14).
 
 use std::rc::Rc;
 

@@ -68,7 +68,7 @@ pub(super) fn permissions(
         let held = info.permissions.iter().filter(|known| names.contains(known)).cloned();
         return Ok((None, Some(held.collect())));
     }
-    // The owner has every permission; others what a share without a role gives (http-bridge 7.6).
+    // The owner has every permission; others what a share without a role gives (http-bridge §7.6).
     // An app without a default role would let nobody in: then it is all.
     let default = info.roles.iter().position(|role| role.default);
     match default

@@ -45,7 +45,7 @@ pub(super) fn identities(grain: &Rc<RefCell<store::Grain>>) -> IdentityHook {
 }
 
 /// What the manifest wants executed: an action for a grain's first start (the first one that needs
-/// no input, unless it was chosen), the other command ever after (package-format specification:
+/// no input, unless it was chosen), the other command ever after (package-format §7.2:
 /// `actions`, `continueCommand`). `None`: it names no program.
 pub fn program(manifest: &Manifest, started: bool, action: Option<usize>) -> Option<Program> {
     let command = match (started, action) {

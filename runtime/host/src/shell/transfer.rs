@@ -40,7 +40,7 @@ const DOWNLOAD_TIME: Duration = Duration::from_secs(600);
 /// Remarks about a restored backup that the page shows.
 const NOTES: usize = 20;
 
-/// How a package begins (package-format specification, "magic number").
+/// How a package begins (package-format §4.1).
 const SPK: [u8; 8] = [0x8f, 0xc6, 0xcd, 0xef, 0x45, 0x1a, 0xea, 0x96];
 
 /// How zip files begin: with a member, or, without members, with their end.

@@ -1,6 +1,6 @@
 //! What a grain's host remembers for it besides its data, in `capabilities.json` beside
 //! `grain.json`: saved capabilities, API tokens, shares and scheduled jobs. As on a server, none
-//! of it is in a backup (grain-runtime specification, E.2): a restored grain starts without.
+//! of it is in a backup (grain-runtime §E.2): a restored grain starts without.
 //!
 //! Secrets are kept as their SHA-256 only: who reads the file cannot use them.
 
@@ -76,7 +76,7 @@ pub(crate) enum Object {
     },
 }
 
-/// A token for programs (http-bridge specification, 7.9).
+/// A token for programs (http-bridge §7.9).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ApiToken {
@@ -107,7 +107,7 @@ pub(crate) struct ApiToken {
     pub unauthenticated: Unauthenticated,
 }
 
-/// What an API host answers to anybody (http-bridge specification, 7.14).
+/// What an API host answers to anybody (http-bridge §7.14).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Unauthenticated {
@@ -169,7 +169,7 @@ pub(crate) enum Role {
     Titled(String),
 }
 
-/// One edge of the sharing graph (http-bridge specification, 7.6).
+/// One edge of the sharing graph (http-bridge §7.6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Share {

@@ -13,10 +13,10 @@ use super::lock::Lock;
 use super::meta::{self, FORMAT, GrainMeta, META, ReadError};
 use super::packages::Package;
 
-/// Directory that the app sees as `/var` (grain-runtime, D).
+/// Directory that the app sees as `/var` (grain-runtime §D).
 pub(crate) const SANDBOX: &str = "sandbox";
 
-/// What the app prints (grain-runtime, A.14).
+/// What the app prints (grain-runtime §A.14).
 pub(crate) const LOG: &str = "log";
 
 /// What it printed before the log was cut.

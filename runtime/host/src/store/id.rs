@@ -1,4 +1,4 @@
-//! Grain IDs: 22 random letters and digits (grain-runtime, A.1), about 131 bits.
+//! Grain IDs: 22 random letters and digits (grain-runtime §A.1), about 131 bits.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
 //! Who a local test user is within a grain: an ID that stays the same for the life of the grain's
-//! data, also through backup and restore (grain-runtime, E.2).
+//! data, also through backup and restore (grain-runtime §E.2).
 
 use sha2::{Digest, Sha256};
 
@@ -7,7 +7,7 @@ use super::id::GrainId;
 use super::meta::{GrainMeta, User};
 
 /// Credentials of local test users begin with this. Credentials from elsewhere in a restored
-/// backup are claims we cannot check (grain-runtime, H.1 trap 40) and never match a local user.
+/// backup are claims we cannot check (grain-runtime §H.1 item 40) and never match a local user.
 const CREDENTIAL: &str = "spk-local:";
 
 /// The identity of `user` in this grain; whether `meta` changed and must be written.

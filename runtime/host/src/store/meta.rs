@@ -19,7 +19,7 @@ const META_NEW: &str = ".grain.json.new";
 pub(crate) const FORMAT: u32 = 1;
 
 /// Largest file read. It holds a title and the users of one grain; a restored backup's metadata
-/// is limited to 1 MiB (grain-runtime, E.7) and grows at most sixfold by JSON escapes.
+/// is limited to 1 MiB (grain-runtime §E.7) and grows at most sixfold by JSON escapes.
 pub(crate) const META_LIMIT: u64 = 8 << 20;
 
 /// Everything known about a grain apart from its data.
@@ -59,7 +59,7 @@ pub struct GrainMeta {
     pub original_grain_id: Option<String>,
 }
 
-/// Somebody who has used the grain (`GrainInfo.User`, grain-runtime C.7 and E.2).
+/// Somebody who has used the grain (`GrainInfo.User`, grain-runtime §C.7 and §E.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {

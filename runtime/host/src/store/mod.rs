@@ -113,7 +113,7 @@ impl Store {
         let staging = self.layout.stage("creation")?;
         let sandbox = staging.path.join(SANDBOX);
         staging.dir.create_dir(SANDBOX.as_bytes(), 0o700).at("create", &sandbox)?;
-        // Exactly 0770, whatever the umask (grain-runtime, D).
+        // Exactly 0770, whatever the umask (grain-runtime §D).
         staging.dir.set_mode(SANDBOX.as_bytes(), 0o770).at("create", &sandbox)?;
         self.adopt(staging, meta)
     }
@@ -250,7 +250,7 @@ impl Store {
     }
 
     /// Bytes a grain takes on the disk, with its log and metadata: blocks of all entries, those of
-    /// a file with several names divided by their number (grain-runtime, A.15). What an app
+    /// a file with several names divided by their number (grain-runtime §A.15). What an app
     /// changes meanwhile is counted as it is found.
     ///
     /// # Errors

@@ -43,7 +43,7 @@ pub struct Definition {
     /// Whether any command runs the HTTP bridge: then the package needs it and its configuration.
     pub commands_use_bridge: bool,
     /// Whether including everything (`"."`) includes the bridge, as the original decides it: the
-    /// definition has a `bridgeConfig`, or `continueCommand` runs the bridge (format, 6.3).
+    /// definition has a `bridgeConfig`, or `continueCommand` runs the bridge (package-format §6.3).
     pub uses_bridge: bool,
     /// Where files come from.
     pub source_map: SourceMap,
@@ -59,7 +59,7 @@ pub struct Definition {
 
 impl Definition {
     /// What the package's `sandstorm-http-bridge-config` holds: the definition's `bridgeConfig`,
-    /// or an empty one where it gives none (package-format specification, 6.2).
+    /// or an empty one where it gives none (package-format §6.2).
     pub fn bridge_config_file(&self) -> Vec<u8> {
         /// A message whose root is a struct with nothing in it.
         const EMPTY: [u8; 16] = [0, 0, 0, 0, 1, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 0, 0, 0, 0];
@@ -97,7 +97,7 @@ pub(super) fn read(
     })
 }
 
-/// What every package needs, in the order in which the original looks (format, 8.6).
+/// What every package needs, in the order in which the original looks (package-format §8.6).
 fn check(file: &Path, constant: &str, root: package_definition::Reader<'_>) -> Result<(), Error> {
     let unreadable = |source| Error::Unreadable { file: file.to_owned(), source };
     let unfit = |message: String, hint: String| Error::Unfit {
@@ -225,7 +225,7 @@ impl Value<'_> {
 }
 
 /// Whether the command's first argument names the bridge; a `deprecatedExecutablePath` is not
-/// looked at (format, 6.3).
+/// looked at (package-format §6.3).
 fn argv_is_bridge(command: manifest::command::Reader<'_>) -> Result<bool, Failure> {
     let argv = command.get_argv()?;
     if argv.is_empty() {
@@ -241,7 +241,7 @@ fn text(value: capnp::text::Reader<'_>, field: &str) -> Result<String, Failure> 
         .map_err(|_| Failure::Unfit(format!("{field} has a text that is not valid UTF-8")))
 }
 
-/// The struct as the root of a framed message of exactly one segment (format, 6.5).
+/// The struct as the root of a framed message of exactly one segment (package-format §6.5).
 fn single_segment<T: Owned>(
     value: impl SetterInput<T>,
     words: u64,

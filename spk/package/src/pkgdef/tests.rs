@@ -248,7 +248,7 @@ fn manifests_have_the_size_of_the_originals() {
     }
 }
 
-/// Byte for byte what copying `capnp eval`'s value as a root gives (format, 8.4).
+/// Byte for byte what copying `capnp eval`'s value as a root gives (package-format §8.4).
 #[test]
 fn manifest_and_bridge_config_are_single_segments() {
     let path = data("pkgdef-corpus/good/everything.capnp");

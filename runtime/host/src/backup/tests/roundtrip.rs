@@ -144,14 +144,14 @@ fn other_tools_read_ours() {
     let var = grain.var_path();
     let zip = temp.path().join("out.zip");
     export_to(&grain, &zip);
-    // Info-ZIP, as the original calls it; patterns as there (grain-runtime, E.3).
+    // Info-ZIP, as the original calls it; patterns as there (grain-runtime §E.3).
     let out = temp.path().join("unzip");
     std::fs::create_dir(&out).unwrap();
     tool("unzip", &["-q", "../out.zip", "data/*", "metadata"], &out);
     tool("unzip", &["-tq", "out.zip"], temp.path());
     let ours: BTreeMap<_, _> = listing(&var).into_iter().map(|e| (e.0.clone(), e)).collect();
     let unzipped = listing(&out.join("data"));
-    // Its own trouble with names that are not text is known (grain-runtime, E.3).
+    // Its own trouble with names that are not text is known (grain-runtime §E.3).
     let awkward = |name: &[u8]| {
         std::str::from_utf8(name).is_err() || name.contains(&b'\n') || name.contains(&b'\r')
     };

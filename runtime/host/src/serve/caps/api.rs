@@ -1,5 +1,4 @@
-//! `SandstormApi`: the capability the app finds behind its descriptor 3 (grain-runtime
-//! specification, C.2).
+//! `SandstormApi`: the capability the app finds behind its descriptor 3 (grain-runtime §C.2).
 
 use std::rc::Rc;
 

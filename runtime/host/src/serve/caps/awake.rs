@@ -1,5 +1,5 @@
-//! Wake locks: an app that works on without anybody asking (grain-runtime specification, A.13 and
-//! C.5). Held until the app drops the handle, the app ends, or the user says stop.
+//! Wake locks: an app that works on without anybody asking (grain-runtime §A.13 and §C.5). Held
+//! until the app drops the handle, the app ends, or the user says stop.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! `SessionContext`: what a session may ask of its host. As the original's it is in fact a
-//! `HackSessionContext`, which is an `EmailSendPort` too (grain-runtime specification, C.2).
+//! `HackSessionContext`, which is an `EmailSendPort` too (grain-runtime §C.2).
 
 use std::rc::Rc;
 

@@ -169,7 +169,7 @@ impl Objects {
 
     /// Host and path of a user's picture.
     fn picture_path(&self, user: &User) -> String {
-        // The original's seed (http-bridge specification, 7.8).
+        // The original's seed (http-bridge §7.8).
         let digest = Sha256::digest(format!("dev:{}", user.display_name()));
         let seed: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         format!("static.{}:{}/identicon/{seed}?s=256", super::PARENT, self.port)

@@ -1,5 +1,5 @@
-//! From a capability to something that can be kept, and back (grain-runtime specification, C.5
-//! and C.6).
+//! From a capability to something that can be kept, and back (grain-runtime §C.5
+//! and §C.6).
 
 use std::rc::Rc;
 

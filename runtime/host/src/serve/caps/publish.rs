@@ -1,4 +1,4 @@
-//! The name under which the files in `/var/www` are published (http-bridge specification, 7.15).
+//! The name under which the files in `/var/www` are published (http-bridge §7.15).
 
 use capnp::Error;
 

@@ -1,4 +1,4 @@
-//! Scheduled jobs: kept with the grain, run while it is served (grain-runtime specification, C.2).
+//! Scheduled jobs: kept with the grain, run while it is served (grain-runtime §C.2).
 //! What was due meanwhile runs at the next start.
 
 use std::rc::Rc;

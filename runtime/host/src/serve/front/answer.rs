@@ -1,4 +1,4 @@
-//! From `WebSession.Response` to HTTP (http-bridge specification, 5.4, 5.8 to 5.11).
+//! From `WebSession.Response` to HTTP (http-bridge §5.4, §5.8 to §5.11).
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ pub(crate) struct Asked {
     pub policy: Policy,
 }
 
-/// Headers the front end adds to everything a session answers (5.10).
+/// Headers the front end adds to everything a session answers (http-bridge §5.10).
 #[derive(Clone, Debug)]
 pub(crate) enum Policy {
     /// Sessions of people.
@@ -304,7 +304,7 @@ async fn translate_content(
     }
 }
 
-/// `nonHtmlBody`, else `descriptionHtml`, else nothing (5.8).
+/// `nonHtmlBody`, else `descriptionHtml`, else nothing (http-bridge §5.8).
 fn error_body<'a>(
     headers: &mut HeaderMap,
     other: Option<response::error_body::Reader<'a>>,
@@ -327,7 +327,7 @@ fn error_body<'a>(
     Ok(html.as_bytes())
 }
 
-/// `Set-Cookie` as 5.9 writes it; `None` for one whose parts would not stay apart.
+/// `Set-Cookie` as http-bridge §5.9 writes it; `None` for one whose parts would not stay apart.
 fn cookie_line(cookie: cookie::Reader<'_>) -> Result<Option<HeaderValue>, capnp::Error> {
     let has = |text: &[u8], forbidden: &[u8]| text.iter().any(|byte| forbidden.contains(byte));
     let (name, value) = (cookie.get_name()?.as_bytes(), cookie.get_value()?.as_bytes());

@@ -1,5 +1,5 @@
-//! API hosts: how programs use the app, with a token instead of a session's name (http-bridge
-//! specification, 4.11, 5.11, 7.9).
+//! API hosts: how programs use the app, with a token instead of a session's name
+//! (http-bridge §4.11, §5.11, §7.9).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -75,7 +75,7 @@ impl Programs {
     }
 }
 
-/// The label of a token's own host, after `api-` (7.9).
+/// The label of a token's own host, after `api-` (http-bridge §7.9).
 pub(super) fn host_of(token: &str) -> String {
     half_hash(&format!("x{token}")).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -228,7 +228,7 @@ fn any_origin(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
 }
 
-/// What a browser needs to let another site's page use the API (5.11).
+/// What a browser needs to let another site's page use the API (http-bridge §5.11).
 fn allow(asked: &HeaderMap, headers: &mut HeaderMap) {
     any_origin(headers);
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600"));

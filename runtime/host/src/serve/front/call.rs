@@ -1,4 +1,4 @@
-//! One HTTP request as one call on a `WebSession` (http-bridge specification, 4.1 to 4.10).
+//! One HTTP request as one call on a `WebSession` (http-bridge §4.1 to §4.10).
 
 use bytes::{Bytes, BytesMut};
 use capnp::text;
@@ -16,7 +16,7 @@ use super::values;
 use crate::serve::exchange::RequestBody;
 use crate::serve::grain::Busy;
 
-/// A POST or PUT body of known length below this travels inside the call (4.9).
+/// A POST or PUT body of known length below this travels inside the call (http-bridge §4.9).
 const SMALL: u64 = 65536;
 
 /// Largest body that is collected before the call: the methods without a streaming form, and apps
@@ -56,7 +56,7 @@ fn refuse(status: StatusCode, text: &str) -> Failure {
 pub(crate) struct Request<'a> {
     /// Method, target and headers.
     pub parts: &'a Parts,
-    /// The target without its first slash; untouched otherwise (4.2).
+    /// The target without its first slash; untouched otherwise (http-bridge §4.2).
     pub path: &'a str,
     /// The rest of what every call carries.
     pub described: &'a Described,
@@ -219,7 +219,7 @@ impl Request<'_> {
         }
     }
 
-    /// The WebDAV methods (4.10), and what is none of them.
+    /// The WebDAV methods (http-bridge §4.10), and what is none of them.
     async fn dav(
         &self,
         web: &web_session::Client,
@@ -305,7 +305,7 @@ impl Request<'_> {
         }
     }
 
-    /// OPTIONS: only the `DAV` header survives (5.11).
+    /// OPTIONS: only the `DAV` header survives (http-bridge §5.11).
     async fn options(&self, web: &web_session::Client) -> Result<Response<Outgoing>, Failure> {
         let mut request = web.options_request();
         request.get().set_path(self.path);
@@ -342,7 +342,8 @@ impl Request<'_> {
     }
 }
 
-/// Old apps say "failed" with these words when they mean "unimplemented" (4.9; C.1).
+/// Old apps say "failed" with these words when they mean "unimplemented" (http-bridge §4.9,
+/// grain-runtime §C.1).
 pub(crate) fn is_unimplemented(error: &capnp::Error) -> bool {
     error.kind == capnp::ErrorKind::Unimplemented
         || (error.kind == capnp::ErrorKind::Failed && error.extra.contains("not implemented"))
@@ -427,7 +428,8 @@ fn no_overwrite(headers: &HeaderMap) -> bool {
     headers.get("overwrite").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"f"))
 }
 
-/// `Destination` as the protocol wants it: relative to the session, without leading slash (4.10).
+/// `Destination` as the protocol wants it: relative to the session, without leading slash
+/// (http-bridge §4.10).
 fn destination(headers: &HeaderMap, base: &str) -> Result<String, Failure> {
     let bad = |text| Err(refuse(StatusCode::BAD_REQUEST, text));
     let Some(value) = headers.get("destination") else {

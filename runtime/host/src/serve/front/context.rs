@@ -1,5 +1,4 @@
-//! `WebSession.Context`: the part of a call that every method has (http-bridge specification,
-//! 3.3.1, 4.3).
+//! `WebSession.Context`: the part of a call that every method has (http-bridge §3.3.1, §4.3).
 
 use capnp::text;
 use http::HeaderMap;
@@ -10,7 +9,7 @@ use spk_schema::web_session_capnp::web_session::{self, context};
 
 use super::values::{self, BadTag, Precondition, Tag};
 
-/// The front end's own cookie, which no app sees (4.7).
+/// The front end's own cookie, which no app sees (http-bridge §4.7).
 pub(crate) const OWN_COOKIE: &str = "sandstorm-sid";
 
 /// What a request says beside its method, path and body.

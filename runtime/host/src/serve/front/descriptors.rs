@@ -1,4 +1,4 @@
-//! Powerbox descriptors: as pages send and get them (http-bridge specification, 7.12), and what fits
+//! Powerbox descriptors: as pages send and get them (http-bridge §7.12), and what fits
 //! what.
 
 use base64::Engine;
@@ -8,7 +8,7 @@ use spk_schema::powerbox_capnp::powerbox_descriptor;
 /// Largest powerbox query taken, in bytes.
 const QUERY: usize = 16 << 10;
 
-/// Reads descriptors as pages send them: each a message, packed, in base64 (7.12).
+/// Reads descriptors as pages send them: each a message, packed, in base64 (http-bridge §7.12).
 pub(super) fn descriptors(query: &[String]) -> Result<Vec<u8>, String> {
     let bad = |what: String| format!("not a powerbox query: {what}");
     if query.iter().map(String::len).sum::<usize>() > QUERY {

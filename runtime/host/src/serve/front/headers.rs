@@ -1,4 +1,4 @@
-//! Which request headers the front end makes use of itself (http-bridge specification, 4.3). Those
+//! Which request headers the front end makes use of itself (http-bridge §4.3). Those
 //! that pass as they are, [`spk_schema::headers`] lists; everything else is dropped.
 
 use http::header::{self, HeaderName};

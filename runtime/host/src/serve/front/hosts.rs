@@ -1,4 +1,4 @@
-//! Which of the front end's sites a `Host` header names (http-bridge specification, 7.1, 7.16).
+//! Which of the front end's sites a `Host` header names (http-bridge §7.1, §7.16).
 //!
 //! All names lie below one two-label parent, so that a session's frame is same-site with the page
 //! around it. The ID in a session's name is its secret: nobody who was not given the name can send

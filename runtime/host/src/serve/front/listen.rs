@@ -16,7 +16,7 @@ use super::io::Patient;
 use super::patience::Slot;
 use crate::serve::error::Error;
 
-/// Largest request head (the original's, http-bridge specification, 7.2); more is a 431.
+/// Largest request head (the original's, http-bridge §7.2); more is a 431.
 pub(super) const HEAD_LIMIT: usize = 128 * 1024;
 
 /// Bytes that the kernel keeps for one connection in each direction. Left to itself it keeps up to

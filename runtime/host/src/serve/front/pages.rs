@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use super::body::Outgoing;
 use crate::serve::user::KNOWN;
 
-/// A short text. Never anything from the inside of host or app (http-bridge specification, 12,
+/// A short text. Never anything from the inside of host or app (http-bridge §12,
 /// issue 1381): that goes to the log and to the developer.
 pub(crate) fn text(status: StatusCode, text: &str) -> Response<Outgoing> {
     page(status, "text/plain; charset=UTF-8", format!("{text}\n"))

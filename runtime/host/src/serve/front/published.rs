@@ -1,5 +1,5 @@
 //! Files that the app publishes: what lies in `/var/www`, served without asking the app
-//! (http-bridge specification, 7.15).
+//! (http-bridge §7.15).
 
 use std::fs::File;
 use std::io::{self, Read};

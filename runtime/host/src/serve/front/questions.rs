@@ -24,7 +24,7 @@ use crate::store::now;
 /// Shares of a grain.
 const SHARES: usize = 1000;
 
-/// Bytes of what an API host answers without a token (7.14).
+/// Bytes of what an API host answers without a token (http-bridge §7.14).
 const UNAUTHENTICATED: usize = 4 << 10;
 
 /// Sessions opened for requests and offers at a time; the oldest goes.

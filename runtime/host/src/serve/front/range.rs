@@ -1,7 +1,7 @@
-//! Ranges (RFC 9110, 14). The protocol between host and app carries none (http-bridge
-//! specification, 4.3): the app always sends the whole, and the front end passes the part on that
-//! was asked for. That needs a whole of known length. What is not a single range of bytes is
-//! ignored, which a server may always do.
+//! Ranges (RFC 9110, 14). The protocol between host and app carries none (http-bridge §4.3): the
+//! app always sends the whole, and the front end passes the part on that was asked for. That needs
+//! a whole of known length. What is not a single range of bytes is ignored, which a server may
+//! always do.
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;

@@ -1,5 +1,5 @@
 //! From a request to whoever answers it: checks that need no app, then the shell's pages or a
-//! session (http-bridge specification, 7.3).
+//! session (http-bridge §7.3).
 
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ use super::{
 use crate::serve::exchange::{Recording, RequestBody};
 use crate::serve::session::{Browser, OpenError, Session};
 
-/// The connection ends without an answer: the client should ask again (5.12).
+/// The connection ends without an answer: the client should ask again (http-bridge §5.12).
 #[derive(Debug, thiserror::Error)]
 #[error("no answer")]
 pub(crate) struct NoAnswer;
@@ -203,7 +203,7 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// A request on a session's own origin. Its host name was the key; what is left to check is that
-/// no other site's page makes the request (7.3).
+/// no other site's page makes the request (http-bridge §7.3).
 async fn browser_session(
     front: &Rc<Front>,
     session: Rc<Session>,
@@ -295,7 +295,7 @@ pub(super) async fn ask(
         .then(|| parts.extensions.remove::<hyper::upgrade::OnUpgrade>())
         .flatten();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    // Exactly one slash is ours (4.2).
+    // Exactly one slash is ours (http-bridge §4.2).
     let path = target.strip_prefix('/').unwrap_or(&target);
     let get = matches!(parts.method, Method::GET | Method::HEAD);
     let asked = Asked {
@@ -385,7 +385,8 @@ async fn socket(
     }
 }
 
-/// What a failed call looks like from outside (5.12); the app's words go to the developer.
+/// What a failed call looks like from outside (http-bridge §5.12); the app's words go to the
+/// developer.
 fn failed(
     session: &Session,
     parts: &Parts,

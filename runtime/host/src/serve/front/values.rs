@@ -1,5 +1,5 @@
-//! Reading header values: lists with qualities, entity tags, cookies (http-bridge specification,
-//! 4.3, 4.7, 4.8). Values are bytes, and stay the bytes they were.
+//! Reading header values: lists with qualities, entity tags, cookies (http-bridge §4.3, §4.7,
+//! §4.8). Values are bytes, and stay the bytes they were.
 
 use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, COOKIE, HeaderName};
@@ -71,7 +71,8 @@ pub(crate) fn accepted(headers: &HeaderMap, name: &HeaderName) -> Vec<Accepted> 
     items
 }
 
-/// `Accept-Language`, split at commas; what the original assumes when there is none (4.3).
+/// `Accept-Language`, split at commas; what the original assumes when there is none
+/// (http-bridge §4.3).
 pub(crate) fn languages(headers: &HeaderMap) -> Vec<Vec<u8>> {
     match joined(headers, &ACCEPT_LANGUAGE) {
         None => vec![b"en-US".to_vec(), b"en".to_vec()],
@@ -109,7 +110,7 @@ pub(crate) fn cookies(headers: &HeaderMap, own: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)
     cookies
 }
 
-/// The precondition of a request; `If-Match` wins over `If-None-Match` (4.8).
+/// The precondition of a request; `If-Match` wins over `If-None-Match` (http-bridge §4.8).
 pub(crate) fn precondition(headers: &HeaderMap) -> Result<Precondition, BadTag> {
     use http::header::{IF_MATCH, IF_NONE_MATCH};
     if let Some(list) = joined(headers, &IF_MATCH) {

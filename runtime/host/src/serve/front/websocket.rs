@@ -1,5 +1,5 @@
 //! WebSockets: a handshake of our own with the browser, then bytes in both directions, unparsed
-//! (http-bridge specification, 6).
+//! (http-bridge §6).
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const WAITING: usize = 64 * 1024;
 /// Once the app has closed its side, the browser gets this long to close its own.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Whether a request asks for a WebSocket: exactly this test (4.1).
+/// Whether a request asks for a WebSocket: exactly this test (http-bridge §4.1).
 pub(crate) fn is_asked_for(method: &http::Method, headers: &HeaderMap) -> bool {
     method == http::Method::GET
         && headers
@@ -148,7 +148,7 @@ pub(crate) async fn open(
     Ok(answer)
 }
 
-/// Carries bytes until one side ends (6.3).
+/// Carries bytes until one side ends (http-bridge §6.3).
 async fn carry(
     upgraded: Upgraded,
     to_app: web_socket_stream::Client,

@@ -35,7 +35,7 @@ const READ_BUFFER: usize = 64 * 1024;
 /// Messages up to this size go to the app in one piece.
 const WRITE_BUFFER: usize = 8 * 1024;
 
-/// Speaks Cap'n Proto on the app's descriptor 3 (grain-runtime specification, C.1): we are the
+/// Speaks Cap'n Proto on the app's descriptor 3 (grain-runtime §C.1): we are the
 /// server side and offer `SandstormApi`; the app offers its `UiView`. The receiver becomes `true`
 /// when the connection has ended.
 pub(crate) fn connect(

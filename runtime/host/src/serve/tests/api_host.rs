@@ -1,4 +1,4 @@
-//! 10.10: programs with tokens, and the hosts that need none.
+//! http-bridge §10.10: programs with tokens, and the hosts that need none.
 
 use serde_json::json;
 

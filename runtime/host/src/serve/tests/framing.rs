@@ -1,4 +1,4 @@
-//! 10.7: streaming, framing, failures; and what must not be smuggled.
+//! http-bridge §10.7: streaming, framing, failures; and what must not be smuggled.
 
 use capnp::Error;
 use spk_schema::web_session_capnp::web_session::response::ClientErrorCode;

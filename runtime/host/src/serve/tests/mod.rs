@@ -1,5 +1,5 @@
 //! The host against an app made of futures on the other end of the socket pair, and raw HTTP
-//! clients. Names of tests are rows of the http-bridge specification, section 10.
+//! clients. Names of tests are rows of http-bridge §10.
 
 mod api_host;
 mod app;

@@ -1,4 +1,4 @@
-//! 10.2 to 10.4: what the app is told of a request.
+//! http-bridge §10.2 to §10.4: what the app is told of a request.
 
 use super::app::{MANNER, Manner, echo, script};
 use super::*;
@@ -155,7 +155,7 @@ fn c01_to_c05_small_bodies() {
         assert_eq!(text, "POST p\ntype=\"text/x\" encoding=\"gzip\" length=3");
         let text = told(&host, "POST /p", "Content-Length: 0\r\n", "").await;
         assert_eq!(text, "POST p\ntype=none encoding=none length=0");
-        // No length information at all is an empty body (4.9).
+        // No length information at all is an empty body (http-bridge §4.9).
         assert_eq!(told(&host, "PUT /p", "", "").await, "PUT p\ntype=none length=0");
         let body = "x".repeat(65535);
         let text = told(&host, "POST /p", "Content-Length: 65535\r\n", &body).await;

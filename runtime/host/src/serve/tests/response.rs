@@ -1,4 +1,4 @@
-//! 10.5 and 10.6: what the client is told of a response.
+//! http-bridge §10.5 and §10.6: what the client is told of a response.
 
 use spk_schema::web_session_capnp::web_session::response::{ClientErrorCode, SuccessCode};
 

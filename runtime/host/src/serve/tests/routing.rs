@@ -1,4 +1,4 @@
-//! 10.9: who is let in.
+//! http-bridge §10.9: who is let in.
 
 use super::app::echo;
 use super::client::Client;

@@ -1,4 +1,4 @@
-//! 10.8: WebSockets.
+//! http-bridge §10.8: WebSockets.
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;

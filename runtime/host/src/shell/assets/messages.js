@@ -1,6 +1,6 @@
-// What the app's page asks of the page around it, by `postMessage` (http-bridge specification, 7.13,
-// 7.14). Only the frame's own window is listened to, only from the session's origin, and answers go
-// to that origin only.
+// What the app's page asks of the page around it, by `postMessage` (http-bridge §7.13, §7.14). Only
+// the frame's own window is listened to, only from the session's origin, and answers go to that
+// origin only.
 import { Powerbox } from "./powerbox.js";
 import { renderTemplate } from "./template.js";
 import { html, useEffect, useRef, useState } from "./view.js";

@@ -1,5 +1,4 @@
-// Offer templates: text with a token in it, which an app shows and cannot read (http-bridge
-// specification, 7.14).
+// Offer templates: text with a token in it, which an app shows and cannot read (http-bridge §7.14).
 import { post } from "./api.js";
 
 // The same request again within this time gets the same token, in milliseconds.

@@ -21,7 +21,7 @@ use super::recording::Recording;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The definition's view without `dir`, in case it is below a source: whoever walks the mount would
-/// make us ask ourselves, and wait for ever (dev-mode.md §13).
+/// make us ask ourselves, and wait for ever (dev-mode §13).
 pub fn without(dir: &Path, definition: &Definition, view: Arc<View>) -> Result<Arc<View>> {
     let place = place(dir)?;
     let mut mappings = definition.source_map.mappings().to_vec();

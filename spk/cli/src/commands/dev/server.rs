@@ -1,7 +1,7 @@
 //! `spk dev -s DIR`: an installed Sandstorm server runs the app from our file system, as with the
 //! original's `spk dev`.
 //!
-//! The handshake (dev-mode.md §14): we start `DIR/sandstorm dev` with one end of a socket as its
+//! The handshake (dev-mode §14): we start `DIR/sandstorm dev` with one end of a socket as its
 //! standard input and output, and write the app ID and whether `/proc` is wanted, a line each. The
 //! server's session mounts, and sends one NUL byte with the FUSE descriptor attached; whatever else
 //! it sends is text for the terminal. A line `restart` makes it start the app's grains again. When

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::Check;
 use crate::error::{CliError, Result};
 
-/// Everything a sandbox unshares (grain-runtime specification, A.4, and the cgroup namespace).
+/// Everything a sandbox unshares (grain-runtime §A.4, and the cgroup namespace).
 const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWNS)
     .union(CloneFlags::CLONE_NEWPID)

@@ -5,7 +5,7 @@ use nix::sys::statvfs::statvfs;
 use super::Check;
 use crate::global::Global;
 
-/// Room for unpacking one package of the largest size and a grain (package-format, §19).
+/// Room for unpacking one package of the largest size and a grain (package-format §19).
 const WANTED: u64 = 3 << 30;
 
 /// Free space where packages and grains are kept.

@@ -61,7 +61,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
             }
         }
         let start = match position {
-            // Cut or replaced meanwhile: from its beginning (grain-runtime, A.14).
+            // Cut or replaced meanwhile: from its beginning (grain-runtime §A.14).
             Some((inode, end)) if inode == stat.ino() && end <= stat.len() => end,
             _ => 0,
         };
