@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use spk_package::progress::Progress;
 
 use super::{Error, ExportOptions, Exported, Target, export_grain};
-use crate::store::beneath::Dir;
 use crate::store::{Grain, GrainId, IoContext, Store, now};
+use spk_files::Dir;
 
 /// How long automatic backups are kept, in seconds: 30 days, time enough to notice a loss. They
 /// are removed when one is taken, and by garbage collection.

@@ -13,8 +13,8 @@ use super::error::{Error, shown};
 use super::zip::deflate::{CHUNK, Done, InOrder, Pool, Ticket, Treat, tail};
 use super::zip::record::{DEFLATED, STORED};
 use super::zip::write::{Head, LONGEST_NAME, Writer};
-use crate::store::beneath::{Dir, Time};
 use crate::store::{LOG, SANDBOX};
+use spk_files::{Dir, Time};
 
 /// Most bytes of one file's log that are packed: the log is bounded (grain-runtime §A.14), unless
 /// the app extended it sparsely.

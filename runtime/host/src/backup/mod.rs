@@ -28,11 +28,11 @@ pub use limits::Limits;
 pub use restore::Counts;
 
 use crate::store;
-use crate::store::beneath::Dir;
 use crate::store::{Grain, GrainId, GrainMeta, Package, Store};
 use export::Exporter;
 use info::Info;
 use restore::Plan;
+use spk_files::Dir;
 use target::Beside;
 use zip::verify::verify;
 use zip::write::{Output, Writer};

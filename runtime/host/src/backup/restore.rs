@@ -17,7 +17,7 @@ use super::names::{DIRECTORY_MODE, Kind, Place, kind, place};
 use super::zip::member::Reader;
 use super::zip::read::{Archive, DirectoryLimits};
 use crate::store::SANDBOX;
-use crate::store::beneath::{Dir, Time};
+use spk_files::{Dir, Time};
 
 /// Runs of zeros of this length, at multiples of it, become holes.
 const HOLE: usize = 32 << 10;

@@ -12,7 +12,7 @@ use rustix::fs::{FileType, Mode, SeekFrom};
 use super::error::{Error, shown};
 use super::export::Skipped;
 use crate::store::SANDBOX;
-use crate::store::beneath::{Dir, Time};
+use spk_files::{Dir, Time};
 
 /// Bytes copied between two looks at the clock.
 const PIECE: usize = 1 << 20;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
 
 use super::error::Error;
-use crate::store::beneath::Dir;
 use crate::store::layout::{PARTIAL, clean_partial};
+use spk_files::Dir;
 
 /// Mode of a backup: it holds all of a grain's data.
 const MODE: u32 = 0o600;

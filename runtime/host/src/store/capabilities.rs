@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::beneath::Dir;
 use super::error::{Error, IoContext};
+use spk_files::Dir;
 
 /// File name in the grain's directory.
 const FILE: &str = "capabilities.json";

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
-use super::beneath::Dir;
 use super::error::{Error, IoContext};
 use super::grain::Grain;
+use spk_files::Dir;
 
 /// Name of the socket in the grain's directory.
 const CONTROL: &str = "control";

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::beneath::Dir;
 use super::capabilities::CapabilityFile;
 use super::error::{Error, IoContext};
 use super::id::GrainId;
 use super::lock::Lock;
 use super::meta::{self, FORMAT, GrainMeta, META, ReadError};
 use super::packages::Package;
+use spk_files::Dir;
 
 /// Directory that the app sees as `/var` (grain-runtime §D).
 pub(crate) const SANDBOX: &str = "sandbox";

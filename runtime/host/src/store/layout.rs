@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
-use super::beneath::Dir;
 use super::error::{Error, IoContext};
 use super::id::random_name;
+use spk_files::Dir;
 
 /// Unfinished backups carry this between the dot and the final name.
 pub(crate) const PARTIAL: &[u8] = b".spk-partial-";

@@ -12,7 +12,7 @@ use nix::libc;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::beneath::Dir;
+use spk_files::Dir;
 
 /// Name of the lock in a grain's directory.
 const LOCK: &str = "lock";

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use spk_package::app_id::AppId;
 use spk_package::package_id::PackageId;
 
-use super::beneath::Dir;
+use spk_files::Dir;
 
 /// File name in the grain's directory.
 pub(crate) const META: &str = "grain.json";

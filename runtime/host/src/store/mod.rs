@@ -1,7 +1,6 @@
 //! The store: packages and grains of one user on this machine, safe against crashes, full disks
 //! and several processes at once. See [`layout`] for what lies where.
 
-pub mod beneath;
 pub(crate) mod capabilities;
 pub mod control;
 mod error;
@@ -32,7 +31,7 @@ pub(crate) use id::random_name;
 pub(crate) use layout::{Layout, Staging};
 pub(crate) use lock::Attempt;
 
-use beneath::Dir;
+use spk_files::Dir;
 use spk_package::app_id::AppId;
 
 /// Longest title kept, in characters: more does not fit on any screen.

@@ -13,8 +13,8 @@ use spk_package::progress::Silent;
 use spk_package::unpack::{Options, Strictness, unpack_from};
 
 use super::Store;
-use super::beneath::Dir;
 use super::error::{Error, IoContext};
+use spk_files::Dir;
 
 /// The package's file tree, within its directory in the store.
 const ROOT: &str = "root";

@@ -5,7 +5,7 @@ use super::zip::record::{
     local_header,
 };
 use super::*;
-use crate::store::beneath::Time;
+use spk_files::Time;
 
 /// A member, with everything about it free to be wrong.
 #[derive(Clone)]

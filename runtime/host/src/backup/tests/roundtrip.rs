@@ -13,7 +13,7 @@ use crate::backup::error::shown;
 
 fn set_time(path: &Path, seconds: i64, nanoseconds: u32) {
     let dir = Dir::open_trusted(path.parent().unwrap()).unwrap();
-    let time = crate::store::beneath::Time { seconds, nanoseconds };
+    let time = spk_files::Time { seconds, nanoseconds };
     dir.set_time(path.file_name().unwrap().as_bytes(), time).unwrap();
 }
 

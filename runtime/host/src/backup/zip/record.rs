@@ -1,6 +1,6 @@
 //! Fixed records of the zip format, as values and as bytes (little-endian throughout).
 
-use crate::store::beneath::Time;
+use spk_files::Time;
 
 pub const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
 pub const DESCRIPTOR_SIGNATURE: u32 = 0x0807_4b50;

@@ -11,7 +11,7 @@ use super::record::{
     DEFLATED, FLAG_DESCRIPTOR, FLAG_UTF8, HOST_UNIX, LocalSizes, Member, STORED, central_header,
     descriptor, end, local_header,
 };
-use crate::store::beneath::Time;
+use spk_files::Time;
 
 /// Central records kept in memory before they go to a temporary file.
 const CENTRAL_IN_MEMORY: usize = 4 << 20;

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::body::Outgoing;
 use super::{Front, pages};
-use crate::store::beneath::Dir;
+use spk_files::Dir;
 
 /// Bytes read from a file at a time.
 const PIECE: usize = 64 * 1024;

@@ -11,7 +11,7 @@ use spk_schema::identity_capnp::identity;
 use super::app::{Life, echo, thing};
 use super::*;
 use crate::store::CapabilityFile;
-use crate::store::beneath::Dir;
+use spk_files::Dir;
 
 type Any = capnp::any_pointer::Owned;
 type Api = spk_schema::grain_capnp::sandstorm_api::Client<Any>;

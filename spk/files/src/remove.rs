@@ -5,7 +5,7 @@ use std::io;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::Dir;
+use crate::Dir;
 
 impl Dir {
     /// Removes `name` and all below it. What is missing already is fine.

@@ -1,6 +1,11 @@
+//! Directories that somebody else controls.
+
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::*;
+use rustix::fs::Mode;
+
+use crate::Dir;
 
 fn scratch() -> (tempfile::TempDir, Dir) {
     let temp = tempfile::tempdir().unwrap();

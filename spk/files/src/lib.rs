@@ -1,0 +1,27 @@
+//! What every crate does with files, names and bytes, once.
+//!
+//! Trees that an app, an archive or another user controls are walked by [`Dir`] only: everything is
+//! named relative to an open directory, and no name is ever resolved through a symbolic link or
+//! upwards. A running app may rename, replace and link files while the host reads them; a hostile
+//! archive may contain a link first and a path through it later. Neither can matter, because the
+//! kernel is asked for "beneath this descriptor, without links" and the answer is a descriptor.
+//!
+//! This crate knows nothing of packages, grains or HTTP.
+
+#![forbid(unsafe_code)]
+
+mod dir;
+pub mod hex;
+pub mod path;
+pub mod printable;
+pub mod random;
+mod remove;
+mod time;
+mod usage;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use dir::Dir;
+pub use time::Time;
