@@ -5,7 +5,7 @@
 #   dist/build.sh [--bins DIR] [OUTPUT]
 #
 # --bins takes spk and sandstorm-http-bridge that are built already, such as those of a test run.
-# Needs cargo, and dpkg-deb for the .deb.
+# Needs cargo and python3, and dpkg-deb for the .deb.
 set -euo pipefail
 bins=
 if [ "${1-}" = --bins ]; then bins=$(realpath "$2"); shift 2; fi
@@ -49,17 +49,17 @@ gzip -9n "$root"/usr/share/man/man1/*.1
 install -D -m 644 dist/apparmor "$root/usr/share/spk/apparmor"
 doc=$root/usr/share/doc/spk
 install -D -m 644 dist/copyright "$doc/copyright"
-cp -r docs README.md "$doc/"
-printf 'spk (%s) unstable; urgency=medium\n\n  * See the history of the sources.\n\n -- %s  %s\n' \
+cp -r docs README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md "$doc/"
+printf 'spk (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' \
   "$version" "$maintainer" "$(LC_ALL=C date -Rud "@$SOURCE_DATE_EPOCH")" |
   gzip -9n >"$doc/changelog.gz"
 # On purpose, says dist/build.sh: they run in an empty root.
 mkdir -p "$root/usr/share/lintian/overrides"
 printf 'spk: statically-linked-binary [%s]\n' usr/bin/spk usr/lib/spk/sandstorm-http-bridge \
   >"$root/usr/share/lintian/overrides/spk"
-# Which crates are in the programs, and under which licenses.
-cargo tree -p spk-cli -p spk-bridge -e normal --prefix none --format '{p} {l}' --locked |
-  sed 's/ (.*)//; s/ (\*)$//; /^$/d' | sort -u >"$doc/dependencies.txt"
+# Whose work is in the programs, and under which licences.
+dist/notices.py --check
+install -m 644 dist/third-party.txt "$doc/third-party.txt"
 find "$root" -type f -exec chmod u=rwX,go=rX {} +
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 

@@ -4,8 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+log() { printf '\n== %s\n' "$*" >&2; }
+
 tests/setup.sh
-cargo build --workspace --bins --quiet
+log "building spk and its bridge: the first time this takes some minutes"
+cargo build --workspace --bins
 target=$(rustc -vV | sed -n 's/^host: //p')
 PATH="$PWD/target/$target/debug:$PATH"
 
@@ -14,7 +17,6 @@ rm -rf "$demo/notes" "$demo/notes.spk"
 mkdir -p "$demo/notes"
 export SPK_STATE="$demo/state"
 touch "$demo/keyring"
-log() { printf '\n== %s\n' "$*" >&2; }
 
 log "a package from a template: $demo/notes"
 cd "$demo/notes"

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Makes a bare Debian 12+ or Ubuntu with a Rust toolchain ready to build, run and test spk.
+# Makes a bare Debian 12+ or Ubuntu with a current Rust ready to build, run and test spk.
 # Safe to run again. Uses sudo when not root. With --tests also what only the tests need.
 set -euo pipefail
+
+# Before anybody is asked for a password.
+"$(dirname "$0")/rust.sh"
 
 if [ "$(id -u)" = 0 ]; then as_root() { "$@"; }; else as_root() { sudo "$@"; }; fi
 
@@ -10,7 +13,7 @@ if [ "${1-}" = --tests ]; then
   packages+=(python3-pip python3-venv capnproto xz-utils zip unzip libarchive-tools gnupg sqlite3
     util-linux procps git fuse3 busybox-static)
   # What people package (tests/tests/runtimes.rs, apps.rs), and the sandbox's peer in its benchmark.
-  packages+=(nodejs node-express php-cli php-sqlite3 ruby perl golang-go musl-tools default-jdk-headless
+  packages+=(nodejs node-express php-cli php-fpm php-sqlite3 php-mysql uwsgi-core uwsgi-plugin-python3 ruby perl golang-go musl-tools default-jdk-headless
     postgresql mariadb-server redis-server nginx bubblewrap)
   # Installing on a clean machine, shells that complete, and images (install.rs, oci.rs).
   packages+=(debootstrap binutils bash-completion zsh fish runc crun umoci iproute2
@@ -56,7 +59,8 @@ if [ -e /dev/fuse ] && [ "$(stat -c %a /dev/fuse)" != 666 ]; then
   as_root chmod 0666 /dev/fuse
 fi
 
-# As root the tests run the unprivileged paths as this user.
-if [ "${1-}" = --tests ] && [ "$(id -u)" = 0 ] && ! id -u spk-test >/dev/null 2>&1; then
-  useradd --create-home --shell /bin/sh spk-test
+# As root, which tests/all.sh is or becomes with sudo, the tests run the unprivileged paths as this
+# user.
+if [ "${1-}" = --tests ] && ! id -u spk-test >/dev/null 2>&1; then
+  as_root useradd --create-home --shell /bin/sh spk-test
 fi

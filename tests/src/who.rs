@@ -24,7 +24,7 @@ impl Who {
         if geteuid().is_root() {
             vec![Who::User, Who::Root]
         } else {
-            crate::skip::skip(test, "the part as root: the tests do not run as root");
+            crate::skip::needs_root(test, "the part as root");
             vec![Who::User]
         }
     }

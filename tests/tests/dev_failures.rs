@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use spk_tests::bins::ok;
-use spk_tests::skip::skip;
+use spk_tests::skip::needs_root;
 use spk_tests::{Server, Stage, Who, http, procs};
 
 const APP: &str = include_str!("../data/app.py");
@@ -114,7 +114,7 @@ fn is_below(mut pid: i32, ancestor: i32) -> bool {
 fn a_full_disk_leaves_the_list_as_it_was() {
     let name = "a_full_disk_leaves_the_list_as_it_was";
     if !geteuid().is_root() {
-        return skip(name, "only root can mount a small file system");
+        return needs_root(name, "only root can mount a small file system");
     }
     for who in Who::all(name) {
         let stage = stage(who);

@@ -122,7 +122,7 @@ fn mounts_nobody_serves_are_unmounted() {
     let _alone = TIDYING.lock().unwrap_or_else(PoisonError::into_inner);
     let who = if geteuid().is_root() { Who::Root } else { Who::User };
     if who == Who::User && !Path::new("/usr/bin/fusermount3").exists() {
-        skip::skip("mounts_nobody_serves_are_unmounted", "no fusermount3, and not root");
+        skip::needs_root("mounts_nobody_serves_are_unmounted", "no fusermount3, and not root");
         return;
     }
     let stage = Stage::new(who);

@@ -139,13 +139,14 @@ fn tarball_and_deb_on_a_clean_machine() {
         "./usr/share/spk/apparmor",
         "./usr/share/doc/spk/changelog.gz",
         "./usr/share/doc/spk/copyright",
+        "./usr/share/doc/spk/third-party.txt",
         "./usr/share/doc/spk/docs/architecture.md",
     ] {
         assert!(files.lines().any(|line| line.ends_with(wanted)), "no {wanted} in:\n{files}");
     }
 
     if !geteuid().is_root() {
-        return skip::skip(test, "the .deb in a clean root: only root makes one");
+        return skip::needs_root(test, "the .deb in a clean root: only root makes one");
     }
     if !Path::new("/usr/sbin/debootstrap").exists() {
         return skip::skip(test, "the .deb in a clean root: debootstrap is not installed");

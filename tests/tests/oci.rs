@@ -63,6 +63,14 @@ fn an_image_is_the_same_every_time_and_complete() {
     let digests = manifest["layers"].as_array().unwrap().iter().map(|layer| &layer["digest"]);
     assert!(digests.eq(config["rootfs"]["diff_ids"].as_array().unwrap()));
 
+    // Who gets the program gets the licences of what is in it.
+    let program = blob(&manifest["layers"][0]);
+    let notices = ok(Command::new("tar")
+        .arg("-xOf")
+        .arg(layout.join(program))
+        .arg("usr/share/doc/spk/third-party.txt"));
+    assert!(notices.contains("Apache License") && notices.contains("GNU C Library"), "{notices}");
+
     // `docker load` goes by another list, of files in the tar.
     let inside = |path: &str| {
         let mut tar = Command::new("tar");
@@ -199,7 +207,7 @@ impl Container {
 fn a_container_serves_its_grain_and_keeps_it_in_the_volume() {
     let test = "a_container_serves_its_grain_and_keeps_it_in_the_volume";
     if !geteuid().is_root() {
-        return skip::skip(test, "only root starts containers here");
+        return skip::needs_root(test, "only root starts containers here");
     }
     for tool in ["umoci", "nsenter", "curl", "ip"] {
         if Command::new(tool).arg("-V").output().is_err() {

@@ -38,21 +38,13 @@ pub fn as_everyone(name: &str, test: impl Fn(Who)) {
     if root {
         test(Who::Root);
     } else {
-        skip(name, "as root: we are not");
+        spk_skip::needs_root(name, "the part as root");
     }
     let fuse = fs::metadata("/dev/fuse").map(|fuse| fuse.permissions().mode() & 0o6);
     match fuse {
         Ok(0o6) => test(Who::User),
-        Ok(_) => skip(name, "as an ordinary user: /dev/fuse is not open to all"),
-        Err(error) => skip(name, &format!("as an ordinary user: /dev/fuse: {error}")),
-    }
-}
-
-fn skip(name: &str, reason: &str) {
-    eprintln!("SKIPPED {name}: {reason}");
-    if let Some(log) = std::env::var_os("SPK_SKIP_LOG") {
-        let mut log = fs::File::options().append(true).create(true).open(log).unwrap();
-        writeln!(log, "{name}: {reason}").unwrap();
+        Ok(_) => spk_skip::skip(name, "as an ordinary user: /dev/fuse is not open to all"),
+        Err(error) => spk_skip::skip(name, &format!("as an ordinary user: /dev/fuse: {error}")),
     }
 }
 

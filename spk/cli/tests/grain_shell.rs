@@ -54,12 +54,7 @@ impl State {
 fn busybox(test: &str) -> bool {
     let there = Path::new(BUSYBOX).exists();
     if !there {
-        let reason = "busybox-static is not installed";
-        eprintln!("SKIPPED {test}: {reason}");
-        if let Some(log) = std::env::var_os("SPK_SKIP_LOG") {
-            let log = std::fs::OpenOptions::new().append(true).create(true).open(log);
-            writeln!(log.unwrap(), "{test}: {reason}").unwrap();
-        }
+        spk_skip::skip(test, "busybox-static is not installed");
     }
     there
 }

@@ -345,12 +345,7 @@ fn full_disks_lose_nothing() {
     let talk = String::from_utf8_lossy(&output.stderr);
     if talk.contains("unshare") {
         let reason = "no unprivileged mount namespace for a small tmpfs";
-        eprintln!("SKIPPED full_disks_lose_nothing: {reason}");
-        if let Some(log) = std::env::var_os("SPK_SKIP_LOG") {
-            use std::io::Write;
-            let log = std::fs::OpenOptions::new().append(true).create(true).open(log);
-            writeln!(log.unwrap(), "full_disks_lose_nothing: {reason}").unwrap();
-        }
+        spk_skip::skip("full_disks_lose_nothing", reason);
         return;
     }
     assert!(output.status.success(), "{}{talk}", String::from_utf8_lossy(&output.stdout));

@@ -461,7 +461,7 @@ fn a21_orphans_are_reaped() {
         let unshare = ["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
         let probe = std::process::Command::new("unshare").args(unshare).arg("true").status();
         if !probe.is_ok_and(|status| status.success()) {
-            skip("a21_orphans_are_reaped", "no PID namespace can be made here");
+            spk_skip::skip("a21_orphans_are_reaped", "no PID namespace can be made here");
             return;
         }
         let directory = tempfile::tempdir().unwrap();
@@ -490,14 +490,4 @@ fn a21_orphans_are_reaped() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "reaped\n", "{stderr}");
     });
-}
-
-/// Says that a test could not run, here and in the runner's list.
-fn skip(test: &str, reason: &str) {
-    eprintln!("SKIPPED {test}: {reason}");
-    if let Some(path) = std::env::var_os("SPK_SKIP_LOG") {
-        use std::io::Write;
-        let mut log = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(log, "{test}: {reason}").unwrap();
-    }
 }

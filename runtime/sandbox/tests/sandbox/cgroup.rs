@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Stage, Who, find, skip, user_ids};
+use crate::harness::{Stage, Who, find, needs_root, skip, user_ids};
 
 /// A cgroup below this machine's root cgroup, which its user may divide up.
 struct Delegated {
@@ -18,7 +18,7 @@ impl Delegated {
     /// `None`: there can be none here, which has been said.
     fn new(test: &str, who: Who) -> Option<Delegated> {
         if !nix::unistd::geteuid().is_root() {
-            skip(test, "only root can delegate a cgroup");
+            needs_root(test, "only root can delegate a cgroup");
             return None;
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();

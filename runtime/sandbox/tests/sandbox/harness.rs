@@ -39,6 +39,7 @@ pub fn main(tests: &[Test]) {
             &[Who::Root, Who::User]
         }
     } else {
+        needs_root("all tests", "the part as root");
         &[Who::User]
     };
     let mut failed = 0;
@@ -61,11 +62,12 @@ pub fn main(tests: &[Test]) {
 
 /// Says loudly that something cannot be tested here.
 pub fn skip(name: &str, reason: &str) {
-    println!("SKIPPED {name}: {reason}");
-    if let Some(path) = std::env::var_os("SPK_SKIP_LOG") {
-        let mut log = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(log, "sandbox {name}: {reason}").unwrap();
-    }
+    spk_skip::skip(&format!("sandbox {name}"), reason);
+}
+
+/// The same for what only root can do.
+pub fn needs_root(name: &str, reason: &str) {
+    spk_skip::needs_root(&format!("sandbox {name}"), reason);
 }
 
 /// The ordinary user's ids: ours, or those of the test user, who is made if missing.

@@ -233,7 +233,7 @@ pub fn waited_to_the_end(lines: &[Value]) {
 /// A chroot forbids user namespaces, which nobody would guess from EPERM.
 pub fn in_a_chroot(who: Who) {
     if !nix::unistd::geteuid().is_root() {
-        return crate::harness::skip("lifetime::in_a_chroot", "only root can chroot");
+        return crate::harness::needs_root("lifetime::in_a_chroot", "only root can chroot");
     }
     let stage = Stage::new(who);
     for name in ["proc", "dev"] {

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use serde_json::json;
 
-use crate::harness::{self, Stage, Who, find, skip};
+use crate::harness::{self, Stage, Who, find, needs_root, skip};
 
 /// The app's `/proc/<pid>/status` as the host sees it, while the app runs.
 pub fn privileges(who: Who) {
@@ -158,7 +158,7 @@ pub fn no_namespace_without_the_filter(who: Who) {
 /// Neither the helper's channel to the launcher nor anything else of the host is open in init.
 pub fn init_holds_nothing(who: Who) {
     if !nix::unistd::geteuid().is_root() {
-        return skip("view::init_holds_nothing", "only root can look into init");
+        return needs_root("view::init_holds_nothing", "only root can look into init");
     }
     let stage = Stage::new(who);
     let order = json!({ "argv": ["/app", "linger"] });

@@ -65,12 +65,7 @@ pub(super) fn bytes(words: &[u64]) -> Vec<u8> {
 pub(super) fn capnp_installed(test: &str) -> bool {
     let found = Command::new("capnp").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !found {
-        let line = format!("{test}: capnp is not installed, nothing compared with it\n");
-        eprint!("SKIPPED {line}");
-        if let Some(log) = std::env::var_os("SPK_SKIP_LOG") {
-            let mut log = fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
-            log.write_all(line.as_bytes()).unwrap();
-        }
+        spk_skip::skip(test, "capnp is not installed, nothing compared with it");
     }
     found
 }

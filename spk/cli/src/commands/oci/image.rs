@@ -13,6 +13,12 @@ use crate::error::{CliError, Result, ResultExt};
 /// Where the front end listens.
 const PORT: u16 = 8080;
 
+/// Whose work is in `spk`, and under which licences: whoever gets the program gets the texts.
+const NOTICES: &[u8] = include_bytes!("../../../../../dist/third-party.txt");
+
+/// Where images have them.
+const NOTICES_PATH: &str = "usr/share/doc/spk/third-party.txt";
+
 /// Who the container runs as: an ordinary user, since spk needs no more.
 const USER: u64 = 1000;
 
@@ -87,7 +93,7 @@ impl Image {
         Ok(manifest.digest)
     }
 
-    /// `spk`, and the directories that it needs.
+    /// `spk`, the directories that it needs, and the licences of what is in it.
     fn program_layer(&self, output: &mut Output) -> Result<Blob> {
         let shown = self.program.display();
         let mut file = File::open(&self.program).context(format!("cannot open {shown}"))?;
@@ -105,6 +111,11 @@ impl Image {
                 tar.append_data(&mut header(0, mode, owner, true), path, io::empty())?;
             }
             tar.append_data(&mut header(size, 0o755, 0, false), "spk", &mut file)?;
+            for directory in ["usr/", "usr/share/", "usr/share/doc/", "usr/share/doc/spk/"] {
+                tar.append_data(&mut header(0, 0o755, 0, true), directory, io::empty())?;
+            }
+            let size = NOTICES.len() as u64;
+            tar.append_data(&mut header(size, 0o644, 0, false), NOTICES_PATH, NOTICES)?;
             tar.finish()
         })
     }
