@@ -53,10 +53,12 @@ cp -r docs README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md "$doc/"
 printf 'spk (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- %s  %s\n' \
   "$version" "$maintainer" "$(LC_ALL=C date -Rud "@$SOURCE_DATE_EPOCH")" |
   gzip -9n >"$doc/changelog.gz"
-# On purpose, says dist/build.sh: they run in an empty root.
+# On purpose, says dist/build.sh: they run in an empty root. Static and position-independent, which
+# lintian takes for a shared library.
 mkdir -p "$root/usr/share/lintian/overrides"
-printf 'spk: statically-linked-binary [%s]\n' usr/bin/spk usr/lib/spk/sandstorm-http-bridge \
-  >"$root/usr/share/lintian/overrides/spk"
+for tag in statically-linked-binary shared-library-lacks-prerequisites; do
+  printf "spk: $tag [%s]\n" usr/bin/spk usr/lib/spk/sandstorm-http-bridge
+done >"$root/usr/share/lintian/overrides/spk"
 # Whose work is in the programs, and under which licences.
 dist/notices.py --check
 install -m 644 dist/third-party.txt "$doc/third-party.txt"

@@ -16,7 +16,7 @@ if [ "${1-}" = --tests ]; then
   packages+=(nodejs node-express php-cli php-fpm php-sqlite3 php-mysql uwsgi-core uwsgi-plugin-python3 ruby perl golang-go musl-tools default-jdk-headless
     postgresql mariadb-server redis-server nginx bubblewrap)
   # Installing on a clean machine, shells that complete, and images (install.rs, oci.rs).
-  packages+=(debootstrap binutils bash-completion zsh fish runc crun umoci iproute2
+  packages+=(debootstrap binutils lintian bash-completion zsh fish runc crun umoci iproute2
     apparmor)
   # The browser of tests/tests/shell*.rs; elsewhere than in Debian it is no package of the archive.
   if grep -qx 'ID=debian' /etc/os-release; then
