@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use spk_package::pkgdef::{self, Definition, Evaluator};
-use spk_package::source_map::{Mapping, SourceMap};
 
 use crate::error::{CliError, Result};
 use crate::global::Global;
+use crate::machine;
 use crate::ui::Ui;
 
 /// The file's usual name.
@@ -16,7 +16,7 @@ pub const FILE: &str = "sandstorm-pkgdef.capnp";
 pub const CONSTANT: &str = "pkgdef";
 
 /// Where it is looked for when nothing was said: here, and where vagrant-spk keeps it.
-const PLACES: &[&str] = &["", ".sandstorm"];
+const PLACES: &[&str] = &["", machine::DIRECTORY];
 
 /// A package definition: a constant in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn above() -> Option<PathBuf> {
 }
 
 /// Evaluates the definition, and says so when `capnp` was asked for it. What vagrant-spk shows an
-/// app at `/opt/app` is there: see [`with_project`].
+/// app at `/opt/app` is there: see [`machine`].
 ///
 /// # Errors
 /// As [`pkgdef::load`].
@@ -80,37 +80,12 @@ pub fn load(located: &Located, imports: &[PathBuf], ui: &Ui) -> Result<Definitio
         ui.note(format!("{}: evaluated by the installed capnp: {reason}", located.file.display()));
     }
     let dir = std::path::absolute(&located.file)?;
-    if let Some(map) = with_project(&definition.source_map, dir.parent().unwrap_or(Path::new("/")))
-    {
+    let dir = dir.parent().unwrap_or(Path::new("/"));
+    if let Some(map) = machine::as_in_the_machine(&definition.source_map, dir) {
         ui.verbose("the directory above .sandstorm is opt/app, as in vagrant-spk's machine");
         definition.source_map = map;
     }
     Ok(definition)
-}
-
-/// The path of the project in the virtual machines of vagrant-spk, without the slash.
-const PROJECT: &[u8] = b"opt/app";
-
-/// The source map of a definition that vagrant-spk made, with the project where its machine has it:
-/// the whole machine is mapped there, and the directory above `.sandstorm` is its `/opt/app`.
-/// `None` if `dir` is not called `.sandstorm`, or if the map says itself what is at that path.
-fn with_project(map: &SourceMap, dir: &Path) -> Option<SourceMap> {
-    let project = dir.parent().filter(|_| dir.ends_with(".sandstorm"))?;
-    let mappings = map.mappings();
-    let machine = mappings
-        .iter()
-        .position(|m| m.package_path.is_empty() && m.source_path == Path::new("/"))?;
-    if mappings.iter().any(|mapping| mapping.package_path.starts_with(PROJECT)) {
-        return None;
-    }
-    let mut mappings = mappings.to_vec();
-    let project = Mapping {
-        package_path: PROJECT.to_vec(),
-        source_path: project.to_owned(),
-        hide_paths: Vec::new(),
-    };
-    mappings.insert(machine, project);
-    SourceMap::new(mappings).ok()
 }
 
 /// Where the file list `name` of the definition `file` is: beside the definition. The original
@@ -123,32 +98,4 @@ pub fn list_path(file: &Path, name: &str, ui: &Ui) -> PathBuf {
         return here;
     }
     beside
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn map(paths: &[(&str, &str)]) -> SourceMap {
-        let mapping = |(package, source): &(&str, &str)| Mapping {
-            package_path: package.as_bytes().to_vec(),
-            source_path: source.into(),
-            hide_paths: Vec::new(),
-        };
-        SourceMap::new(paths.iter().map(mapping).collect()).expect("in plain form")
-    }
-
-    #[test]
-    fn only_definitions_of_vagrant_spk_get_the_project() {
-        let made = map(&[("", "/home/a/wiki/.sandstorm"), ("", "/")]);
-        let with = with_project(&made, Path::new("/home/a/wiki/.sandstorm")).expect("added");
-        let expected =
-            map(&[("", "/home/a/wiki/.sandstorm"), ("opt/app", "/home/a/wiki"), ("", "/")]);
-        assert_eq!(with, expected);
-        assert_eq!(with_project(&made, Path::new("/home/a/wiki")), None);
-        let own = map(&[("opt/app", "/home/a/wiki"), ("", "/")]);
-        assert_eq!(with_project(&own, Path::new("/home/a/wiki/.sandstorm")), None);
-        let meteor = map(&[("", "/home/vagrant/bundle")]);
-        assert_eq!(with_project(&meteor, Path::new("/home/a/wiki/.sandstorm")), None);
-    }
 }

@@ -16,6 +16,7 @@ mod error;
 mod examples;
 mod global;
 mod limits;
+mod machine;
 mod missing;
 mod mounts;
 mod package_tracer;

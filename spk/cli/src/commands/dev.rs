@@ -1,5 +1,6 @@
 //! `spk dev`.
 
+mod build;
 mod mounted;
 mod panel;
 mod recording;
@@ -25,6 +26,8 @@ use crate::ui::Ui;
 use crate::{bridge, definition, requests};
 
 use recording::Recording;
+
+pub use build::SCRIPT as BUILD_SCRIPT;
 
 /// Run the app live on a file system that records which files it uses
 ///
@@ -66,6 +69,10 @@ pub struct Args {
     /// Make a new grain, instead of going on in the one of the last session
     #[arg(long)]
     new: bool,
+    /// Run .sandstorm/build.sh first, with the project at /opt/app, as vagrant-spk does; what it
+    /// makes elsewhere in /opt is kept in .sandstorm/opt
+    #[arg(long)]
+    build: bool,
     /// Show the app nothing but what spk pack would pack now, and tell in the end what it looked
     /// for beyond that; the file list stays as it is
     #[arg(long)]
@@ -81,6 +88,9 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let located = definition::locate(args.pkg_def.as_deref(), global)?;
+    if args.build {
+        build::run(&located.file, ui)?;
+    }
     let imports = [global.import_path.as_slice(), &args.import_path].concat();
     let definition = definition::load(&located, &imports, ui)?;
     let manifest = Manifest::from_bytes(&definition.manifest)?;

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod build_project;
 mod cat;
 mod check;
 mod completions;
@@ -57,6 +58,7 @@ pub enum Command {
     Doctor(doctor::Args),
     Completions(completions::Args),
     Generate(generate::Args),
+    BuildProject(build_project::Args),
     ServeImage(serve_image::Args),
     UnmountOrphan(unmount_orphan::Args),
 }
@@ -85,6 +87,7 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Generate(args) => generate::run(args, ui),
+        Command::BuildProject(args) => build_project::run(args),
         Command::ServeImage(args) => serve_image::run(args, global, ui),
         Command::UnmountOrphan(args) => unmount_orphan::run(args),
     }
