@@ -48,7 +48,7 @@ fn bin(stage: &Stage, names: &[&str]) -> PathBuf {
 
 const TOOLS: &[&str] = &[
     "awk", "bash", "cat", "cut", "dirname", "env", "grep", "head", "id", "mktemp", "rm", "sed",
-    "sort", "tail",
+    "sort", "tail", "true",
 ];
 
 /// `tests/setup.sh` with the compiler that says `version`; it leaves a file if it calls sudo.
