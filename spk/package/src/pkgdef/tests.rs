@@ -7,7 +7,6 @@
 //! with `capnp` and the `.txt` files with this evaluator.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
