@@ -71,11 +71,8 @@ pub const TWO_FORM_ERROR_BODY: usize = 8 * 1024;
 /// Pause after a connection could not be accepted: something has to be released first.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Bytes of a request's body from which the proxy sends it in pieces, as hosts do
-/// (http-bridge §4.9).
-pub const PROXY_STREAMS_FROM: u64 = 64 * 1024;
-
-/// Bytes of a body that the proxy holds in memory, for methods that cannot stream.
+/// Bytes of a body that the proxy holds in memory, for methods and sessions that cannot
+/// stream: about as much as the original's message limit lets through (http-bridge §4.9).
 pub const PROXY_BODY: usize = 32 * 1024 * 1024;
 
 /// Bytes of a claim: a token, a label, and names of permissions.

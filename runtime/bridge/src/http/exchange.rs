@@ -5,12 +5,12 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures::future::{Either, select};
+use spk_web_session::status::{Branch, branch};
 use tokio::time::{Instant, timeout_at};
 
 use super::body::{Decoder, Framing};
 use super::connection::Connection;
 use super::head::{self, Head};
-use super::tables::{Branch, branch};
 use crate::error::Error;
 use crate::limits;
 

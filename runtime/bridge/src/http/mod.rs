@@ -7,8 +7,6 @@ pub mod date;
 pub mod disposition;
 pub mod exchange;
 pub mod head;
-pub mod tables;
-pub mod tag;
 pub mod write;
 
 /// `value` without spaces and tabs at either end.

@@ -3,8 +3,9 @@
 use capnp::text;
 use spk_schema::headers;
 use spk_schema::web_session_capnp::web_session::context;
+use spk_web_session::tag;
 
-use super::{is_clean, is_token, tag};
+use super::{is_clean, is_token};
 use crate::error::Error;
 
 /// Request method names the bridge sends.
@@ -138,9 +139,11 @@ impl HeadWriter {
             if !value.is_empty() {
                 value.extend_from_slice(b", ");
             }
-            if !tag::write(&mut value, tag.get_value()?.as_bytes(), tag.get_weak()) {
+            let text = tag.get_value()?.as_bytes();
+            if !is_clean(text) {
                 return Err(Error::ForbiddenCharacter("an entity tag").into());
             }
+            tag::write(&mut value, text, tag.get_weak());
         }
         Ok(self.line(name, &value)?)
     }

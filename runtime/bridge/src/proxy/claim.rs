@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::failure;
-use super::reply::{Body, full, plain};
+use super::reply::{full, plain};
+use super::{Body, failure};
 use crate::bridge::Bridge;
 use crate::limits;
 

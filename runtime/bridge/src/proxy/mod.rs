@@ -3,10 +3,9 @@
 //! matter.
 
 mod claim;
-mod dispatch;
+mod forward;
 mod reply;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener as StdTcpListener};
 use std::rc::Rc;
@@ -20,11 +19,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use spk_schema::web_session_capnp::web_session;
+use spk_web_session::{Failure, status_of};
 use tokio::net::TcpListener;
 
 use crate::bridge::Bridge;
 use crate::limits;
-use reply::{Body, plain};
+use forward::Unmetered;
+use reply::plain;
+
+/// A response's body.
+type Body = spk_web_session::Body<Unmetered>;
 
 /// The port apps are told in `http_proxy`.
 pub const PORT: u16 = 15239;
@@ -56,7 +60,7 @@ pub async fn serve(bridge: Rc<Bridge>, listener: StdTcpListener) -> io::Result<(
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| {
                 let bridge = bridge.clone();
-                async move { Ok::<_, Infallible>(answer(&bridge, request).await) }
+                async move { answer(&bridge, request).await }
             });
             // A broken connection is the app's own affair.
             let _ = http1::Builder::new()
@@ -67,31 +71,39 @@ pub async fn serve(bridge: Rc<Bridge>, listener: StdTcpListener) -> io::Result<(
     }
 }
 
-async fn answer(bridge: &Rc<Bridge>, request: Request<Incoming>) -> Response<Body> {
+/// The app stopped sending in the middle of its request.
+#[derive(Debug, thiserror::Error)]
+#[error("the request broke off")]
+struct BrokeOff;
+
+async fn answer(
+    bridge: &Rc<Bridge>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, BrokeOff> {
     if request.method() == Method::CONNECT {
-        return plain(StatusCode::NOT_IMPLEMENTED, "the proxy does not open tunnels");
+        return Ok(plain(StatusCode::NOT_IMPLEMENTED, "the proxy does not open tunnels"));
     }
     if request.uri().host() == Some(OWN_HOST) {
-        return claim::answer(bridge, request).await;
+        return Ok(claim::answer(bridge, request).await);
     }
     let Some(token) = bearer(request.headers()) else {
-        return plain(
-            StatusCode::NOT_FOUND,
-            "requests need a capability in an Authorization header",
-        );
+        let text = "requests need a capability in an Authorization header";
+        return Ok(plain(StatusCode::NOT_FOUND, text));
     };
     let session = match restore(bridge, &token).await {
         Ok(session) => session,
-        Err(error) => return failure(&error),
+        Err(error) => return Ok(failure(&error)),
     };
-    match dispatch::dispatch(&session, request).await {
-        Ok(response) => response,
-        Err(error) => {
+    match forward::forward(&session, request).await {
+        Ok(response) => Ok(response),
+        Err(Failure::Refused(refusal)) => Ok(plain(refusal.status, refusal.text)),
+        Err(Failure::ClientGone) => Err(BrokeOff),
+        Err(Failure::Rpc(error)) => {
             if error.kind == ErrorKind::Disconnected {
                 // Restored again next time.
                 bridge.restored.borrow_mut().remove(&token);
             }
-            failure(&error)
+            Ok(failure(&error))
         }
     }
 }
@@ -122,11 +134,6 @@ async fn restore(bridge: &Bridge, token: &[u8]) -> Result<web_session::Client, E
 
 /// What the app sees of a failed call (http-bridge §5.12).
 fn failure(error: &Error) -> Response<Body> {
-    let status = match error.kind {
-        ErrorKind::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Unimplemented => StatusCode::NOT_IMPLEMENTED,
-        ErrorKind::Disconnected => StatusCode::BAD_GATEWAY,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
+    let status = status_of(error).unwrap_or(StatusCode::BAD_GATEWAY);
     plain(status, &error.extra)
 }

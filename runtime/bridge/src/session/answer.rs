@@ -7,6 +7,8 @@ use capnp::text;
 use spk_schema::headers;
 use spk_schema::util_capnp::handle;
 use spk_schema::web_session_capnp::web_session::{e_tag, response};
+use spk_web_session::status::{self, Branch};
+use spk_web_session::tag;
 
 use super::{Call, pump};
 use crate::error::Error;
@@ -15,8 +17,7 @@ use crate::http::cookie::{self, Expires};
 use crate::http::disposition;
 use crate::http::exchange::Received;
 use crate::http::head::Head;
-use crate::http::tables::{self, Branch};
-use crate::http::{is_clean, tag};
+use crate::http::is_clean;
 use crate::limits;
 
 enum Body {
@@ -36,7 +37,7 @@ impl Call {
             Received::Complete(head, body) => (head, Err(body)),
             Received::Streaming(head, incoming) => (head, Ok(incoming)),
         };
-        let branch = tables::branch(head.status);
+        let branch = status::branch(head.status);
         self.check(&head, branch)?;
         common_headers(&head, response.reborrow());
         match branch {

@@ -10,6 +10,7 @@ use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{HeaderName, Response};
 use hyper::body::{Body, Incoming, SizeHint};
+use spk_web_session::{Broken, Source};
 
 /// Bodies are kept up to this length: forms and small uploads. Of longer ones only that they were
 /// is known.
@@ -144,7 +145,7 @@ pub(super) struct RequestBody {
     recording: Option<Rc<Recording>>,
     complete: bool,
     /// How long the client may send nothing of it.
-    pub stall: Duration,
+    stall: Duration,
 }
 
 impl RequestBody {
@@ -156,28 +157,22 @@ impl RequestBody {
         let complete = incoming.is_end_stream();
         RequestBody { incoming, recording, complete, stall }
     }
+}
 
-    pub fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+impl Source for RequestBody {
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.incoming)
     }
 
-    /// The next frame's data; `None` for a frame without any (trailers).
-    pub async fn frame(&mut self) -> Option<Result<Option<Bytes>, hyper::Error>> {
-        use http_body_util::BodyExt as _;
-        let frame = match self.incoming.frame().await {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Some(Err(error)),
-            None => {
-                self.complete = true;
-                return None;
-            }
-        };
-        // Trailers mean nothing to us.
-        let data = frame.into_data().ok();
-        if let (Some(data), Some(recording)) = (&data, &self.recording) {
-            recording.body_piece(data);
+    async fn piece(&mut self) -> Option<Result<Bytes, Broken>> {
+        let piece = tokio::time::timeout(self.stall, self.incoming.piece()).await;
+        let piece = piece.unwrap_or(Some(Err(Broken)));
+        match (&piece, &self.recording) {
+            (None, _) => self.complete = true,
+            (Some(Ok(data)), Some(recording)) => recording.body_piece(data),
+            _ => {}
         }
-        Some(Ok(data))
+        piece
     }
 }
 

@@ -11,12 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use spk_web_session::{Described, values};
 
-use super::answer::Policy;
 use super::body::Outgoing;
-use super::context::Described;
+use super::policy::Policy;
 use super::route::{NoAnswer, ask, refuse};
-use super::{Front, hosts, pages, values};
+use super::{Front, hosts, pages};
 use crate::serve::grain::Grain;
 use crate::serve::keeper;
 use crate::serve::session::{Access, Browser, Kind, Session, half_hash};
@@ -143,9 +143,9 @@ async fn ask_app(
             front.notes.dropped_header(name.as_str());
         }
     }
-    let Ok(described) = Described::read(request.headers(), false) else {
-        let text = "If-Match or If-None-Match is not a list of entity tags";
-        return refuse(StatusCode::BAD_REQUEST, text);
+    let described = match Described::read(request.headers(), None) {
+        Ok(described) => described,
+        Err(refusal) => return refuse(refusal.status, refusal.text),
     };
     let browser = Browser { address: address(request.headers()), ..Browser::default() };
     let mut failed = front.failed.subscribe();

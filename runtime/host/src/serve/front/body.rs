@@ -8,15 +8,18 @@ use bytes::{Buf, Bytes};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
+use spk_web_session::{CutShort, Hold, StreamBody};
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::published::FileBody;
-use super::stream::{CutShort, StreamBody};
+use crate::serve::grain::Busy;
 
 /// A response's body.
 pub(crate) enum Outgoing {
     /// All of it.
     Full(Full<Bytes>),
     /// As the app writes it.
-    Stream(StreamBody),
+    Stream(StreamBody<Busy>),
     /// A file that the app publishes.
     File(FileBody),
     /// Some of another body's bytes.
@@ -41,6 +44,24 @@ impl Outgoing {
     /// So many of its bytes, after so many others.
     pub fn part(self, skip: u64, left: u64) -> Outgoing {
         Outgoing::Part { whole: Box::new(self), skip, left }
+    }
+}
+
+impl From<spk_web_session::Body<Busy>> for Outgoing {
+    fn from(body: spk_web_session::Body<Busy>) -> Outgoing {
+        match body {
+            spk_web_session::Body::Full(body) => Outgoing::Full(body),
+            spk_web_session::Body::Stream(body) => Outgoing::Stream(body),
+        }
+    }
+}
+
+/// A request keeps the grain awake until its response is sent.
+impl Hold for Busy {
+    type Room = OwnedSemaphorePermit;
+
+    fn room_for(&self, bytes: usize) -> impl Future<Output = Option<OwnedSemaphorePermit>> {
+        Busy::room_for(self, bytes)
     }
 }
 

@@ -1,10 +1,7 @@
 //! The HTTP front end: loopback only, one origin per session.
 
-mod answer;
 mod api_origin;
 pub(crate) mod body;
-mod call;
-mod context;
 mod descriptors;
 mod headers;
 pub(crate) mod hosts;
@@ -13,12 +10,11 @@ mod io;
 mod listen;
 pub(crate) mod pages;
 mod patience;
+mod policy;
 mod published;
 mod questions;
 mod range;
 pub(crate) mod route;
-mod stream;
-pub(crate) mod values;
 mod websocket;
 
 use std::cell::RefCell;
@@ -27,6 +23,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use spk_web_session::values;
 
 use super::error::Error;
 use super::exchange::Recorder;
@@ -282,7 +279,7 @@ impl Front {
             }
             Err(OpenError::App(error)) => return Err(self.refused(error).await),
         };
-        let (stream, incoming) = stream::pair();
+        let (stream, incoming) = spk_web_session::pair();
         let mut request = opened.web.get_request();
         request.get().set_path("");
         request.get().init_context().set_response_stream(stream);

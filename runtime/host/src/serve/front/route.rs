@@ -7,19 +7,22 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use spk_web_session::{self as web_session, Described, Failure, values};
 
-use super::answer::{Asked, Policy};
 use super::body::Outgoing;
-use super::call::{self, Failure};
-use super::context::{Described, OWN_COOKIE};
 use super::hosts::{self, Site};
 use super::listen::HEAD_LIMIT;
 use super::patience::Slot;
-use super::{
-    Front, api_origin, identicon, is_gone, pages, plain, published, range, values, websocket,
-};
+use super::policy::Policy;
+use super::{Front, api_origin, identicon, is_gone, pages, plain, published, range, websocket};
 use crate::serve::exchange::{Recording, RequestBody};
 use crate::serve::session::{Browser, OpenError, Session};
+
+/// The front end's own cookie, which no app sees (http-bridge §4.7).
+const OWN_COOKIE: &str = "sandstorm-sid";
+
+/// Largest body that is collected before the call, where it cannot be streamed.
+const COLLECTED: usize = 64 * 1024 * 1024;
 
 /// The connection ends without an answer: the client should ask again (http-bridge §5.12).
 #[derive(Debug, thiserror::Error)]
@@ -225,12 +228,9 @@ async fn browser_session(
             session.grain().notes.dropped_header(name.as_str());
         }
     }
-    let described = match Described::read(request.headers(), true) {
+    let described = match Described::read(request.headers(), Some(OWN_COOKIE)) {
         Ok(described) => described,
-        Err(_) => {
-            let text = "If-Match or If-None-Match is not a list of entity tags";
-            return refuse(StatusCode::BAD_REQUEST, text);
-        }
+        Err(refusal) => return refuse(refusal.status, refusal.text),
     };
     let policy = Policy::Browser { parent: front.shell_origin(), base: session.base().to_owned() };
     let browser = Browser {
@@ -298,11 +298,6 @@ pub(super) async fn ask(
     // Exactly one slash is ours (http-bridge §4.2).
     let path = target.strip_prefix('/').unwrap_or(&target);
     let get = matches!(parts.method, Method::GET | Method::HEAD);
-    let asked = Asked {
-        head: parts.method == Method::HEAD,
-        not_modified: get && described.is_none_match(),
-        policy,
-    };
     if let Some(upgrade) = upgrade {
         let slot = parts.extensions.remove::<Slot>();
         return socket(session, browser, described, &parts, path, (upgrade, slot)).await;
@@ -321,16 +316,29 @@ pub(super) async fn ask(
             Ok(opened) => opened,
             Err(error) => return Ok(not_opened(session, &error)),
         };
-        let call =
-            call::Request { parts: &parts, path, described, asked: &asked, base: session.base() };
+        let call = web_session::Request {
+            method: &parts.method,
+            headers: &parts.headers,
+            path,
+            described,
+            policy: &policy,
+            base: session.base(),
+            collected: COLLECTED,
+        };
         // GET and HEAD take no body, so the second try misses none.
         let failure = match body.take() {
             Some(body) => call.send(&opened.web, body, busy).await,
             None => call.get(&opened.web, busy).await,
         };
         let error = match failure {
-            Ok(response) => return Ok(recorded(recording, range::cut(response, &wanted))),
-            Err(Failure::Answer(response)) => return Ok(recorded(recording, *response)),
+            Ok(response) => {
+                let response = range::cut(response.map(Outgoing::from), &wanted);
+                return Ok(recorded(recording, response));
+            }
+            Err(Failure::Refused(refusal)) => {
+                let response = pages::text(refusal.status, refusal.text);
+                return Ok(recorded(recording, response));
+            }
             Err(Failure::ClientGone) => return Err(NoAnswer),
             Err(Failure::Rpc(error)) => error,
         };
@@ -363,8 +371,7 @@ async fn socket(
 ) -> Result<Response<Outgoing>, NoAnswer> {
     let key = match websocket::key(&parts.headers) {
         Ok(key) => key,
-        Err(Failure::Answer(response)) => return Ok(*response),
-        Err(_) => return Err(NoAnswer),
+        Err(refusal) => return refuse(refusal.status, refusal.text),
     };
     let busy = session.grain().activity.begin();
     let opened = match session.web(browser).await {
@@ -374,9 +381,7 @@ async fn socket(
     let web = &opened.web;
     match websocket::open(web, path, &parts.headers, described, &key, upgrade, (busy, slot)).await {
         Ok(response) => Ok(response),
-        Err(Failure::Answer(response)) => Ok(*response),
-        Err(Failure::ClientGone) => Err(NoAnswer),
-        Err(Failure::Rpc(error)) => {
+        Err(error) => {
             if error.kind == capnp::ErrorKind::Disconnected {
                 session.forget(&opened);
             }
@@ -396,11 +401,11 @@ fn failed(
     let said = format!("{} {}: {}", parts.method, printable(parts.uri.path()), plain(error));
     session.grain().log.note(&said);
     session.grain().notes.say(&said);
-    let (status, text) = match error.kind {
-        ErrorKind::Disconnected => return Err(NoAnswer),
-        ErrorKind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "the app is overloaded"),
-        ErrorKind::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "the app does not do this"),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "the app failed; its log says more"),
+    let status = web_session::status_of(error).ok_or(NoAnswer)?;
+    let text = match error.kind {
+        ErrorKind::Overloaded => "the app is overloaded",
+        ErrorKind::Unimplemented => "the app does not do this",
+        _ => "the app failed; its log says more",
     };
     let mut response = pages::text(status, text);
     let close = HeaderValue::from_static("close");

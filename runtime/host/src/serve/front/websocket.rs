@@ -13,14 +13,11 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use spk_schema::web_session_capnp::web_session::{self, web_socket_stream};
+use spk_web_session::{Described, Refusal, check_head, values};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::answer;
 use super::body::Outgoing;
-use super::call::{self, Failure};
-use super::context::Described;
-use super::pages;
 use super::patience::Slot;
 use crate::serve::grain::Busy;
 
@@ -43,16 +40,23 @@ pub(crate) fn is_asked_for(method: &http::Method, headers: &HeaderMap) -> bool {
 }
 
 /// The browser's key, once its handshake is found well-formed (K09).
-pub(crate) fn key(headers: &HeaderMap) -> Result<Vec<u8>, Failure> {
+pub(crate) fn key(headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
     let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
     match (version, key) {
         (Some(b"13"), Some(key)) if !key.is_empty() => Ok(key.to_vec()),
         _ => {
             let text = "a WebSocket needs Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key";
-            Err(Failure::Answer(Box::new(pages::text(StatusCode::BAD_REQUEST, text))))
+            Err(Refusal { status: StatusCode::BAD_REQUEST, text })
         }
     }
+}
+
+/// The protocols that the browser offers.
+fn protocols(headers: &HeaderMap) -> Vec<Vec<u8>> {
+    values::joined(headers, &header::SEC_WEBSOCKET_PROTOCOL)
+        .map(|list| values::comma_list(&list))
+        .unwrap_or_default()
 }
 
 /// `Sec-WebSocket-Accept` (RFC 6455, 4.2.2).
@@ -102,13 +106,13 @@ pub(crate) async fn open(
     key: &[u8],
     upgrade: OnUpgrade,
     held: (Busy, Option<Slot>),
-) -> Result<Response<Outgoing>, Failure> {
+) -> Result<Response<Outgoing>, capnp::Error> {
     let (sender, pieces) = mpsc::unbounded_channel();
     let to_browser = ToBrowser { pieces: sender, room: Arc::new(Semaphore::new(WAITING)) };
     let mut request = web.open_web_socket_request();
     request.get().set_path(path);
     described.fill(request.get().init_context(), None);
-    let wanted = call::protocols(headers);
+    let wanted = protocols(headers);
     let mut list = request.get().init_protocol(wanted.len() as u32);
     for (index, protocol) in wanted.iter().enumerate() {
         list.set(index as u32, capnp::text::Reader(protocol));
@@ -138,7 +142,7 @@ pub(crate) async fn open(
         HeaderName::from_static("permissions-policy"),
         HeaderValue::from_static("interest-cohort=()"),
     );
-    answer::check_head(answer.headers())?;
+    check_head(answer.headers())?;
     tokio::task::spawn_local(async move {
         if let Ok(upgraded) = upgrade.await {
             carry(upgraded, to_app, pieces).await;

@@ -7,74 +7,40 @@ use capnp::text;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use spk_schema::headers as lists;
-use spk_schema::web_session_capnp::web_session::{self, cookie, e_tag, response};
+use spk_schema::web_session_capnp::web_session::{cookie, e_tag, options, response};
 
-use super::body::Outgoing;
-use super::stream::Incoming;
-use crate::serve::grain::Busy;
+use crate::body::{Body, Hold};
+use crate::status;
+use crate::stream::Incoming;
+use crate::tag;
 
-/// What the front end must know of the request to answer it.
-#[derive(Clone, Debug)]
+/// What must be known of the request to answer it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     /// HEAD: no body.
     pub head: bool,
     /// GET or HEAD with `If-None-Match`: a failed precondition is "not modified".
     pub not_modified: bool,
-    /// The policy headers of this kind of session.
-    pub policy: Policy,
 }
 
-/// Headers the front end adds to everything a session answers (http-bridge §5.10).
-#[derive(Clone, Debug)]
-pub(crate) enum Policy {
-    /// Sessions of people.
-    Browser {
-        /// The page that may frame the app.
-        parent: String,
-        /// The session's own origin.
-        base: String,
-    },
-    /// Sessions of programs.
-    Api,
+/// What of an answer reaches the client, and what the caller adds to it.
+pub trait Policy {
+    /// Whether cookies do.
+    fn passes_cookies(&self) -> bool;
+
+    /// Adds the caller's own headers (http-bridge §5.10). Those of the session's own making that pass
+    /// as they are, [`spk_schema::headers::RESPONSE`], are there already.
+    fn apply(&self, headers: &mut HeaderMap);
 }
 
-impl Policy {
-    /// Adds the headers.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        match self {
-            Policy::Browser { parent, base } => {
-                set(headers, header::X_FRAME_OPTIONS, &format!("ALLOW-FROM {parent}"));
-                let policy = format!("frame-ancestors {parent} {base}");
-                set(headers, header::CONTENT_SECURITY_POLICY, &policy);
-            }
-            Policy::Api => {
-                set(headers, header::VARY, "Authorization");
-                set(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-                set(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
-            }
-        }
-        set(headers, header::REFERRER_POLICY, "same-origin");
-        set(headers, PERMISSIONS_POLICY, "interest-cohort=()");
-    }
-}
-
-/// Bytes of a response head that are taken from the app, each header with [`HEADER_COST`] added.
+/// Bytes of a response head that are taken, each header with [`HEADER_COST`] added.
 /// The bridge takes 80 KiB from its app; more than `HeaderMap` can hold (24,576 names) does not fit.
-const APP_HEAD: usize = 256 * 1024;
+pub const APP_HEAD: usize = 256 * 1024;
 
 /// What a header costs beside its name and value.
 const HEADER_COST: usize = 32;
 
-const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
-
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    // All of these are made of host names and constants.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
-/// Sets a header from what the app said; what cannot stand in a header is left out, because a
+/// Sets a header from what the session said; what cannot stand in a header is left out, because a
 /// response without it is worth more than none.
 fn set_bytes(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(value) {
@@ -83,19 +49,20 @@ fn set_bytes(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
 }
 
 /// Builds the HTTP response.
-pub(crate) async fn translate(
+pub(crate) async fn translate<H: Hold>(
     message: response::Reader<'_>,
-    asked: &Asked,
+    asked: Asked,
+    policy: &impl Policy,
     incoming: Incoming,
-    busy: Busy,
-) -> Result<Response<Outgoing>, capnp::Error> {
-    let response = translate_unchecked(message, asked, incoming, busy).await?;
+    hold: H,
+) -> Result<Response<Body<H>>, capnp::Error> {
+    let response = translate_unchecked(message, asked, policy, incoming, hold).await?;
     check_head(response.headers())?;
     Ok(response)
 }
 
 /// Refuses a response head that is larger than [`APP_HEAD`].
-pub(crate) fn check_head(headers: &HeaderMap) -> Result<(), capnp::Error> {
+pub fn check_head(headers: &HeaderMap) -> Result<(), capnp::Error> {
     let mut size = HeadSize(0);
     headers.iter().try_for_each(|(name, value)| size.add(name.as_str().len() + value.len()))
 }
@@ -108,23 +75,23 @@ impl HeadSize {
         self.0 = self.0.saturating_add(bytes).saturating_add(HEADER_COST);
         if self.0 > APP_HEAD {
             return Err(capnp::Error::failed(format!(
-                "the app's response head is larger than {APP_HEAD} bytes"
+                "the response head is larger than {APP_HEAD} bytes"
             )));
         }
         Ok(())
     }
 }
 
-async fn translate_unchecked(
+async fn translate_unchecked<H: Hold>(
     message: response::Reader<'_>,
-    asked: &Asked,
+    asked: Asked,
+    policy: &impl Policy,
     incoming: Incoming,
-    busy: Busy,
-) -> Result<Response<Outgoing>, capnp::Error> {
+    hold: H,
+) -> Result<Response<Body<H>>, capnp::Error> {
     let mut headers = HeaderMap::new();
     let mut size = HeadSize(0);
-    asked.policy.apply(&mut headers);
-    if matches!(asked.policy, Policy::Browser { .. }) {
+    if policy.passes_cookies() {
         for cookie in message.get_set_cookies()? {
             if let Some(line) = cookie_line(cookie)? {
                 size.add(line.len())?;
@@ -132,28 +99,21 @@ async fn translate_unchecked(
             }
         }
     }
-    let mut exposed = vec!["ETag".to_owned()];
     for extra in message.get_additional_headers()? {
-        let name = extra.get_name()?.as_bytes();
-        size.add(name.len() + extra.get_value()?.as_bytes().len())?;
-        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-        if lists::RESPONSE.allows(name.as_bytes())
-            && let (Ok(parsed), Ok(value)) = (
-                HeaderName::from_bytes(name.as_bytes()),
-                HeaderValue::from_bytes(extra.get_value()?.as_bytes()),
-            )
+        let (name, value) = (extra.get_name()?.as_bytes(), extra.get_value()?.as_bytes());
+        size.add(name.len() + value.len())?;
+        if lists::RESPONSE.allows(name)
+            && let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         {
-            headers.append(parsed, value);
-            exposed.push(name);
+            headers.append(name, value);
         }
     }
-    if matches!(asked.policy, Policy::Api) {
-        set(&mut headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, &exposed.join(", "));
-    }
+    policy.apply(&mut headers);
     use response::Which;
     let (status, body) = match message.which()? {
         Which::Content(content) => {
-            return translate_content(content, asked, headers, incoming, busy).await;
+            return translate_content(content, asked, headers, incoming, hold).await;
         }
         Which::NoContent(none) => {
             if none.has_e_tag() {
@@ -173,20 +133,16 @@ async fn translate_unchecked(
             }
         }
         Which::Redirect(redirect) => {
-            let status = match (redirect.get_is_permanent(), redirect.get_switch_to_get()) {
-                (true, true) => StatusCode::MOVED_PERMANENTLY,
-                (true, false) => StatusCode::PERMANENT_REDIRECT,
-                (false, true) => StatusCode::SEE_OTHER,
-                (false, false) => StatusCode::TEMPORARY_REDIRECT,
-            };
+            let status =
+                status::redirect(redirect.get_is_permanent(), redirect.get_switch_to_get());
             let location = redirect.get_location()?.as_bytes();
             set_bytes(&mut headers, header::LOCATION, location);
-            set(&mut headers, header::CONTENT_TYPE, "text/plain; charset=UTF-8");
+            headers.insert(header::CONTENT_TYPE, TEXT);
             let reason = status.canonical_reason().unwrap_or_default();
             (status, Cow::Owned([reason.as_bytes(), b": ", location].concat()))
         }
         Which::ClientError(error) => {
-            let status = error.get_status_code().map_or(StatusCode::BAD_REQUEST, client_status);
+            let status = status::client_error(error.get_status_code());
             let other = error.has_non_html_body().then(|| error.get_non_html_body()).transpose()?;
             let html = error.has_description_html().then(|| error.get_description_html());
             (status, error_body(&mut headers, other, html.transpose()?)?.into())
@@ -198,56 +154,54 @@ async fn translate_unchecked(
             (StatusCode::INTERNAL_SERVER_ERROR, body.into())
         }
     };
-    Ok(finish(status, headers, held(&body, &busy, asked).await, asked))
+    Ok(finish(status, headers, held(&body, &hold, asked).await))
 }
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 
 const NOTHING: Cow<'static, [u8]> = Cow::Borrowed(&[]);
 
-/// A body of the app's, copied as soon as clients have taken enough of the others.
-async fn held(body: &[u8], busy: &Busy, asked: &Asked) -> Bytes {
+/// A body of the session's, copied as soon as clients have taken enough of the others.
+async fn held<H: Hold>(body: &[u8], hold: &H, asked: Asked) -> Bytes {
     if asked.head {
         return Bytes::new();
     }
-    match busy.room_for(body.len()).await {
+    match hold.room_for(body.len()).await {
         Some(room) => Bytes::from_owner(Held { body: body.to_vec(), _room: room }),
         None => Bytes::copy_from_slice(body),
     }
 }
 
 /// A body with the room that it takes until the client has all of it.
-struct Held {
+struct Held<R> {
     body: Vec<u8>,
-    _room: tokio::sync::OwnedSemaphorePermit,
+    _room: R,
 }
 
-impl AsRef<[u8]> for Held {
+impl<R> AsRef<[u8]> for Held<R> {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
 }
 
-fn finish(
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-    asked: &Asked,
-) -> Response<Outgoing> {
-    let body = if asked.head { Bytes::new() } else { body };
-    let mut response = Response::new(Outgoing::full(body));
+fn finish<H>(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Body<H>> {
+    let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
-async fn translate_content(
+async fn translate_content<H: Hold>(
     content: response::content::Reader<'_>,
-    asked: &Asked,
+    asked: Asked,
     mut headers: HeaderMap,
     incoming: Incoming,
-    busy: Busy,
-) -> Result<Response<Outgoing>, capnp::Error> {
+    hold: H,
+) -> Result<Response<Body<H>>, capnp::Error> {
     use response::content::{body, disposition};
-    let status = content.get_status_code().map_or(StatusCode::OK, success_status);
+    let status = status::success(content.get_status_code());
     if content.has_mime_type() {
         set_bytes(&mut headers, header::CONTENT_TYPE, content.get_mime_type()?.as_bytes());
     }
@@ -280,22 +234,22 @@ async fn translate_content(
             if asked.head && !bytes.is_empty() {
                 headers.insert(header::CONTENT_LENGTH, bytes.len().into());
             }
-            Ok(finish(status, headers, held(bytes, &busy, asked).await, asked))
+            Ok(finish(status, headers, held(bytes, &hold, asked).await))
         }
         body::Which::Stream(handle) => {
-            let stream = incoming.into_body(handle?, busy).await;
+            let stream = incoming.into_body(handle?, hold).await;
             if asked.head || bodiless {
-                // The app's length, which a HEAD response is for (12, issue 3454).
+                // The length, which a HEAD response is for (12, issue 3454).
                 if let Some(size) = stream.announced().filter(|_| asked.head && !bodiless) {
                     headers.insert(header::CONTENT_LENGTH, size.into());
                 }
-                return Ok(finish(status, headers, Bytes::new(), asked));
+                return Ok(finish(status, headers, Bytes::new()));
             }
             let mut response =
                 Response::new(if stream.is_empty() && stream.announced() == Some(0) {
-                    Outgoing::full(Vec::new())
+                    Body::full(Bytes::new())
                 } else {
-                    Outgoing::Stream(stream)
+                    Body::Stream(stream)
                 });
             *response.status_mut() = status;
             *response.headers_mut() = headers;
@@ -323,7 +277,7 @@ fn error_body<'a>(
         return other.get_data();
     }
     let Some(html) = html else { return Ok(&[]) };
-    set(headers, header::CONTENT_TYPE, "text/html; charset=UTF-8");
+    headers.insert(header::CONTENT_TYPE, HTML);
     Ok(html.as_bytes())
 }
 
@@ -370,40 +324,37 @@ fn date(seconds: i64) -> String {
 }
 
 fn set_tag(headers: &mut HeaderMap, tag: e_tag::Reader<'_>) -> Result<(), capnp::Error> {
-    let weak: &[u8] = if tag.get_weak() { b"W/" } else { b"" };
-    let value = [weak, b"\"", tag.get_value()?.as_bytes(), b"\""].concat();
+    let text = tag.get_value()?.as_bytes();
+    let mut value = Vec::with_capacity(text.len() + b"W/\"\"".len());
+    tag::write(&mut value, text, tag.get_weak());
     set_bytes(headers, header::ETAG, &value);
     Ok(())
 }
 
-fn success_status(code: response::SuccessCode) -> StatusCode {
-    use web_session::response::SuccessCode;
-    match code {
-        SuccessCode::Ok => StatusCode::OK,
-        SuccessCode::Created => StatusCode::CREATED,
-        SuccessCode::Accepted => StatusCode::ACCEPTED,
-        SuccessCode::NoContent => StatusCode::NO_CONTENT,
-        SuccessCode::PartialContent => StatusCode::PARTIAL_CONTENT,
-        SuccessCode::MultiStatus => StatusCode::MULTI_STATUS,
-        SuccessCode::NotModified => StatusCode::NOT_MODIFIED,
+/// What an answer to OPTIONS says.
+pub(crate) fn options(
+    options: options::Reader<'_>,
+    headers: &mut HeaderMap,
+) -> Result<(), capnp::Error> {
+    let mut dav: Vec<&[u8]> = Vec::new();
+    for (has, class) in [
+        (options.get_dav_class1(), "1"),
+        (options.get_dav_class2(), "2"),
+        (options.get_dav_class3(), "3"),
+    ] {
+        if has {
+            dav.push(class.as_bytes());
+        }
     }
-}
-
-fn client_status(code: response::ClientErrorCode) -> StatusCode {
-    use web_session::response::ClientErrorCode;
-    match code {
-        ClientErrorCode::BadRequest => StatusCode::BAD_REQUEST,
-        ClientErrorCode::Forbidden => StatusCode::FORBIDDEN,
-        ClientErrorCode::NotFound => StatusCode::NOT_FOUND,
-        ClientErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ClientErrorCode::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-        ClientErrorCode::Conflict => StatusCode::CONFLICT,
-        ClientErrorCode::Gone => StatusCode::GONE,
-        ClientErrorCode::RequestEntityTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ClientErrorCode::RequestUriTooLong => StatusCode::URI_TOO_LONG,
-        ClientErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        ClientErrorCode::ImATeapot => StatusCode::IM_A_TEAPOT,
-        ClientErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-        ClientErrorCode::UnprocessableEntity => StatusCode::UNPROCESSABLE_ENTITY,
+    for extension in options.get_dav_extensions()? {
+        dav.push(extension?.as_bytes());
     }
+    if !dav.is_empty()
+        && let Ok(value) = HeaderValue::from_bytes(&dav.join(b", ".as_slice()))
+    {
+        headers.insert("dav", value);
+        let exposed = HeaderValue::from_static("DAV");
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    check_head(headers)
 }

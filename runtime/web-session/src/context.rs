@@ -7,13 +7,12 @@ use spk_schema::headers;
 use spk_schema::util_capnp::byte_stream;
 use spk_schema::web_session_capnp::web_session::{self, context};
 
-use super::values::{self, BadTag, Precondition, Tag};
-
-/// The front end's own cookie, which no app sees (http-bridge §4.7).
-pub(crate) const OWN_COOKIE: &str = "sandstorm-sid";
+use crate::failure::Refusal;
+use crate::tag::{self, BadTag, Precondition, Tag};
+use crate::values;
 
 /// What a request says beside its method, path and body.
-pub(crate) struct Described {
+pub struct Described {
     cookies: Vec<(Vec<u8>, Vec<u8>)>,
     accept: Vec<values::Accepted>,
     accept_encoding: Vec<values::Accepted>,
@@ -22,15 +21,19 @@ pub(crate) struct Described {
 }
 
 impl Described {
-    /// Reads the headers. `with_cookies`: sessions of people have cookies, those of programs not.
-    pub fn read(headers: &HeaderMap, with_cookies: bool) -> Result<Described, BadTag> {
+    /// Reads the headers. Sessions of people have cookies, but for the caller's own, whose name is
+    /// `own_cookie` (http-bridge §4.7); with `None`, as for sessions of programs, none passes.
+    pub fn read(headers: &HeaderMap, own_cookie: Option<&str>) -> Result<Described, Refusal> {
         let cookies =
-            if with_cookies { values::cookies(headers, OWN_COOKIE.as_bytes()) } else { Vec::new() };
+            own_cookie.map_or_else(Vec::new, |own| values::cookies(headers, own.as_bytes()));
+        let precondition = tag::precondition(headers).map_err(|BadTag| {
+            Refusal::bad_request("If-Match or If-None-Match is not a list of entity tags")
+        })?;
         Ok(Described {
             cookies,
             accept: values::accepted(headers, &ACCEPT),
             accept_encoding: values::accepted(headers, &ACCEPT_ENCODING),
-            precondition: values::precondition(headers)?,
+            precondition,
             additional: headers
                 .iter()
                 .filter(|(name, _)| headers::REQUEST.allows(name.as_str().as_bytes()))
@@ -39,8 +42,8 @@ impl Described {
         })
     }
 
-    /// Whether "the app's version is yours already" is the meaning of a failed precondition.
-    pub fn is_none_match(&self) -> bool {
+    /// Whether "you have this version already" is the meaning of a failed precondition.
+    pub(crate) fn is_none_match(&self) -> bool {
         matches!(self.precondition, Precondition::MatchesNone(_) | Precondition::DoesntExist)
     }
 

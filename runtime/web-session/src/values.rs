@@ -1,49 +1,20 @@
-//! Reading header values: lists with qualities, entity tags, cookies (http-bridge §4.3, §4.7,
-//! §4.8). Values are bytes, and stay the bytes they were.
+//! Reading header values: lists with qualities, languages, cookies (http-bridge §4.3, §4.7).
+//! Values are bytes, and stay the bytes they were.
 
 use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, COOKIE, HeaderName};
 
 /// One item of `Accept` or `Accept-Encoding`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Accepted {
+pub struct Accepted {
     /// Media range or coding, without parameters.
     pub name: Vec<u8>,
     /// Quality, 1 unless said otherwise.
     pub quality: f32,
 }
 
-/// An entity tag, without its quotes; a backslash stays as it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tag {
-    /// Text between the quotes.
-    pub value: Vec<u8>,
-    /// `W/`.
-    pub weak: bool,
-}
-
-/// `If-Match` or `If-None-Match`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Precondition {
-    /// Neither.
-    None,
-    /// `If-Match: *`.
-    Exists,
-    /// `If-None-Match: *`.
-    DoesntExist,
-    /// `If-Match` with tags.
-    Matches(Vec<Tag>),
-    /// `If-None-Match` with tags.
-    MatchesNone(Vec<Tag>),
-}
-
-/// A conditional header that is no list of entity tags. Acting as if it were not there could
-/// overwrite what the client meant to protect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadTag;
-
 /// All lines of a header as one list (RFC 9110, 5.2).
-pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+pub fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let mut lines = headers.get_all(name).iter();
     let mut all = lines.next()?.as_bytes().to_vec();
     for line in lines {
@@ -55,7 +26,7 @@ pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> 
 
 /// A list with qualities. Parameters other than `q` are lost: the protocol has no place for them.
 /// A quality that is no number counts as not given.
-pub(crate) fn accepted(headers: &HeaderMap, name: &HeaderName) -> Vec<Accepted> {
+pub fn accepted(headers: &HeaderMap, name: &HeaderName) -> Vec<Accepted> {
     let Some(list) = joined(headers, name) else { return Vec::new() };
     let mut items = Vec::new();
     for item in list.split(|byte| *byte == b',') {
@@ -73,7 +44,7 @@ pub(crate) fn accepted(headers: &HeaderMap, name: &HeaderName) -> Vec<Accepted> 
 
 /// `Accept-Language`, split at commas; what the original assumes when there is none
 /// (http-bridge §4.3).
-pub(crate) fn languages(headers: &HeaderMap) -> Vec<Vec<u8>> {
+pub fn languages(headers: &HeaderMap) -> Vec<Vec<u8>> {
     match joined(headers, &ACCEPT_LANGUAGE) {
         None => vec![b"en-US".to_vec(), b"en".to_vec()],
         Some(list) => comma_list(&list),
@@ -81,7 +52,7 @@ pub(crate) fn languages(headers: &HeaderMap) -> Vec<Vec<u8>> {
 }
 
 /// The items of a comma-separated list, trimmed, without empty ones.
-pub(crate) fn comma_list(list: &[u8]) -> Vec<Vec<u8>> {
+pub fn comma_list(list: &[u8]) -> Vec<Vec<u8>> {
     list.split(|byte| *byte == b',')
         .map(|item| item.trim_ascii())
         .filter(|item| !item.is_empty())
@@ -91,7 +62,7 @@ pub(crate) fn comma_list(list: &[u8]) -> Vec<Vec<u8>> {
 
 /// The request's cookies in order, without the front end's own. Several `Cookie` lines are one
 /// list (RFC 9110, 5.3 with RFC 6265, 4.2: joined with `; `).
-pub(crate) fn cookies(headers: &HeaderMap, own: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub fn cookies(headers: &HeaderMap, own: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut cookies = Vec::new();
     for line in headers.get_all(COOKIE) {
         for part in line.as_bytes().split(|byte| *byte == b';') {
@@ -110,60 +81,9 @@ pub(crate) fn cookies(headers: &HeaderMap, own: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)
     cookies
 }
 
-/// The precondition of a request; `If-Match` wins over `If-None-Match` (http-bridge §4.8).
-pub(crate) fn precondition(headers: &HeaderMap) -> Result<Precondition, BadTag> {
-    use http::header::{IF_MATCH, IF_NONE_MATCH};
-    if let Some(list) = joined(headers, &IF_MATCH) {
-        return Ok(match tags(&list)? {
-            None => Precondition::Exists,
-            Some(tags) => Precondition::Matches(tags),
-        });
-    }
-    if let Some(list) = joined(headers, &IF_NONE_MATCH) {
-        return Ok(match tags(&list)? {
-            None => Precondition::DoesntExist,
-            Some(tags) => Precondition::MatchesNone(tags),
-        });
-    }
-    Ok(Precondition::None)
-}
-
-/// `None` for `*`.
-fn tags(list: &[u8]) -> Result<Option<Vec<Tag>>, BadTag> {
-    if list.trim_ascii() == b"*" {
-        return Ok(None);
-    }
-    let mut rest = list.trim_ascii_start();
-    let mut tags = Vec::new();
-    loop {
-        let weak = rest.starts_with(b"W/");
-        if weak {
-            rest = rest[2..].trim_ascii_start();
-        }
-        rest = rest.strip_prefix(b"\"").ok_or(BadTag)?;
-        let mut end = 0;
-        loop {
-            match rest.get(end) {
-                Some(b'"') => break,
-                // The quote after a backslash does not end the tag.
-                Some(b'\\') if end + 1 < rest.len() => end += 2,
-                Some(_) => end += 1,
-                None => return Err(BadTag),
-            }
-        }
-        tags.push(Tag { value: rest[..end].to_vec(), weak });
-        rest = rest[end + 1..].trim_ascii_start();
-        match rest.split_first() {
-            None => return Ok(Some(tags)),
-            Some((b',', more)) => rest = more.trim_ascii_start(),
-            Some(_) => return Err(BadTag),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http::header::{ACCEPT, IF_MATCH, IF_NONE_MATCH};
+    use http::header::ACCEPT;
 
     use super::*;
 
@@ -173,10 +93,6 @@ mod tests {
             map.append(name, value.parse().unwrap());
         }
         map
-    }
-
-    fn tag(value: &str, weak: bool) -> Tag {
-        Tag { value: value.as_bytes().to_vec(), weak }
     }
 
     #[test]
@@ -220,33 +136,6 @@ mod tests {
     fn b30_two_cookie_lines_are_one_list() {
         let map = headers(&[(COOKIE, "a=1"), (COOKIE, "b=2; c=3")]);
         assert_eq!(cookies(&map, b"sandstorm-sid").len(), 3);
-    }
-
-    #[test]
-    fn b38_b39_b40_preconditions() {
-        let none = |line| precondition(&headers(&[(IF_NONE_MATCH, line)]));
-        assert_eq!(
-            none("\"a\" , W/\"b\""),
-            Ok(Precondition::MatchesNone(vec![tag("a", false), tag("b", true)]))
-        );
-        assert_eq!(none("*"), Ok(Precondition::DoesntExist));
-        let both = headers(&[(IF_NONE_MATCH, "\"x\""), (IF_MATCH, "*")]);
-        assert_eq!(precondition(&both), Ok(Precondition::Exists));
-        assert_eq!(precondition(&HeaderMap::new()), Ok(Precondition::None));
-        let two = headers(&[(IF_MATCH, "\"a\""), (IF_MATCH, "\"b\"")]);
-        assert_eq!(
-            precondition(&two),
-            Ok(Precondition::Matches(vec![tag("a", false), tag("b", false)]))
-        );
-    }
-
-    #[test]
-    fn b41_b42_bad_tags_are_refused_and_escapes_are_kept() {
-        let none = |line| precondition(&headers(&[(IF_NONE_MATCH, line)]));
-        for bad in ["bare", "\"open", "\"a\",", "\"a\" \"b\"", "", "W/", "\"a\\"] {
-            assert_eq!(none(bad), Err(BadTag), "{bad}");
-        }
-        assert_eq!(none(r#""b\"c""#), Ok(Precondition::MatchesNone(vec![tag(r#"b\"c"#, false)])));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A streamed response: the app writes into a `ByteStream`, the client reads it as a body. What
-//! the client does not take, the app does not get rid of: `write` returns late.
+//! A streamed response: the session writes into a `ByteStream`, the client reads it as a body. What
+//! the client does not take, the session does not get rid of: `write` returns late.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use capnp::Error;
-use hyper::body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
 use spk_schema::util_capnp::{byte_stream, handle};
 use tokio::sync::oneshot;
 
-use super::super::grain::Busy;
+use crate::body::Hold;
 
-/// Bytes of one response the host holds before `write` waits for the client. What the app sends
-/// meanwhile waits as a message (`limits::HELD_BYTES`), so that little is needed here.
-const HELD: usize = 64 * 1024;
+/// Bytes of one response that are held before `write` waits for the client. What is sent meanwhile
+/// waits as a message, which callers count, so that little is needed here.
+pub const HELD: usize = 64 * 1024;
 
 /// A response that says neither its size nor anything else for this long is sent with its head
 /// alone: server-sent events must not wait for the first event.
@@ -52,7 +52,7 @@ impl Pipe {
         }
     }
 
-    /// The app writes so many bytes.
+    /// The session writes so many bytes.
     fn begin(&mut self, bytes: usize) -> Result<(), Error> {
         if self.reader_gone {
             return Err(gone());
@@ -96,7 +96,7 @@ fn gone() -> Error {
     Error::disconnected("the client is gone".into())
 }
 
-/// The app's end.
+/// The session's end.
 struct Stream {
     pipe: Rc<RefCell<Pipe>>,
 }
@@ -155,12 +155,12 @@ impl byte_stream::Server for Stream {
 }
 
 /// The client's end, before it is known whether the response is streamed at all.
-pub(crate) struct Incoming {
+pub struct Incoming {
     pipe: Rc<RefCell<Pipe>>,
 }
 
-/// A stream to give to the app with a request, and where it comes out.
-pub(crate) fn pair() -> (byte_stream::Client, Incoming) {
+/// A stream to give to the session with a request, and where it comes out.
+pub fn pair() -> (byte_stream::Client, Incoming) {
     let pipe = Rc::new(RefCell::new(Pipe::default()));
     let client = capnp_rpc::new_client(Stream { pipe: pipe.clone() });
     (client, Incoming { pipe })
@@ -169,7 +169,7 @@ pub(crate) fn pair() -> (byte_stream::Client, Incoming) {
 impl Incoming {
     /// The response is streamed. Resolves when the stream's size or first byte is known, or after
     /// a moment without either.
-    pub async fn into_body(self, handle: handle::Client, busy: Busy) -> StreamBody {
+    pub(crate) async fn into_body<H: Hold>(self, handle: handle::Client, hold: H) -> StreamBody<H> {
         let first = std::future::poll_fn(|context| {
             let mut pipe = self.pipe.borrow_mut();
             if pipe.expected.is_some() || pipe.received > 0 || pipe.end.is_some() {
@@ -184,7 +184,7 @@ impl Incoming {
             let empty = pipe.end == Some(End::Complete) && pipe.received == 0;
             (if empty { pipe.expected.or(Some(0)) } else { pipe.expected }, empty)
         };
-        StreamBody { incoming: self, _handle: handle, _busy: busy, announced: expected, complete }
+        StreamBody { incoming: self, _handle: handle, _hold: hold, announced: expected, complete }
     }
 }
 
@@ -198,33 +198,33 @@ impl Drop for Incoming {
     }
 }
 
-/// A streamed response body. Dropping it tells the app that nobody reads on.
-pub(crate) struct StreamBody {
+/// A streamed response body. Dropping it tells the session that nobody reads on.
+pub struct StreamBody<H> {
     incoming: Incoming,
     _handle: handle::Client,
-    _busy: Busy,
+    _hold: H,
     announced: Option<u64>,
     complete: bool,
 }
 
-impl StreamBody {
-    /// The size the app announced before the head was sent.
-    pub fn announced(&self) -> Option<u64> {
+impl<H> StreamBody<H> {
+    /// The size that was announced before the head was sent.
+    pub(crate) fn announced(&self) -> Option<u64> {
         self.announced
     }
 
     /// Whether the stream ended without any byte: the answer to a HEAD request.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.complete
     }
 }
 
-/// The app did not finish its response.
+/// The session did not finish its response.
 #[derive(Debug, thiserror::Error)]
-#[error("the app cut its response short")]
-pub(crate) struct CutShort;
+#[error("the response was cut short")]
+pub struct CutShort;
 
-impl Body for StreamBody {
+impl<H: Hold> Body for StreamBody<H> {
     type Data = Bytes;
     type Error = CutShort;
 
