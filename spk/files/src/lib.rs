@@ -10,12 +10,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod atomic;
 mod dir;
+pub mod elf;
 pub mod hex;
+pub mod lend;
 pub mod path;
 pub mod printable;
 pub mod random;
 mod remove;
+mod staging;
 mod time;
 mod usage;
 mod walk;
@@ -23,5 +27,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use atomic::AtomicFile;
 pub use dir::Dir;
+pub use staging::Staging;
 pub use time::Time;
