@@ -15,20 +15,20 @@ pub const PATH: &str = "/sandstorm-http-bridge-config";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("reading '{path}' failed: {source}")]
+    #[error("reading '{path}' failed: {reason}")]
     Read {
         /// The file.
         path: PathBuf,
         /// What the kernel said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is not a configuration.
-    #[error("'{path}' is not a bridge configuration: {source}")]
+    #[error("'{path}' is not a bridge configuration: {reason}")]
     Decode {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: capnp::Error,
+        reason: capnp::Error,
     },
 }
 
@@ -48,9 +48,9 @@ impl Config {
     /// Reads the file.
     pub fn load(path: &Path) -> Result<Config, Error> {
         let bytes =
-            fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+            fs::read(path).map_err(|reason| Error::Read { path: path.to_path_buf(), reason })?;
         Config::from_bytes(&bytes)
-            .map_err(|source| Error::Decode { path: path.to_path_buf(), source })
+            .map_err(|reason| Error::Decode { path: path.to_path_buf(), reason })
     }
 
     /// Reads a message in the standard unpacked framing.

@@ -6,19 +6,19 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The app's port did not accept a connection.
-    #[error("connecting to the app on port {port} failed: {source}")]
+    #[error("connecting to the app on port {port} failed: {reason}")]
     Connect {
         /// The app's port on 127.0.0.1.
         port: u16,
         /// What the kernel said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// Sending the request to the app failed.
     #[error("sending the request to the app failed: {0}")]
-    Send(#[source] io::Error),
+    Send(io::Error),
     /// Reading the app's response failed.
     #[error("reading the app's response failed: {0}")]
-    Receive(#[source] io::Error),
+    Receive(io::Error),
     /// The app closed the connection before the end of the response head.
     #[error("the app sent incomplete headers")]
     IncompleteHead,
@@ -65,7 +65,7 @@ impl From<Error> for capnp::Error {
         let text = error.to_string();
         match error {
             Error::Connect { .. } => capnp::Error::disconnected(text),
-            Error::Receive(source) | Error::Send(source) if is_disconnect(&source) => {
+            Error::Receive(reason) | Error::Send(reason) if is_disconnect(&reason) => {
                 capnp::Error::disconnected(text)
             }
             _ => capnp::Error::failed(text),

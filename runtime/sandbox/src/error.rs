@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -11,16 +12,16 @@ use crate::remedy;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The helper process (this program, executed again) did not start.
-    #[error("cannot start the sandbox helper {program}: {source}")]
+    #[error("cannot start the sandbox helper {program}: {reason}")]
     StartHelper {
         /// What was executed.
         program: String,
         /// Why not.
-        source: io::Error,
+        reason: io::Error,
     },
     /// No channel to the helper.
     #[error("cannot talk to the sandbox helper: {0}")]
-    Channel(#[source] io::Error),
+    Channel(io::Error),
     /// The helper ended before it had answered.
     #[error("the sandbox helper ended unexpectedly ({0})")]
     HelperDied(String),
@@ -40,10 +41,30 @@ pub enum Error {
     },
     /// The app cannot be frozen or thawed.
     #[error("cannot freeze or thaw the app: {0}")]
-    Freeze(#[source] io::Error),
+    Freeze(io::Error),
+}
+
+/// Whose matter an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// This machine lacks something, or forbids it: no other app would start either.
+    Machine,
+    /// This program does not do what it should.
+    Internal,
+    /// Anything else: the app, the files given, the moment.
+    Other,
 }
 
 impl Error {
+    /// Whose matter it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Setup(failure) if failure.is_of_the_machine() => Kind::Machine,
+            Error::HelperDied(_) | Error::Protocol(_) => Kind::Internal,
+            _ => Kind::Other,
+        }
+    }
+
     /// What the user can do about it, when we know.
     pub fn remedy(&self) -> Option<String> {
         match self {
@@ -155,19 +176,38 @@ pub struct Failure {
 
 impl Failure {
     /// `step` on `subject` was answered by `errno`.
-    pub fn new(step: Step, subject: impl Into<String>, errno: nix::errno::Errno) -> Failure {
+    pub fn new(step: Step, subject: impl Into<String>, errno: Errno) -> Failure {
         Failure { step, subject: subject.into(), errno: errno as i32 }
     }
 
+    /// Whether the kernel has not, or does not allow, what the step needs; not that something ran
+    /// out, nor that a file of the user's is not what it should be.
+    fn is_of_the_machine(&self) -> bool {
+        match Errno::from_raw(self.errno) {
+            Errno::ENOSYS | Errno::EOPNOTSUPP => true,
+            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EAGAIN => false,
+            refused => match self.step {
+                // These touch what the user named.
+                Step::Bind
+                | Step::Restrict
+                | Step::IdMapMount
+                | Step::MountPoint
+                | Step::Attach => refused == Errno::EPERM,
+                Step::Descriptors | Step::Fork => false,
+                _ => true,
+            },
+        }
+    }
+
     fn message(&self) -> String {
-        let errno = nix::errno::Errno::from_raw(self.errno);
+        let errno = Errno::from_raw(self.errno);
         let space = if self.subject.is_empty() { "" } else { " " };
         format!("cannot {}{space}{}: {}", self.step.words(), self.subject, words(errno))
     }
 }
 
 /// The kernel's words for an error, in this program's style.
-fn words(errno: nix::errno::Errno) -> String {
+fn words(errno: Errno) -> String {
     let text = errno.desc();
     let mut chars = text.chars();
     match chars.next() {
@@ -194,7 +234,7 @@ pub enum ExecProblem {
     #[error("it is neither a script nor a program for this machine")]
     Format,
     /// Anything else.
-    #[error("{}", words(nix::errno::Errno::from_raw(*.0)))]
+    #[error("{}", words(Errno::from_raw(*.0)))]
     Other(i32),
 }
 
@@ -211,5 +251,31 @@ impl ExecProblem {
             ExecProblem::NotExecutable => Some("chmod +x the file".into()),
             ExecProblem::Format | ExecProblem::Other(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_the_machines_and_a_shortage_is_not() {
+        for (step, errno, expected) in [
+            (Step::Namespaces, Errno::ENOSPC, Kind::Machine),
+            (Step::Namespaces, Errno::EPERM, Kind::Machine),
+            (Step::FuseDevice, Errno::ENOENT, Kind::Machine),
+            (Step::FuseDevice, Errno::EMFILE, Kind::Other),
+            (Step::Bind, Errno::ENOENT, Kind::Other),
+            (Step::Bind, Errno::EPERM, Kind::Machine),
+            (Step::Restrict, Errno::ENOSYS, Kind::Machine),
+            (Step::Fork, Errno::EAGAIN, Kind::Other),
+            (Step::Seccomp, Errno::EINVAL, Kind::Machine),
+        ] {
+            let error = Error::Setup(Failure::new(step, "", errno));
+            assert_eq!(error.kind(), expected, "{step:?} {errno:?}");
+        }
+        assert_eq!(Error::Protocol("ready twice".into()).kind(), Kind::Internal);
+        let problem = ExecProblem::Missing;
+        assert_eq!(Error::Exec { program: "/app".into(), problem }.kind(), Kind::Other);
     }
 }

@@ -68,9 +68,9 @@ impl Launcher {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|source| Error::StartHelper {
+            .map_err(|reason| Error::StartHelper {
                 program: self.helper.display().to_string(),
-                source,
+                reason,
             })?;
         let mut link = Link { channel: ours, child, ended: false };
         let fds: Vec<_> =

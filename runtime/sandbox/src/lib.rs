@@ -33,11 +33,11 @@ mod watch;
 mod wire;
 
 pub use cgroup::Cgroup;
-pub use error::{Error, ExecProblem, Failure, Step};
+pub use error::{Error, ExecProblem, Failure, Kind, Step};
 pub use explain::Denied;
 pub use helper::run_helper_if_asked;
 pub use launch::{Exit, Launcher, Prepared, Running};
-pub use remedy::user_namespaces as user_namespaces_remedy;
+pub use remedy::{OLDEST_KERNEL, user_namespaces as user_namespaces_remedy};
 pub use spec::{
     Console, FILE_BYTES, Limits, MEMORY_BYTES, OPEN_FILES_HARD, OPEN_FILES_SOFT, PROCESSES, Root,
     Spec, TMPFS_BYTES, TMPFS_INODES,

@@ -4,6 +4,9 @@ use nix::errno::Errno;
 
 use crate::error::{Failure, Step};
 
+/// Oldest kernel with all that the sandbox is built from: `mount_setattr` is of 5.12.
+pub const OLDEST_KERNEL: (u32, u32) = (5, 12);
+
 /// What to do about `failure`, judged by it and by the machine's settings.
 pub(crate) fn of(failure: &Failure) -> Option<String> {
     let settings = Settings::read();
@@ -27,6 +30,8 @@ struct Settings {
     /// Whether this process's root is below that of its mount namespace: chroot(2), for which
     /// user_namespaces(7) and clone(2) say EPERM.
     chrooted: bool,
+    /// The kernel's release.
+    kernel: String,
 }
 
 impl Settings {
@@ -38,6 +43,10 @@ impl Settings {
             unprivileged_userns_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             apparmor_restrict: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
             chrooted: chrooted(),
+            kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
         }
     }
 }
@@ -71,7 +80,15 @@ fn with(failure: &Failure, settings: &Settings) -> Option<String> {
         }
         _ => {}
     }
+    if errno == Errno::ENOSYS && failure.step != Step::Namespaces {
+        return Some(too_old(&settings.kernel));
+    }
     if failure.step == Step::Namespaces || refused { namespaces(errno, settings) } else { None }
+}
+
+fn too_old(kernel: &str) -> String {
+    let (major, minor) = OLDEST_KERNEL;
+    format!("a kernel of {major}.{minor} or later is needed; this is {kernel}")
 }
 
 fn fuse_device(errno: Errno) -> Option<String> {
@@ -143,6 +160,7 @@ mod tests {
         let open = Settings { max_user_namespaces: Some(5), ..Settings::default() };
         let off = Settings { max_user_namespaces: Some(0), ..Settings::default() };
         let debian = Settings { unprivileged_userns_clone: Some(0), ..open.clone() };
+        let old = Settings { kernel: "5.4.0".into(), ..open.clone() };
         let chroot = Settings { chrooted: true, ..open.clone() };
         let ubuntu = Settings { apparmor_restrict: Some(1), ..open.clone() };
         for (step, errno, settings, words) in [
@@ -153,6 +171,7 @@ mod tests {
             (Step::Namespaces, Errno::EPERM, &open, "seccomp=unconfined"),
             (Step::Namespaces, Errno::EPERM, &chroot, "in a chroot"),
             (Step::Namespaces, Errno::EINVAL, &open, "CONFIG_USER_NS"),
+            (Step::Restrict, Errno::ENOSYS, &old, "5.12 or later is needed; this is 5.4.0"),
             (Step::FuseDevice, Errno::EACCES, &open, "chmod 666 /dev/fuse"),
             (Step::FuseDevice, Errno::ENOENT, &open, "modprobe fuse"),
             (Step::Proc, Errno::EPERM, &open, "leave out --proc"),

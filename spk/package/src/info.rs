@@ -16,7 +16,7 @@ const MANIFEST_NESTING: i32 = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
-    #[error("the package's manifest is damaged: {0}")]
+    #[error("the package's manifest is damaged")]
     Manifest(#[from] capnp::Error),
     /// An address that is not a web address.
     #[error("{field} must begin with http:// or https://, but is '{url}'")]

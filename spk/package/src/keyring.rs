@@ -9,6 +9,7 @@ use ed25519_dalek::SigningKey;
 use rustix::fs::FlockOperation;
 
 use crate::app_id::AppId;
+use crate::causes::in_one_line;
 use crate::wire::{Message, table_bytes};
 
 /// Bytes of a key as this tool (and the original) writes it.
@@ -237,12 +238,12 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Option<String>) {
 fn entry(bytes: &[u8]) -> Result<(Entry, usize), String> {
     let words = bytes.len() as u64 / 8;
     let message = Message::open(bytes, bytes.len() as u64, MAX_SEGMENTS, words)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| in_one_line(&error))?;
     let length = message_length(bytes);
-    let root = message.root().map_err(|error| error.to_string())?;
+    let root = message.root().map_err(|error| in_one_line(&error))?;
     let field = |index, what| -> Result<Vec<u8>, String> {
         let Some(slot) = root.and_then(|root| root.slot(index)) else { return Ok(Vec::new()) };
-        let found = message.bytes(slot, what).map_err(|error| error.to_string())?;
+        let found = message.bytes(slot, what).map_err(|error| in_one_line(&error))?;
         Ok(found.map_or(Vec::new(), |found| {
             bytes[found.offset as usize..(found.offset + found.length) as usize].to_vec()
         }))

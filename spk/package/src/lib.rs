@@ -5,6 +5,7 @@
 pub mod app_id;
 pub mod archive;
 pub mod author;
+pub mod causes;
 pub mod closure;
 pub mod contents;
 pub mod file_list;

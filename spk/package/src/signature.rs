@@ -17,7 +17,7 @@ pub const LENGTH: usize = 192;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a readable message.
-    #[error("the signature cannot be read: {0}")]
+    #[error("the signature cannot be read")]
     Message(#[from] wire::Error),
     /// The message is far too large for what it holds.
     #[error(

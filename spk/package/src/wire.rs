@@ -36,7 +36,7 @@ impl Source for &[u8] {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Reading failed.
-    #[error("cannot read the message: {0}")]
+    #[error("cannot read the message")]
     Read(#[from] io::Error),
     /// The segments are longer than the message.
     #[error("the message is cut off: its {0} bytes do not hold what its segment table announces")]

@@ -53,7 +53,7 @@ impl Connection {
             Ok(stream) => finish(stream).await,
             Err(error) => Err(error),
         };
-        opened.map(|stream| Connection { stream }).map_err(|source| Error::Connect { port, source })
+        opened.map(|stream| Connection { stream }).map_err(|reason| Error::Connect { port, reason })
     }
 
     /// Sends small writes at once, for streams of messages.

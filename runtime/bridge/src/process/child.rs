@@ -156,6 +156,6 @@ impl Child {
     }
 }
 
-fn exec_error(command: &str, source: io::Error) -> Error {
-    Error::Exec { command: command.to_owned(), source }
+fn exec_error(command: &str, reason: io::Error) -> Error {
+    Error::Exec { command: command.to_owned(), reason }
 }

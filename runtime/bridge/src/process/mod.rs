@@ -31,39 +31,39 @@ const HOST_FD: i32 = 3;
 pub enum Error {
     /// Descriptor 3 cannot be taken over.
     #[error("descriptor 3 is not a socket to a host: {0}")]
-    Inherit(#[source] io::Error),
+    Inherit(io::Error),
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] config::Error),
     /// The async runtime or its signal handlers cannot be set up.
     #[error("setting up the event loop failed: {0}")]
-    Runtime(#[source] io::Error),
+    Runtime(io::Error),
     /// The socket for the app's Cap'n Proto connections cannot be bound.
-    #[error("binding the app's socket '{path}' failed: {source}")]
+    #[error("binding the app's socket '{path}' failed: {reason}")]
     ApiSocket {
         /// The socket.
         path: PathBuf,
         /// What the kernel said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The port for the app's outgoing HTTP cannot be bound.
-    #[error("listening on 127.0.0.1:{port} for the app's outgoing requests failed: {source}")]
+    #[error("listening on 127.0.0.1:{port} for the app's outgoing requests failed: {reason}")]
     ProxyPort {
         /// The port.
         port: u16,
         /// What the kernel said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The directories for identities cannot be made.
     #[error("{}", .0.extra)]
     Identities(capnp::Error),
     /// The app's command cannot be executed.
-    #[error("executing '{command}' failed: {source}")]
+    #[error("executing '{command}' failed: {reason}")]
     Exec {
         /// The command.
         command: String,
         /// What the kernel said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The app ended by itself.
     #[error("the app {0}")]
@@ -84,9 +84,9 @@ pub fn run(options: &Options, log: Rc<Log>) -> Result<(), Error> {
     let bridge = Rc::new(Bridge::new(options.port, config, options.var.clone(), log));
     bridge.prepare().map_err(Error::Identities)?;
     let api_socket = app_socket::bind(&options.api_socket)
-        .map_err(|source| Error::ApiSocket { path: options.api_socket.clone(), source })?;
+        .map_err(|reason| Error::ApiSocket { path: options.api_socket.clone(), reason })?;
     let proxy = proxy::bind(options.proxy_port)
-        .map_err(|source| Error::ProxyPort { port: options.proxy_port, source })?;
+        .map_err(|reason| Error::ProxyPort { port: options.proxy_port, reason })?;
     let sockets = Sockets { host: UnixStream::from(host), api_socket, proxy };
     let runtime =
         runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use spk_package::causes::in_one_line;
 use spk_package::unpack::{Options, unpack_from};
 
 use crate::commands::package_input::Input;
@@ -49,7 +50,8 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
             .context(args.package.display().to_string())?;
     drop(bar);
     if let Err(error) = verified {
-        ui.warn(format!("unpacked, but servers would not install this package: {error}"));
+        let why = in_one_line(&error);
+        ui.warn(format!("unpacked, but servers would not install this package: {why}"));
     }
     if args.json {
         let value = serde_json::json!({

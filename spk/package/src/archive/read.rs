@@ -18,10 +18,10 @@ use crate::wire::{self, Message, StructList};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The message itself is damaged.
-    #[error("the package's archive is damaged: {0}")]
+    #[error("the package's archive is damaged")]
     Message(#[from] wire::Error),
     /// An entry is damaged.
-    #[error("the package's archive is damaged at '{path}': {source}")]
+    #[error("the package's archive is damaged at '{path}'")]
     Entry {
         /// The directory or entry.
         path: String,

@@ -12,6 +12,7 @@ use spk_schema::package_capnp::{bridge_config, manifest, package_definition, sou
 
 use super::error::Error;
 use super::limits::{MAX_MANIFEST_WORDS, MAX_VALUE_DEPTH};
+use crate::causes::in_one_line;
 use crate::manifest::Manifest;
 use crate::source_map::{Mapping, SourceMap};
 
@@ -169,7 +170,7 @@ impl Value<'_> {
         let wire = root.get_manifest()?;
         let manifest = single_segment::<manifest::Owned>(wire, wire.total_size()?.word_count)?;
         let plain = Manifest::from_bytes(&manifest).map_err(|error| {
-            Failure::Unfit(format!("{constant}.manifest cannot be read: {error}"))
+            Failure::Unfit(format!("{constant}.manifest: {}", in_one_line(&error)))
         })?;
         let bridge_config = if root.has_bridge_config() {
             let config = root.get_bridge_config()?;

@@ -81,7 +81,7 @@ pub enum Error {
     },
     /// The value is not what the schema says; only a schema given with `-I` that differs from the
     /// platform's makes this happen.
-    #[error("{}: the definition cannot be read: {source}", .file.display())]
+    #[error("{}: the definition cannot be read", .file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,

@@ -6,7 +6,7 @@ use super::container::{self, Block, Filter};
 
 /// What liblzma says when it fails; with our options only for want of memory.
 #[derive(Debug, thiserror::Error)]
-#[error("the xz encoder failed: {0}")]
+#[error("the xz encoder failed")]
 pub struct Error(#[from] liblzma::stream::Error);
 
 /// How a block is compressed.

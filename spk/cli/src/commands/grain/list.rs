@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use spk_host::store::{GrainInfo, Store};
+use spk_package::causes::in_one_line;
 
 use crate::error::Result;
 use crate::ui::{Ui, printable};
@@ -51,7 +52,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
                 }
                 ui.line(line + &printable(&meta.title).replace('\n', " "));
             }
-            Err(error) => ui.warn(format!("{}: {error}", grain.id)),
+            Err(error) => ui.warn(format!("{}: {}", grain.id, in_one_line(error))),
         }
     }
     Ok(())
@@ -83,7 +84,7 @@ pub fn age(time: u64) -> String {
 pub fn json(grain: &GrainInfo) -> serde_json::Value {
     let mut value = match &grain.meta {
         Ok(meta) => serde_json::to_value(meta).unwrap_or_default(),
-        Err(error) => json!({ "problem": error.to_string() }),
+        Err(error) => json!({ "problem": in_one_line(error) }),
     };
     value["grainId"] = json!(grain.id.as_str());
     value["state"] = json!(state(grain));

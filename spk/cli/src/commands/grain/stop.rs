@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use spk_host::store::Store;
+use spk_package::causes::in_one_line;
 
 use crate::error::{CliError, Result};
 use crate::ui::Ui;
@@ -34,7 +35,10 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         // Free also when it was just ending by itself.
         while store.grain_info(&id)?.busy.is_some() {
             if let Err(error) = &asked {
-                return Err(CliError::new(format!("grain {id} was not stopped: {error}")));
+                return Err(CliError::new(format!(
+                    "grain {id} was not stopped: {}",
+                    in_one_line(error)
+                )));
             }
             if since.elapsed() > PATIENCE {
                 let message = format!("grain {id} is still running after {PATIENCE:?}");
