@@ -3,11 +3,11 @@
 //! ([`ending`]). [`Tidy`] does both on a connection.
 #![forbid(unsafe_code)]
 
-mod answers;
-mod network;
-mod streams;
-mod table;
+mod ending_streams;
+mod given_up;
+mod tidy;
+mod unanswered_calls;
 
-pub use answers::{GivenUp, answered, new_client};
-pub use network::Tidy;
-pub use streams::ending;
+pub use ending_streams::ending;
+pub use given_up::{GivenUp, answered, new_client};
+pub use tidy::Tidy;

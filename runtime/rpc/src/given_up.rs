@@ -18,7 +18,7 @@ use capnp::{Error, MessageSize, any_pointer};
 use futures::channel::oneshot;
 use futures::future::{Either, pending, select};
 
-use crate::table;
+use crate::unanswered_calls;
 
 /// A client for `server` whose calls are answered when they are given up.
 pub fn new_client<C: FromServer<S>, S>(server: S) -> C {
@@ -37,7 +37,7 @@ pub struct GivenUp(Option<oneshot::Receiver<()>>);
 impl GivenUp {
     /// That of the call with these parameters.
     pub fn of(params: &dyn ParamsHook) -> GivenUp {
-        GivenUp(table::call_of(params))
+        GivenUp(unanswered_calls::call_of(params))
     }
 
     /// What `call` comes to, unless it is given up before: then it is dropped.

@@ -26,13 +26,13 @@ pub(crate) fn call_of(params: &dyn ParamsHook) -> Option<oneshot::Receiver<()>> 
     // Whether the parameters are valid is for the object to find out.
     let _ = params.get();
     let id = READ.take()?;
-    id.table.upgrade()?.watch(id.question)
+    id.calls.upgrade()?.watch(id.question)
 }
 
 /// Which call of which connection.
 #[derive(Clone)]
 struct CallId {
-    table: Weak<Table>,
+    calls: Weak<UnansweredCalls>,
     question: u32,
 }
 
@@ -62,7 +62,7 @@ struct Call {
 
 /// What has to be remembered of one connection.
 #[derive(Default)]
-pub(crate) struct Table {
+pub(crate) struct UnansweredCalls {
     calls: RefCell<HashMap<u32, Call>>,
     /// Messages that come before any others.
     ready: RefCell<VecDeque<Message>>,
@@ -77,13 +77,13 @@ enum Kind {
     Other,
 }
 
-impl Table {
+impl UnansweredCalls {
     /// Takes notice of a message that has arrived, and returns what the library is to see of it
     /// now. What makes no sense is for the library to refuse.
-    pub fn arrived(self: &Rc<Table>, message: Message) -> Option<Message> {
+    pub fn arrived(self: &Rc<UnansweredCalls>, message: Message) -> Option<Message> {
         match self.look_at(&*message) {
             Ok(Kind::Call(question)) => {
-                let id = CallId { table: Rc::downgrade(self), question };
+                let id = CallId { calls: Rc::downgrade(self), question };
                 Some(Box::new(CallMessage { inner: message, id }))
             }
             Ok(Kind::Finish(question)) => self.finished(question, message),

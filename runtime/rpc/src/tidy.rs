@@ -12,8 +12,8 @@ use capnp_rpc::rpc_capnp::message;
 use capnp_rpc::rpc_twoparty_capnp::Side;
 use capnp_rpc::{Connection, FlowController, IncomingMessage, OutgoingMessage, VatNetwork};
 
-use crate::streams::ending;
-use crate::table::Table;
+use crate::ending_streams::ending;
+use crate::unanswered_calls::UnansweredCalls;
 
 type Inner = Rc<RefCell<Box<dyn Connection<Side>>>>;
 type Received = Option<Box<dyn IncomingMessage>>;
@@ -28,7 +28,7 @@ pub struct Tidy<N> {
 /// What all parts of the connection share.
 #[derive(Default)]
 struct State {
-    table: Rc<Table>,
+    calls: Rc<UnansweredCalls>,
     /// A message that is arriving. It goes on to arrive while others overtake it.
     arriving: RefCell<Option<Promise<Received, Error>>>,
 }
@@ -71,7 +71,7 @@ impl Connection<Side> for TidyConnection {
 
     fn new_outgoing_message(&mut self, words: u32) -> Box<dyn OutgoingMessage> {
         let inner = self.inner.borrow_mut().new_outgoing_message(words);
-        Box::new(Outgoing { inner, table: self.state.table.clone() })
+        Box::new(Outgoing { inner, calls: self.state.calls.clone() })
     }
 
     fn receive_incoming_message(&mut self) -> Promise<Received, Error> {
@@ -98,10 +98,10 @@ impl State {
     ) -> Poll<Result<Received, Error>> {
         loop {
             // Before a new call can have the same number.
-            if let Some(message) = self.table.ready() {
+            if let Some(message) = self.calls.ready() {
                 return Poll::Ready(Ok(Some(message)));
             }
-            self.table.wake(context.waker());
+            self.calls.wake(context.waker());
             let mut arriving = self.arriving.borrow_mut();
             if arriving.is_none() {
                 let Some(inner) = inner.upgrade() else { return Poll::Ready(Ok(None)) };
@@ -111,7 +111,7 @@ impl State {
             let received = ready!(Pin::new(promise).poll(context));
             *arriving = None;
             let Some(message) = received? else { return Poll::Ready(Ok(None)) };
-            if let Some(message) = self.table.arrived(message) {
+            if let Some(message) = self.calls.arrived(message) {
                 return Poll::Ready(Ok(Some(message)));
             }
         }
@@ -121,7 +121,7 @@ impl State {
 /// A message for the peer.
 struct Outgoing {
     inner: Box<dyn OutgoingMessage>,
-    table: Rc<Table>,
+    calls: Rc<UnansweredCalls>,
 }
 
 impl Outgoing {
@@ -147,7 +147,7 @@ impl OutgoingMessage for Outgoing {
     fn send(self: Box<Self>) -> (Promise<(), Error>, Rc<Builder<HeapAllocator>>) {
         // A message that we made can be read.
         if let Ok(Some(question)) = self.answers() {
-            self.table.answered(question);
+            self.calls.answered(question);
         }
         self.inner.send()
     }
