@@ -232,7 +232,7 @@ fn a_wrong_citation_is_noticed() {
         "http-bridge §4.1 to §4.10, §5.11 and §13.",
         "grain-runtime §A.14, §H.1 item 29; §D",
         "templates §B2, dev-mode §18 item 1 and package-format §9.4",
-        "sandstorm-http-bridge 1.2, an http-bridge of ours, dev-mode apps, RFC 9110 §5.2",
+        "sandstorm-http-bridge §1.2, an http-bridge of ours, dev-mode apps, RFC 9110 §5.2",
     ] {
         assert_eq!(faults(right, None), [""; 0], "{right}");
     }
@@ -246,10 +246,10 @@ fn a_wrong_citation_is_noticed() {
         ("sandstorm-http-bridge §4.9", "§4.9 is of no known document"),
         ("http-bridge §4.9 says what §4.10 does", "§4.10 is of no known document"),
         (
-            "http-bridge 4.9",
+            "http-bridge §4.9",
             "a section of http-bridge is cited in another form than \"http-bridge §1\"",
         ),
-        ("dev-mode.md §9", "§9 is of no known document"),
+        ("dev-mode §9", "§9 is of no known document"),
         (
             "(grain-runtime\n//! specification, A.14)",
             "a section of grain-runtime is cited in another form than \"grain-runtime §1\"",

@@ -19,18 +19,18 @@ const NO_PROXY: &str = "localhost,127.0.0.1";
 
 /// How the app ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum Exit {
     /// It exited with that status.
-    Exited(i32),
+    Code(i32),
     /// That signal ended it.
-    Killed(Signal),
+    Signal(Signal),
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for Exit {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ended::Exited(status) => write!(out, "exited with status {status}"),
-            Ended::Killed(signal) => {
+            Exit::Code(status) => write!(out, "exited with status {status}"),
+            Exit::Signal(signal) => {
                 write!(out, "was killed by signal {} ({signal})", *signal as i32)
             }
         }
@@ -40,7 +40,7 @@ impl fmt::Display for Ended {
 /// Why waiting for the app is over.
 pub enum End {
     /// Nobody asked for it.
-    ByItself(Ended),
+    ByItself(Exit),
     /// A signal to the bridge was passed on.
     OnSignal,
 }
@@ -140,17 +140,17 @@ impl Child {
 
     /// Reaps all children that have ended. As PID 1 the bridge inherits every orphan of the grain;
     /// otherwise there is only the app.
-    fn reap(&self) -> Option<Ended> {
+    fn reap(&self) -> Option<Exit> {
         let mut found = None;
         loop {
-            let (pid, ended) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, status)) => (pid, Ended::Exited(status)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Ended::Killed(signal)),
+            let (pid, exit) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, status)) => (pid, Exit::Code(status)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(signal)),
                 Ok(WaitStatus::StillAlive) | Err(_) => return found,
                 Ok(_) => continue,
             };
             if pid == self.pid {
-                found = Some(ended);
+                found = Some(exit);
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::bridge::{Bridge, Log};
 use crate::config::{self, Config};
 use crate::{app_socket, identities, limits, proxy};
 use args::Options;
-use child::{Child, Ended};
+use child::{Child, Exit};
 
 pub use serve::{Host, serve_host};
 
@@ -67,7 +67,7 @@ pub enum Error {
     },
     /// The app ended by itself.
     #[error("the app {0}")]
-    AppEnded(Ended),
+    AppEnded(Exit),
     /// The host closed its connection.
     #[error("the host closed its connection; the app was ended")]
     HostGone,
@@ -134,7 +134,7 @@ async fn life(options: &Options, bridge: Rc<Bridge>, sockets: Sockets) -> Result
     };
     tokio::select! {
         ended = child.wait(&mut signals) => return match ended {
-            child::End::ByItself(ended) => Err(Error::AppEnded(ended)),
+            child::End::ByItself(exit) => Err(Error::AppEnded(exit)),
             child::End::OnSignal => Ok(()),
         },
         () = served => {}

@@ -8,10 +8,10 @@ use spk_schema::web_session_capnp::web_session::request_stream;
 
 use super::Call;
 use crate::error::Error;
+use crate::fifo_lock::FifoLock;
 use crate::http::connection::Connection;
 use crate::http::exchange::receive;
 use crate::http::write::HeadWriter;
-use crate::turns::Turns;
 
 /// One upload. Dropping it without `done` closes the connection in the middle of the body, which is
 /// how the app learns that it is incomplete.
@@ -25,7 +25,7 @@ pub(super) struct Upload {
     /// Sending failed. The answer may still arrive, so that callers hear of this only from `done`.
     broken: RefCell<Option<Error>>,
     /// Keeps overlapping calls in order.
-    turns: Turns,
+    order: FifoLock,
 }
 
 enum State {
@@ -47,7 +47,7 @@ impl Upload {
             call: RefCell::new(Some(call)),
             answered: Cell::new(false),
             broken: RefCell::new(None),
-            turns: Turns::default(),
+            order: FifoLock::default(),
         })
     }
 
@@ -139,7 +139,7 @@ impl byte_stream::Server for Upload {
         self: Rc<Self>,
         params: byte_stream::WriteParams,
     ) -> impl Future<Output = Result<(), capnp::Error>> + 'static {
-        let turn = self.turns.take();
+        let turn = self.order.queue();
         async move {
             let _turn = turn.wait().await;
             Ok(self.write_piece(params.get()?.get_data()?).await?)
@@ -151,7 +151,7 @@ impl byte_stream::Server for Upload {
         _: byte_stream::DoneParams,
         _: byte_stream::DoneResults,
     ) -> impl Future<Output = Result<(), capnp::Error>> + 'static {
-        let turn = self.turns.take();
+        let turn = self.order.queue();
         async move {
             let _turn = turn.wait().await;
             Ok(self.end().await?)
@@ -163,7 +163,7 @@ impl byte_stream::Server for Upload {
         params: byte_stream::ExpectSizeParams,
         _: byte_stream::ExpectSizeResults,
     ) -> impl Future<Output = Result<(), capnp::Error>> + 'static {
-        let turn = self.turns.take();
+        let turn = self.order.queue();
         async move {
             let _turn = turn.wait().await;
             Ok(self.announce(params.get()?.get_size()).await?)

@@ -9,18 +9,18 @@ use spk_schema::web_session_capnp::web_session::{self, web_socket_stream};
 use tokio::task::AbortHandle;
 
 use super::Session;
+use crate::fifo_lock::FifoLock;
 use crate::http::connection::Connection;
 use crate::http::exchange::receive_head;
 use crate::http::trim;
 use crate::http::write::HeadWriter;
 use crate::limits;
-use crate::turns::Turns;
 
 /// The direction from the browser. Dropping it closes the connection, both directions.
 struct ToApp {
     connection: Rc<Connection>,
     from_app: AbortHandle,
-    turns: Turns,
+    order: FifoLock,
 }
 
 impl Drop for ToApp {
@@ -34,7 +34,7 @@ impl web_socket_stream::Server for ToApp {
         self: Rc<Self>,
         params: web_socket_stream::SendBytesParams,
     ) -> impl Future<Output = Result<(), Error>> + 'static {
-        let turn = self.turns.take();
+        let turn = self.order.queue();
         async move {
             let _turn = turn.wait().await;
             Ok(self.connection.send(params.get()?.get_message()?).await?)
@@ -119,7 +119,7 @@ pub(super) async fn open(
     results.set_server_stream(spk_rpc::new_client(ToApp {
         connection,
         from_app,
-        turns: Turns::default(),
+        order: FifoLock::default(),
     }));
     Ok(())
 }

@@ -1,42 +1,43 @@
-//! Calls on one object may overlap; what they send may not (http-bridge §11).
+//! A lock that is had in the order in which it was asked for: calls on one object may overlap, what
+//! they send may not (http-bridge §11).
 
 use std::cell::RefCell;
 
 use futures::channel::oneshot;
 
-/// Hands out turns in the order of the calls.
+/// Lets one in at a time, in the order of [`queue`](FifoLock::queue).
 #[derive(Default)]
-pub struct Turns {
+pub struct FifoLock {
     last: RefCell<Option<oneshot::Receiver<()>>>,
 }
 
 /// A place in the queue.
 pub struct Turn {
     before: Option<oneshot::Receiver<()>>,
-    holding: Holding,
+    guard: Guard,
 }
 
-/// Being the one whose turn it is. Dropping it lets the next one go on.
-pub struct Holding {
+/// Having the lock. Dropping it lets the next one go on.
+pub struct Guard {
     _next: oneshot::Sender<()>,
 }
 
-impl Turns {
+impl FifoLock {
     /// Takes the next place. To be called when the call arrives, not when it first runs.
-    pub fn take(&self) -> Turn {
+    pub fn queue(&self) -> Turn {
         let (next, after) = oneshot::channel();
-        Turn { before: self.last.replace(Some(after)), holding: Holding { _next: next } }
+        Turn { before: self.last.replace(Some(after)), guard: Guard { _next: next } }
     }
 }
 
 impl Turn {
     /// Waits until everybody before is done, or gone.
-    pub async fn wait(self) -> Holding {
+    pub async fn wait(self) -> Guard {
         if let Some(before) = self.before {
-            // Nothing is ever sent: a turn ends by being dropped.
+            // Nothing is ever sent: a guard ends by being dropped.
             let _ = before.await;
         }
-        self.holding
+        self.guard
     }
 }
 
@@ -47,8 +48,8 @@ mod tests {
 
     #[test]
     fn later_turns_wait() {
-        let turns = Turns::default();
-        let (first, second, third) = (turns.take(), turns.take(), turns.take());
+        let lock = FifoLock::default();
+        let (first, second, third) = (lock.queue(), lock.queue(), lock.queue());
         let mut third = Box::pin(third.wait());
         assert!((&mut third).now_or_never().is_none());
         // A call that is cancelled before its turn must not let others overtake those before it.
