@@ -74,7 +74,7 @@ const NOTHING: FileAttr = FileAttr {
 
 /// What is not here answers `ENOSYS` by `fuser`'s default: flush, xattrs, ioctl, poll, lseek, locks.
 /// The kernel then does without, and does not ask again. What modifies, the kernel refuses by
-/// itself on a read-only mount; where it asks ([`Options::ask_writes`](crate::Options)), we do.
+/// itself on a read-only mount; where they reach us ([`Options::writes_reach_server`](crate::Options)), we do.
 impl Filesystem for TracedFs {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         for flag in [
@@ -92,7 +92,7 @@ impl Filesystem for TracedFs {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.shared.requests.count(Kind::Lookup);
-        self.shared.asked_by(request.uid(), request.gid());
+        self.shared.note_asker(request.uid(), request.gid());
         match self.do_lookup(request.pid(), parent.0, name.as_bytes()) {
             Ok(Found { ttl, node: Some((ino, node)) }) => {
                 reply.entry(&ttl, &self.attributes(ino, &node), Generation(0));
@@ -121,7 +121,7 @@ impl Filesystem for TracedFs {
         reply: ReplyAttr,
     ) {
         self.shared.requests.count(Kind::Getattr);
-        self.shared.asked_by(request.uid(), request.gid());
+        self.shared.note_asker(request.uid(), request.gid());
         let entry = match self.fresh(ino.0) {
             Ok(entry) => entry,
             // replaced or deleted, but open: as it was
@@ -288,7 +288,7 @@ impl Filesystem for TracedFs {
     }
 
     fn access(&self, _request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        if !self.shared.options.ask_writes {
+        if !self.shared.options.writes_reach_server {
             // checked by the kernel (`default_permissions`), or granted
             return reply.error(Errno::ENOSYS);
         }

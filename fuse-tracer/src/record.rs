@@ -34,8 +34,8 @@ pub enum Use {
     /// Looked for, and there in the view, but not in the selection that was served: what works in
     /// `spk dev` and is missing in the package.
     Withheld,
-    /// To be written, made, renamed or deleted, and refused. Known only where the mount asks
-    /// (`Root::FuseAsked` of the sandbox).
+    /// To be written, made, renamed or deleted, and refused. Known only where
+    /// [`Options::writes_reach_server`](crate::Options).
     Write,
 }
 

@@ -46,8 +46,8 @@ impl Shared {
     /// Takes note of who asks. The kernel refuses by itself to write what belongs to nobody it knows
     /// in the mount's user namespace, and a sandbox's own ids there may be drawn at random: what is
     /// to be asked for belongs to who asks.
-    pub fn asked_by(&self, uid: u32, gid: u32) {
-        if self.options.ask_writes {
+    pub fn note_asker(&self, uid: u32, gid: u32) {
+        if self.options.writes_reach_server {
             self.asker.get_or_init(|| (uid, gid));
         }
     }

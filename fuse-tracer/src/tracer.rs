@@ -58,7 +58,7 @@ pub struct Options {
     /// The mount is not read-only, so that attempts to write arrive here: they are recorded
     /// ([`Use::Write`](crate::Use::Write)) and refused. Files belong to whoever asks first, rather
     /// than to `owner`: the kernel does not pass on attempts to write what belongs to nobody.
-    pub ask_writes: bool,
+    pub writes_reach_server: bool,
 }
 
 impl Default for Options {
@@ -69,7 +69,7 @@ impl Default for Options {
             owner: (1000, 1000),
             raw_modes: false,
             callers: Callers::Ours,
-            ask_writes: false,
+            writes_reach_server: false,
         }
     }
 }

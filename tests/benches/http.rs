@@ -90,9 +90,9 @@ fn quantile(values: &[f64], part: f64) -> f64 {
 }
 
 /// Ends with the benchmark.
-struct Ended(Child);
+struct KilledOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -100,17 +100,17 @@ impl Drop for Ended {
 }
 
 /// The app outside of any sandbox.
-fn app() -> (Ended, u16) {
+fn app() -> (KilledOnDrop, u16) {
     let mut child = Command::new(built("spk-web")).arg("0").stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let port = line.trim().rsplit(':').next().unwrap().parse().unwrap();
-    (Ended(child), port)
+    (KilledOnDrop(child), port)
 }
 
 /// nginx in front of it, with one worker: the front end has one thread, too. `keepalive`: with
 /// connections to the app that are used again, which the bridge's protocol forbids it.
-fn nginx(dir: &std::path::Path, app: u16, keepalive: bool) -> (Ended, u16) {
+fn nginx(dir: &std::path::Path, app: u16, keepalive: bool) -> (KilledOnDrop, u16) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (pool, headers) = match keepalive {
         true => ("keepalive 32;", "proxy_http_version 1.1; proxy_set_header Connection '';"),
@@ -129,7 +129,7 @@ fn nginx(dir: &std::path::Path, app: u16, keepalive: bool) -> (Ended, u16) {
     let file = dir.join("nginx.conf");
     std::fs::write(&file, config).unwrap();
     let child = Command::new("/usr/sbin/nginx").arg("-p").arg(dir).arg("-c").arg(&file).spawn();
-    let child = Ended(child.expect("nginx is installed"));
+    let child = KilledOnDrop(child.expect("nginx is installed"));
     let end = Instant::now() + Duration::from_secs(30);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(Instant::now() < end, "nginx does not listen");

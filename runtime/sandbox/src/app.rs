@@ -9,11 +9,11 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
 use crate::error::{Failure, Step};
 use crate::init::Ends;
+use crate::landlock;
 use crate::privileges;
 use crate::seccomp::{Arch, Denial, app_filter, terminal_filter};
 use crate::spec::Limits;
 use crate::sys;
-use crate::wall;
 use crate::wire::{Channel, ConsoleKind, InitReport};
 
 /// What the app's process needs, made before the fork.
@@ -23,7 +23,7 @@ pub(crate) struct App<'a> {
     pub limits: &'a Limits,
     pub proc: bool,
     pub explain: bool,
-    pub ask_writes: bool,
+    pub writes_reach_server: bool,
     /// Whether a cgroup limits memory.
     pub cgroup: bool,
     pub console: ConsoleKind,
@@ -70,7 +70,7 @@ fn prepare(app: &App<'_>) -> Result<(), Failure> {
         // Ours is a new session, which has none yet.
         sys::take_terminal(0).map_err(failed(Step::Descriptors))?;
     }
-    if !wall::apply(app.proc, app.ask_writes)? {
+    if !landlock::restrict(app.proc, app.writes_reach_server)? {
         let missing = "no Landlock in this kernel".to_owned();
         app.helper.send(&InitReport::Missing(missing), &[]).map_err(failed(Step::Landlock))?;
     }

@@ -17,8 +17,8 @@ use crate::error::{Failure, Step};
 use crate::ids::{Ids, Translator};
 use crate::init::{self, Ends, Init};
 use crate::root;
+use crate::supervisor::{Extras, Supervisor};
 use crate::sys::{self, Forked};
-use crate::watch::{Extras, Watch};
 use crate::wire::{Channel, ConsoleKind, InitOrder, InitReport, Order, Report, SpecData};
 
 /// `argv[0]` that marks a helper: no path of a program looks like this.
@@ -71,7 +71,7 @@ fn run(launcher: Channel) -> Result<(), Abandoned> {
         return Err(Abandoned);
     }
     match prepare(&spec_summary(&spec), spec, Ends { rpc, output, pipes }) {
-        Ok(watch) => watch.run(launcher).map_err(|_| Abandoned),
+        Ok(supervisor) => supervisor.run(launcher).map_err(|_| Abandoned),
         Err(failure) => launcher.send(&Report::Failed(failure), &[]).map_err(|_| Abandoned),
     }
 }
@@ -98,7 +98,7 @@ fn read_spec(file: OwnedFd) -> Option<SpecData> {
 }
 
 /// Makes the namespaces, with init waiting in them for its maps.
-fn prepare(summary: &Summary, spec: SpecData, ends: Ends) -> Result<Watch, Failure> {
+fn prepare(summary: &Summary, spec: SpecData, ends: Ends) -> Result<Supervisor, Failure> {
     let (ids, mounts) = identity(summary)?;
     let limits = spec.limits.clone();
     let launcher = nix::unistd::getppid().as_raw().cast_unsigned();
@@ -148,7 +148,7 @@ fn prepare(summary: &Summary, spec: SpecData, ends: Ends) -> Result<Watch, Failu
     };
     match go_on() {
         Ok(device) => {
-            Ok(Watch::new(ours, Pid::from_raw(pid), pidfd, Extras { device, group, limits }))
+            Ok(Supervisor::new(ours, Pid::from_raw(pid), pidfd, Extras { device, group, limits }))
         }
         Err(failure) => {
             let _gone = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);

@@ -149,7 +149,7 @@ fn fuse_device() -> Result<OwnedFd, Failure> {
 }
 
 fn fuse_root(device: &OwnedFd, init: &Init) -> Result<Mount, Failure> {
-    root::fuse(device, init.ids.uid, init.ids.gid, init.spec.ask_writes)
+    root::fuse(device, init.ids.uid, init.ids.gid, init.spec.writes_reach_server)
 }
 
 fn bind_var(path: &[u8]) -> Result<Mount, Failure> {
@@ -243,7 +243,7 @@ fn fork_app(init: &Init, cgroup: bool, null: &OwnedFd) -> Result<Option<Pid>, Fa
             limits: &init.spec.limits,
             proc: init.spec.proc,
             explain: init.spec.explain,
-            ask_writes: init.spec.ask_writes,
+            writes_reach_server: init.spec.writes_reach_server,
             cgroup,
             console: init.spec.console,
             null,

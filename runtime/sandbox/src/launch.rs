@@ -15,11 +15,12 @@ use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::error::Error;
+use crate::exit::Exit;
 use crate::explain::Denied;
 use crate::helper::MARKER;
 use crate::spec::{Console, Root, Spec};
 use crate::usage::Met;
-use crate::wire::{Channel, ConsoleKind, Ending, Order, Report, SpecData};
+use crate::wire::{Channel, ConsoleKind, Order, Report, SpecData};
 
 /// The running program itself, whatever became of its file.
 const SELF: &str = "/proc/self/exe";
@@ -101,7 +102,7 @@ fn split(spec: Spec) -> (SpecData, Vec<OwnedFd>) {
         // The helper's working directory is another; a path that is wrong stays wrong.
         std::path::absolute(&path).unwrap_or(path).into_os_string().into_vec()
     };
-    let ask_writes = matches!(spec.root, Root::FuseAsked);
+    let writes_reach_server = matches!(spec.root, Root::Fuse { writes_reach_server: true });
     let mut descriptors = vec![spec.rpc, spec.output];
     let console = match spec.console {
         Console::Nobody => ConsoleKind::Nobody,
@@ -114,7 +115,7 @@ fn split(spec: Spec) -> (SpecData, Vec<OwnedFd>) {
     let data = SpecData {
         root: match spec.root {
             Root::Directory(path) => Some(absolute(path)),
-            Root::Fuse | Root::FuseAsked => None,
+            Root::Fuse { .. } => None,
         },
         var: absolute(spec.var),
         argv: spec.argv,
@@ -122,7 +123,7 @@ fn split(spec: Spec) -> (SpecData, Vec<OwnedFd>) {
         dev: spec.dev,
         proc: spec.proc,
         explain: spec.explain,
-        ask_writes,
+        writes_reach_server,
         console,
         limits: spec.limits,
     };
@@ -195,7 +196,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// The FUSE device's descriptor, once, if the root is [`Root::Fuse`] or [`Root::FuseAsked`]. It must be served, by
+    /// The FUSE device's descriptor, once, if the root is [`Root::Fuse`]. It must be served, by
     /// another thread or process, before [`Prepared::start`] is called.
     pub fn take_fuse(&mut self) -> Option<OwnedFd> {
         self.device.take()
@@ -226,41 +227,11 @@ impl Prepared {
                     return Err(Error::Exec { program: self.program.clone(), problem });
                 }
                 Report::Denied(_) | Report::Met(_) => {}
-                Report::Ended(ending) => {
-                    return Err(Error::HelperDied(format!("{:?}", Exit::from(ending))));
+                Report::Ended(exit) => {
+                    return Err(Error::HelperDied(format!("{exit:?}")));
                 }
                 other => return Err(Error::Protocol(format!("{other:?}"))),
             }
-        }
-    }
-}
-
-/// How the app ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// The app's first process returned this code.
-    Code(i32),
-    /// The app's first process died of this signal.
-    Signal(i32),
-    /// By [`Running::kill`], or because the grace of [`Running::terminate`] was over.
-    Killed,
-    /// By the kernel, since the memory of its cgroup was used up.
-    OutOfMemory,
-    /// The helper or PID 1 was killed by someone else (as the kernel does when the machine's memory
-    /// runs out).
-    Lost,
-}
-
-impl From<Ending> for Exit {
-    fn from(ending: Ending) -> Exit {
-        match ending {
-            Ending::Killed => Exit::Killed,
-            Ending::OutOfMemory => Exit::OutOfMemory,
-            Ending::Lost => Exit::Lost,
-            Ending::Status(status) if libc::WIFEXITED(status) => {
-                Exit::Code(libc::WEXITSTATUS(status))
-            }
-            Ending::Status(status) => Exit::Signal(libc::WTERMSIG(status)),
         }
     }
 }
@@ -330,7 +301,7 @@ impl Running {
 
     fn note(&mut self, report: Report) {
         match report {
-            Report::Ended(ending) => self.exit = Some(ending.into()),
+            Report::Ended(exit) => self.exit = Some(exit),
             Report::Denied(more) => self.denied.extend(more),
             Report::Met(more) => self.met.extend(more),
             _ => {}

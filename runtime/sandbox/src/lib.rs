@@ -14,10 +14,12 @@
 mod app;
 mod cgroup;
 mod error;
+mod exit;
 mod explain;
 mod helper;
 mod ids;
 mod init;
+mod landlock;
 mod launch;
 mod mounts;
 mod privileges;
@@ -25,18 +27,18 @@ mod remedy;
 mod root;
 pub mod seccomp;
 mod spec;
-mod still;
+mod supervisor;
 mod sys;
 mod usage;
-mod wall;
-mod watch;
+mod wait_stopped;
 mod wire;
 
 pub use cgroup::Cgroup;
 pub use error::{Error, ExecProblem, Failure, Kind, Step};
+pub use exit::Exit;
 pub use explain::Denied;
 pub use helper::run_helper_if_asked;
-pub use launch::{Exit, Launcher, Prepared, Running};
+pub use launch::{Launcher, Prepared, Running};
 pub use remedy::{OLDEST_KERNEL, user_namespaces as user_namespaces_remedy};
 pub use spec::{
     Console, FILE_BYTES, Limits, MEMORY_BYTES, OPEN_FILES_HARD, OPEN_FILES_SOFT, PROCESSES, Root,

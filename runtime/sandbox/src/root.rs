@@ -59,12 +59,12 @@ pub(crate) fn bind_var(path: &CStr) -> Result<Mount, Failure> {
 /// A FUSE file system over `device`, which must have been opened in this user namespace. The device
 /// is needed no more afterwards.
 ///
-/// Read-only by its mount, unless the server is to be asked to write (`ask_writes`).
+/// Read-only by its mount, unless `writes_reach_server`: then the server refuses.
 pub(crate) fn fuse(
     device: &OwnedFd,
     uid: u32,
     gid: u32,
-    ask_writes: bool,
+    writes_reach_server: bool,
 ) -> Result<Mount, Failure> {
     use std::os::fd::AsRawFd as _;
     let number = |value: u32| CString::new(value.to_string()).map_err(|_| Errno::EINVAL);
@@ -81,7 +81,7 @@ pub(crate) fn fuse(
             (c"allow_other", c""),
         ];
         let mut attributes = NEVER_SETUID;
-        if !ask_writes {
+        if !writes_reach_server {
             // `access` and the like are answered by the kernel, from the modes that are shown.
             options.extend([(c"default_permissions", c""), (c"ro", c"")]);
             attributes = READ_ONLY;

@@ -60,10 +60,11 @@ pub enum Root {
     /// A directory of the host: an unpacked package.
     Directory(PathBuf),
     /// A FUSE file system whose descriptor [`crate::Prepared::take_fuse`] hands out.
-    Fuse,
-    /// As `Fuse`, but the kernel asks it also to write, so that attempts can be recorded: who serves
-    /// it has to refuse them. Landlock's second opinion on writing is waived.
-    FuseAsked,
+    Fuse {
+        /// The kernel passes on attempts to write, so that they can be recorded: who serves the file
+        /// system has to refuse them. Landlock's second opinion on writing is waived.
+        writes_reach_server: bool,
+    },
 }
 
 /// How much one grain may use. [`Limits::default`] is what documentation calls the defaults.

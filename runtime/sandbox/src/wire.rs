@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ExecProblem, Failure};
+use crate::exit::Exit;
 use crate::explain::Denied;
 use crate::spec::Limits;
 use crate::usage::Met;
@@ -37,7 +38,7 @@ pub(crate) struct SpecData {
     pub proc: bool,
     pub explain: bool,
     /// With FUSE: attempts to write reach the server.
-    pub ask_writes: bool,
+    pub writes_reach_server: bool,
     pub console: ConsoleKind,
     pub limits: Limits,
 }
@@ -85,20 +86,7 @@ pub(crate) enum Report {
     /// Limits met, each once.
     Met(Vec<Met>),
     /// All processes are gone.
-    Ended(Ending),
-}
-
-/// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Ending {
-    /// `wait` status of the app.
-    Status(i32),
-    /// Killed from outside.
-    Killed,
-    /// The kernel killed it since the memory of its cgroup was used up.
-    OutOfMemory,
-    /// PID 1 died without saying why.
-    Lost,
+    Ended(Exit),
 }
 
 /// Helper to init.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fuse_tracer::{Cache, Callers, Options, Record, Tracer};
-use spk_host::serve::FuseHook;
+use spk_host::serve::Rootfs;
 use spk_package::source_map::{Mapping, SourceMap};
 use spk_package::view::View;
 
@@ -37,17 +37,21 @@ impl PackageTracer {
         &self.view
     }
 
-    /// What serves the app's root. `ask_writes`: see [`Options::ask_writes`].
-    pub fn hook(&self, ask_writes: bool) -> FuseHook {
+    /// The package as an app's root. `writes_reach_server`: see [`Options::writes_reach_server`].
+    pub fn rootfs(&self, writes_reach_server: bool) -> Rootfs {
         let (view, tracers) = (self.view.clone(), self.tracers.clone());
-        Box::new(move |fuse: OwnedFd| {
+        let options = Options {
             // A package does not change while it is in use.
-            let callers = Callers::Sandboxed;
-            let options =
-                Options { cache: Cache::Frozen, callers, ask_writes, ..Options::default() };
+            cache: Cache::Frozen,
+            callers: Callers::Sandboxed,
+            writes_reach_server,
+            ..Options::default()
+        };
+        let hook = Box::new(move |fuse: OwnedFd| {
             tracers.borrow_mut().push(Tracer::serve(fuse, view.clone(), options)?);
             Ok(())
-        })
+        });
+        Rootfs::Fuse { hook, writes_reach_server }
     }
 
     /// What was recorded, once the app has ended.

@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::launch::Ended;
+use spk_sandbox::Exit;
+
+use super::exit;
 
 /// A failure that ends `serve`.
 #[derive(Debug, thiserror::Error)]
@@ -56,10 +58,10 @@ pub enum Error {
     #[error("cannot serve the app's file system")]
     FileSystem(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The app's first process ended before it answered.
-    #[error("the app {ended} before it answered{}", last_lines(tail))]
+    #[error("the app {} before it answered{}", exit::in_words(*ended), last_lines(tail))]
     AppEnded {
         /// How.
-        ended: Ended,
+        ended: Exit,
         /// Its last log lines, printable.
         tail: Vec<String>,
     },

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
+use spk_sandbox::Exit;
 use spk_schema::grain_capnp::ui_view;
 use spk_schema::powerbox_capnp::powerbox_descriptor;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -15,7 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch}
 use super::caps::Objects;
 use super::caps::api::Api;
 use super::error::Error;
-use super::launch::{Ended, Launch, Process};
+use super::launch::{Launch, Process};
 use super::limits::{BODIES, SMALL_BODY};
 use super::log::Log;
 use super::{HostLimits, Notes, Settings, rpc};
@@ -65,7 +66,7 @@ const NAME: usize = 1000;
 pub(crate) struct App {
     pub view: ui_view::Client,
     pub info: ViewInfo,
-    ended: watch::Receiver<Option<Ended>>,
+    ended: watch::Receiver<Option<Exit>>,
     disconnected: watch::Receiver<bool>,
 }
 
@@ -90,7 +91,7 @@ impl App {
 struct Life {
     /// The app's first process as the host sees it, where there is one.
     pid: Option<i32>,
-    ended: watch::Receiver<Option<Ended>>,
+    ended: watch::Receiver<Option<Exit>>,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -202,7 +203,7 @@ impl Grain {
                 State::Starting(starting) => starting.clone(),
                 State::Closed => {
                     return Err(Arc::new(Error::AppEnded {
-                        ended: Ended::Stopped,
+                        ended: Exit::Killed,
                         tail: Vec::new(),
                     }));
                 }
@@ -284,7 +285,7 @@ impl Grain {
     }
 
     /// Resolves with how the app that was started last ended; never, if none was.
-    pub async fn app_ended(&self) -> Ended {
+    pub async fn app_ended(&self) -> Exit {
         let life = self.life.borrow().clone();
         match life {
             Some(mut life) => wait_for_end(&mut life.ended).await,
@@ -413,10 +414,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What the kill at the end of the grace period may take.
 const GRACE_MARGIN: Duration = Duration::from_secs(2);
 
-async fn wait_for_end(ended: &mut watch::Receiver<Option<Ended>>) -> Ended {
+async fn wait_for_end(ended: &mut watch::Receiver<Option<Exit>>) -> Exit {
     match ended.wait_for(Option::is_some).await {
-        Ok(ended) => ended.clone().unwrap_or(Ended::Unknown),
-        Err(_) => Ended::Unknown,
+        Ok(ended) => ended.unwrap_or(Exit::Lost),
+        Err(_) => Exit::Lost,
     }
 }
 
@@ -424,7 +425,7 @@ async fn wait_for_end(ended: &mut watch::Receiver<Option<Ended>>) -> Ended {
 async fn look_after(
     mut process: Box<dyn Process>,
     mut orders: mpsc::UnboundedReceiver<Order>,
-    ended: watch::Sender<Option<Ended>>,
+    ended: watch::Sender<Option<Exit>>,
     mut disconnected: watch::Receiver<bool>,
 ) {
     let mut asked = false;
@@ -465,7 +466,7 @@ async fn look_after(
         }
     };
     drop(process);
-    let _ = ended.send(Some(if asked { Ended::Stopped } else { how }));
+    let _ = ended.send(Some(if asked { Exit::Killed } else { how }));
 }
 
 /// `getViewInfo`; an app that does not offer it has no permissions and no roles

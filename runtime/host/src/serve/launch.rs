@@ -7,44 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::time::Duration;
 
+use spk_sandbox::Exit;
+
 use super::Notes;
 use super::error::Error;
 use super::log::Log;
-
-/// How the app's first process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Exit status.
-    Status(i32),
-    /// Killed by this signal.
-    Signal(i32),
-    /// Killed by the kernel, since it had used up the memory of its grain.
-    OutOfMemory,
-    /// Stopped by us.
-    Stopped,
-    /// Nobody can say how.
-    Unknown,
-}
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Ended::Status(status) => write!(f, "exited with status {status}"),
-            Ended::OutOfMemory => {
-                write!(f, "was killed: it used more memory than --limit-memory allows")
-            }
-            Ended::Signal(libc::SIGXFSZ) => {
-                write!(f, "was killed: it wrote a larger file than --limit-file allows")
-            }
-            Ended::Signal(libc::SIGSYS) => {
-                write!(f, "was killed for a system call of a foreign architecture")
-            }
-            Ended::Signal(signal) => write!(f, "was killed by signal {signal}"),
-            Ended::Stopped => write!(f, "was stopped"),
-            Ended::Unknown => write!(f, "ended"),
-        }
-    }
-}
 
 /// Starts the app, as often as needed.
 pub(crate) trait Launch {
@@ -69,7 +36,7 @@ pub(crate) trait Process {
     }
     /// Waits for the end of the first process, which is the end of all. May be dropped and
     /// called again.
-    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>>;
+    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Exit> + '_>>;
     /// Asks the app to end; after `grace` it is made to. Does not wait.
     fn terminate(&mut self, grace: Duration) -> io::Result<()>;
     /// Ends everything at once. Does not wait.

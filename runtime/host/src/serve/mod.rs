@@ -8,6 +8,7 @@ pub(crate) mod caps;
 mod denied;
 mod error;
 mod exchange;
+mod exit;
 pub(crate) mod front;
 pub(crate) mod grain;
 mod keeper;
@@ -36,10 +37,10 @@ use std::time::Duration;
 pub use caps::grants::GRANTS;
 pub use error::Error;
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
-pub use launch::Ended;
 pub use limits::{Counts, HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use log::{Followed, LOG_CAP, Log};
 pub use site::SiteMaker;
+pub use spk_sandbox::Exit;
 pub use user::{KNOWN, User};
 
 use caps::{Objects, Parts};
@@ -214,10 +215,13 @@ pub type IdentityHook = Box<dyn FnMut(&str) -> Option<[u8; 32]>>;
 pub enum Rootfs {
     /// An unpacked package.
     Package(PathBuf),
-    /// A file system somebody serves (`spk dev`).
-    Fuse(FuseHook),
-    /// As `Fuse`; attempts to write reach it too, and it has to refuse them (`spk check`).
-    FuseAsked(FuseHook),
+    /// A file system somebody serves (`spk dev`, `spk check`).
+    Fuse {
+        /// What serves it.
+        hook: FuseHook,
+        /// See [`Root::Fuse`](spk_sandbox::Root::Fuse).
+        writes_reach_server: bool,
+    },
 }
 
 /// What happens while an app is served.

@@ -14,7 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::error::Error;
-use super::launch::{Ended, Launch, Launched, Process};
+use super::launch::{Launch, Launched, Process};
 use super::limits;
 use super::log::Log;
 use super::{Notes, Options, Program, Rootfs, Settings};
@@ -100,8 +100,9 @@ impl Launch for SandboxLauncher {
         let (output, input) = io::pipe().map_err(start("make a pipe"))?;
         let root = match &self.rootfs {
             Rootfs::Package(dir) => Root::Directory(dir.clone()),
-            Rootfs::Fuse(_) => Root::Fuse,
-            Rootfs::FuseAsked(_) => Root::FuseAsked,
+            Rootfs::Fuse { writes_reach_server, .. } => {
+                Root::Fuse { writes_reach_server: *writes_reach_server }
+            }
         };
         let spec = Spec {
             root,
@@ -118,9 +119,7 @@ impl Launch for SandboxLauncher {
         };
         let mut prepared = Launcher::new().prepare(spec)?;
         log.drain(output).map_err(start("start the thread of the log"))?;
-        if let (Rootfs::Fuse(hook) | Rootfs::FuseAsked(hook), Some(fuse)) =
-            (&mut self.rootfs, prepared.take_fuse())
-        {
+        if let (Rootfs::Fuse { hook, .. }, Some(fuse)) = (&mut self.rootfs, prepared.take_fuse()) {
             hook(fuse).map_err(Error::FileSystem)?;
         }
         let running = prepared.start()?;
@@ -159,7 +158,7 @@ impl Process for Sandboxed {
         Some(self.running.app_pid())
     }
 
-    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>> {
+    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Exit> + '_>> {
         Box::pin(async move {
             loop {
                 let news = self.running.try_wait();
@@ -168,16 +167,13 @@ impl Process for Sandboxed {
                     self.notes.once(&limits::in_words(met, &self.limits));
                 }
                 match news {
-                    Ok(Some(Exit::Code(status))) => return Ended::Status(status),
-                    Ok(Some(Exit::Signal(signal))) => return Ended::Signal(signal),
-                    Ok(Some(Exit::OutOfMemory)) => return Ended::OutOfMemory,
-                    Ok(Some(Exit::Killed)) => return Ended::Stopped,
-                    Ok(Some(Exit::Lost)) | Err(_) => return Ended::Unknown,
+                    Ok(Some(exit)) => return exit,
+                    Err(_) => return Exit::Lost,
                     Ok(None) => {}
                 }
                 match self.news.readable().await {
                     Ok(mut ready) => ready.clear_ready(),
-                    Err(_) => return Ended::Unknown,
+                    Err(_) => return Exit::Lost,
                 }
             }
         })

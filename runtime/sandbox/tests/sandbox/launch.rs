@@ -36,7 +36,11 @@ pub fn main(order: &str) -> ! {
     let leak = std::fs::File::open("/").unwrap();
     nix::fcntl::fcntl(&leak, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let spec = Spec {
-        root: if flag("fuse") { Root::Fuse } else { Root::Directory(path("package")) },
+        root: if flag("fuse") {
+            Root::Fuse { writes_reach_server: false }
+        } else {
+            Root::Directory(path("package"))
+        },
         var: path("var"),
         argv: strings("argv"),
         environ: strings("environ"),

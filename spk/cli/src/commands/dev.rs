@@ -142,7 +142,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         package: None,
         developer: Some(Arc::new(panel)),
         app_id: app_id.to_string(),
-        rootfs: Rootfs::FuseAsked(recording.hook()),
+        rootfs: Rootfs::Fuse { hook: recording.hook(), writes_reach_server: true },
         program: serving::program(&manifest, grain.meta().started)?,
         dev: true,
         proc: args.proc,

@@ -74,7 +74,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         None => None,
     };
     let rootfs = match &traced {
-        Some((tracer, _)) => Rootfs::Fuse(tracer.hook(false)),
+        Some((tracer, _)) => tracer.rootfs(false),
         None => Rootfs::Package(package.dir.clone()),
     };
     let served = Served {

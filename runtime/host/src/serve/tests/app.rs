@@ -11,6 +11,7 @@ use std::time::Duration;
 use capnp::Error;
 use capnp_rpc::{RpcSystem, rpc_twoparty_capnp, twoparty};
 use futures::future::LocalBoxFuture;
+use spk_sandbox::Exit;
 use spk_schema::api_session_capnp::api_session;
 use spk_schema::grain_capnp::{app_persistent, main_view, sandstorm_api, session_context, ui_view};
 use spk_schema::identity_capnp::{identity, user_info};
@@ -19,7 +20,7 @@ use spk_schema::web_session_capnp::web_session::{self, context, response, web_so
 use tokio::sync::watch;
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
-use crate::serve::launch::{Ended, Launch, Launched, Process};
+use crate::serve::launch::{Launch, Launched, Process};
 use crate::serve::log::Log;
 
 /// A call on the session, as the script sees it.
@@ -71,7 +72,7 @@ where
 
 /// One life of the app.
 pub(super) struct Life {
-    pub ended: watch::Sender<Option<Ended>>,
+    pub ended: watch::Sender<Option<Exit>>,
     pub api: RefCell<Option<sandstorm_api::Client<capnp::any_pointer::Owned>>>,
     pub context: RefCell<Option<session_context::Client>>,
     /// Messages written by the browser to WebSockets.
@@ -173,7 +174,7 @@ impl Launch for Launcher {
             input.write_all(b"app: something is \x1b[31mwrong\n").unwrap();
         }
         if manner == Manner::EndsAtOnce {
-            life.ended.send_replace(Some(Ended::Status(3)));
+            life.ended.send_replace(Some(Exit::Code(3)));
         }
         theirs.set_nonblocking(true).unwrap();
         let (reader, writer) = tokio::net::UnixStream::from_std(theirs).unwrap().into_split();
@@ -202,9 +203,9 @@ impl Launch for Launcher {
 struct AppProcess(Rc<Life>);
 
 impl Process for AppProcess {
-    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>> {
+    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Exit> + '_>> {
         let mut ended = self.0.ended.subscribe();
-        Box::pin(async move { ended.wait_for(Option::is_some).await.unwrap().clone().unwrap() })
+        Box::pin(async move { ended.wait_for(Option::is_some).await.unwrap().unwrap() })
     }
 
     fn terminate(&mut self, _: Duration) -> io::Result<()> {
@@ -220,7 +221,7 @@ impl Process for AppProcess {
     }
 
     fn kill(&mut self) -> io::Result<()> {
-        self.0.ended.send_replace(Some(Ended::Signal(15)));
+        self.0.ended.send_replace(Some(Exit::Signal(15)));
         Ok(())
     }
 }
@@ -229,7 +230,7 @@ impl Drop for AppProcess {
     fn drop(&mut self) {
         self.0.ended.send_if_modified(|ended| {
             let running = ended.is_none();
-            ended.get_or_insert(Ended::Stopped);
+            ended.get_or_insert(Exit::Killed);
             running
         });
     }

@@ -3,7 +3,7 @@
 use super::app::{MANNER, Manner, echo, script, stream, write};
 use super::client::Client;
 use super::*;
-use crate::serve::launch::Ended;
+use crate::serve::Exit;
 
 fn failure(manner: Manner, change: impl FnOnce(&mut Settings)) -> (Error, Rc<Launches>) {
     MANNER.set(manner);
@@ -60,11 +60,11 @@ fn g15_an_app_that_died_is_started_again_by_the_next_request() {
     with_host(echo(), |host| async move {
         let mut client = host.connect().await;
         assert_eq!(client.get("/a").await.text(), "GET a");
-        host.launches.life().ended.send_replace(Some(Ended::Status(1)));
+        host.launches.life().ended.send_replace(Some(Exit::Code(1)));
         assert_eq!(client.get("/b").await.text(), "GET b");
         assert_eq!(host.launches.count.get(), 2);
         // Several at once start it once.
-        host.launches.life().ended.send_replace(Some(Ended::Status(1)));
+        host.launches.life().ended.send_replace(Some(Exit::Code(1)));
         let mut clients = Vec::new();
         for _ in 0..10 {
             clients.push(host.connect().await);

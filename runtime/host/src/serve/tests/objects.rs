@@ -136,7 +136,7 @@ fn saved_capabilities_survive_the_app_and_the_host() {
         let made = host.ask(json!({ "ask": "token" })).await.unwrap();
         kept.borrow_mut().push(made["token"].as_str().unwrap().into());
         // The app is started again.
-        life.ended.send_replace(Some(crate::serve::Ended::Status(1)));
+        life.ended.send_replace(Some(crate::serve::Exit::Code(1)));
         assert_eq!(host.connect().await.get("/").await.status, 200);
         let life = host.launches.life();
         assert!(restore(&life, &of_thing).await.is_ok());

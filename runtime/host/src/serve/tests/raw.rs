@@ -12,10 +12,11 @@ use capnp::message::{Builder, HeapAllocator, ReaderOptions};
 use capnp::private::capability::ClientHook;
 use capnp::traits::ImbueMut;
 use capnp_rpc::rpc_capnp::{cap_descriptor, exception, message, payload};
+use spk_sandbox::Exit;
 use spk_schema::grain_capnp::ui_view;
 use tokio::sync::watch;
 
-use crate::serve::launch::{Ended, Launch, Launched, Process};
+use crate::serve::launch::{Launch, Launched, Process};
 use crate::serve::log::Log;
 
 /// The app's end of descriptor 3.
@@ -251,14 +252,14 @@ impl<F: Fn(Raw) + Clone + Send + 'static> Launch for RawLauncher<F> {
 }
 
 struct RawProcess {
-    ended: watch::Sender<Option<Ended>>,
+    ended: watch::Sender<Option<Exit>>,
     shutdown: UnixStream,
 }
 
 impl Process for RawProcess {
-    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Ended> + '_>> {
+    fn ended(&mut self) -> Pin<Box<dyn Future<Output = Exit> + '_>> {
         let mut ended = self.ended.subscribe();
-        Box::pin(async move { ended.wait_for(Option::is_some).await.unwrap().clone().unwrap() })
+        Box::pin(async move { ended.wait_for(Option::is_some).await.unwrap().unwrap() })
     }
 
     fn terminate(&mut self, _: Duration) -> io::Result<()> {
@@ -267,7 +268,7 @@ impl Process for RawProcess {
 
     fn kill(&mut self) -> io::Result<()> {
         let _ = self.shutdown.shutdown(std::net::Shutdown::Both);
-        self.ended.send_replace(Some(Ended::Signal(9)));
+        self.ended.send_replace(Some(Exit::Signal(9)));
         Ok(())
     }
 

@@ -9,7 +9,7 @@ mod session;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use spk_host::serve::{Options, Rootfs};
+use spk_host::serve::Options;
 use spk_host::store::{NewGrain, Package, Store};
 
 use crate::commands::package_input;
@@ -128,7 +128,7 @@ impl Check<'_> {
         let mut options = Options::new(
             grain.id().as_str(),
             self.package.app_id.to_string(),
-            Rootfs::FuseAsked(tracer.hook(true)),
+            tracer.rootfs(true),
             program,
             grain.var_path(),
             grain.log_path(),
@@ -170,7 +170,7 @@ impl Check<'_> {
     }
 
     /// Serves until `drive` is done.
-    fn served<T, F>(&self, options: Options, drive: F) -> Result<session::Ended<T>>
+    fn served<T, F>(&self, options: Options, drive: F) -> Result<session::Served<T>>
     where
         T: 'static,
         F: AsyncFnOnce(session::Ready) -> T + 'static,

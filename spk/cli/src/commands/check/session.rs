@@ -30,7 +30,7 @@ impl Ready {
 }
 
 /// What became of it.
-pub struct Ended<T> {
+pub struct Served<T> {
     /// What driving it gave; nothing if it did not start.
     pub driven: Option<T>,
     /// Whether it answered, and ended in order.
@@ -44,8 +44,8 @@ pub struct Ended<T> {
 /// Serves until `drive`, called when the app answers, is done.
 ///
 /// # Errors
-/// When it was interrupted. That the app does not work is in [`Ended::result`].
-pub fn serve<T, F>(options: Options, drive: F) -> Result<Ended<T>>
+/// When it was interrupted. That the app does not work is in [`Served::result`].
+pub fn serve<T, F>(options: Options, drive: F) -> Result<Served<T>>
 where
     T: 'static,
     F: AsyncFnOnce(Ready) -> T + 'static,
@@ -92,7 +92,7 @@ where
         return Err(CliError::new("interrupted"));
     }
     let driven = outcome.take();
-    Ok(Ended {
+    Ok(Served {
         driven,
         result: result.map_err(serving::failure),
         notes: notes.take(),

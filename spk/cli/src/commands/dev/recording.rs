@@ -63,8 +63,9 @@ impl Shared {
         callers: Callers,
     ) -> std::result::Result<(), fuse_tracer::Error> {
         // What a sandboxed app tries to write reaches us; in other mounts the kernel refuses it.
-        let ask_writes = callers == Callers::Sandboxed;
-        let options = Options { cache: self.cache, callers, ask_writes, ..Options::default() };
+        let writes_reach_server = callers == Callers::Sandboxed;
+        let options =
+            Options { cache: self.cache, callers, writes_reach_server, ..Options::default() };
         let view = self.view.clone();
         let tracer = match &self.only {
             None => Tracer::serve(fuse, view, options)?,

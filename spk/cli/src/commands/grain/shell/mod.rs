@@ -91,7 +91,7 @@ fn start(session: &Session, grain: &Grain, output: OwnedFd, console: Console) ->
     let spec = Spec {
         root: match &session.root {
             ProgramRoot::Package(dir) => Root::Directory(dir.clone()),
-            ProgramRoot::WithTools(_) => Root::Fuse,
+            ProgramRoot::WithTools(_) => Root::Fuse { writes_reach_server: false },
         },
         var: grain.var_path(),
         argv: session.argv.clone(),

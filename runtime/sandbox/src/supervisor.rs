@@ -9,18 +9,19 @@ use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
 use crate::cgroup::Group;
+use crate::exit::Exit;
 use crate::explain::Explainer;
 use crate::spec::Limits;
-use crate::still;
 use crate::sys;
 use crate::usage::{LOOK_EVERY, Usage};
-use crate::wire::{Channel, Ending, InitOrder, InitReport, Order, Report};
+use crate::wait_stopped::wait_until_stopped;
+use crate::wire::{Channel, InitOrder, InitReport, Order, Report};
 
 /// How often denied calls are reported at most: the launcher is not woken for each of them.
 const DENIED_EVERY: Duration = Duration::from_millis(500);
 
 /// How long processes may take to stand still: a system call that takes longer than this is stuck.
-const STILL_LIMIT: Duration = Duration::from_secs(2);
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the helper has set up beside PID 1.
 pub(crate) struct Extras {
@@ -31,7 +32,7 @@ pub(crate) struct Extras {
 }
 
 /// The helper once the namespaces stand.
-pub(crate) struct Watch {
+pub(crate) struct Supervisor {
     init: Channel,
     pid: Pid,
     pidfd: OwnedFd,
@@ -56,10 +57,10 @@ pub(crate) struct Watch {
     denied_at: Option<Instant>,
 }
 
-impl Watch {
-    pub fn new(init: Channel, pid: Pid, pidfd: OwnedFd, extras: Extras) -> Watch {
+impl Supervisor {
+    pub fn new(init: Channel, pid: Pid, pidfd: OwnedFd, extras: Extras) -> Supervisor {
         let Extras { device, group, limits } = extras;
-        Watch {
+        Supervisor {
             init,
             pid,
             pidfd,
@@ -99,13 +100,13 @@ impl Watch {
         self.look(&launcher)?;
         if !self.reported {
             let starved = self.group.as_ref().is_some_and(Group::ran_out_of_memory);
-            let ending = match self.status {
-                _ if self.killed => Ending::Killed,
-                None | Some(libc::SIGKILL) if starved => Ending::OutOfMemory,
-                Some(status) => Ending::Status(status),
-                None => Ending::Lost,
+            let exit = match self.status {
+                _ if self.killed => Exit::Killed,
+                None | Some(libc::SIGKILL) if starved => Exit::OutOfMemory,
+                Some(status) => Exit::from_wait_status(status),
+                None => Exit::Lost,
             };
-            launcher.send(&Report::Ended(ending), &[])?;
+            launcher.send(&Report::Ended(exit), &[])?;
         }
         result
     }
@@ -207,7 +208,7 @@ impl Watch {
                 }
                 InitReport::SignalledAll(_) if self.undone => self.undone = false,
                 InitReport::SignalledAll(errno) => {
-                    let errno = self.wait_until_still(errno);
+                    let errno = self.wait_for_stop(errno);
                     launcher.send(&Report::Frozen(errno), &[])?;
                 }
                 InitReport::Status(status) => self.status = Some(status),
@@ -255,11 +256,11 @@ impl Watch {
 
     /// After SIGSTOP to all: success, or the error number of what kept them from standing still, in
     /// which case they go on.
-    fn wait_until_still(&mut self, errno: i32) -> i32 {
+    fn wait_for_stop(&mut self, errno: i32) -> i32 {
         if !std::mem::take(&mut self.stopping) || errno != 0 {
             return errno;
         }
-        match still::wait(self.pid.as_raw(), STILL_LIMIT) {
+        match wait_until_stopped(self.pid.as_raw(), STOP_LIMIT) {
             Ok(()) => 0,
             Err(errno) => {
                 let _gone = self.init.send(&InitOrder::SignalAll(libc::SIGCONT), &[]);

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_millis(1);
 /// # Errors
 /// ETIMEDOUT: one is not after `limit`; it sits in the disk's queue, or waits for a child that
 /// was stopped before it executed its program.
-pub(crate) fn wait(init: i32, limit: Duration) -> Result<(), Errno> {
+pub(crate) fn wait_until_stopped(init: i32, limit: Duration) -> Result<(), Errno> {
     let end = Instant::now() + limit;
     loop {
         // A process made meanwhile by one that was not stopped yet has that one's signal pending,
