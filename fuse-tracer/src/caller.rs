@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use nix::fcntl::OFlag;
 
-use crate::shared::lock;
+use crate::lock::lock;
 
 /// How to find a request's process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

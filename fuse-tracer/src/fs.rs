@@ -21,12 +21,13 @@ use fuser::{
 use spk_package::source_map::join;
 use spk_package::view::NAME_MAX;
 
-use crate::answers::{Found, SHORT, looked_at};
 use crate::attr::{self, BLOCK_SIZE};
 use crate::handles::{Handles, Opened, read_at};
+use crate::look_up::{Found, attributes, fresh, look_up, looked_at};
 use crate::record::Use;
-use crate::requests::Request as Kind;
+use crate::request_counts::Request as Kind;
 use crate::shared::{Shared, errno};
+use crate::{kept, list, open};
 
 /// Inode number of listed names that were not looked up yet; what libfuse gives there.
 const UNKNOWN_INO: u64 = 0xffff_ffff;
@@ -93,9 +94,9 @@ impl Filesystem for TracedFs {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.shared.requests.count(Kind::Lookup);
         self.shared.note_asker(request.uid(), request.gid());
-        match self.do_lookup(request.pid(), parent.0, name.as_bytes()) {
+        match look_up(&self.shared, request.pid(), parent.0, name.as_bytes()) {
             Ok(Found { ttl, node: Some((ino, node)) }) => {
-                reply.entry(&ttl, &self.attributes(ino, &node), Generation(0));
+                reply.entry(&ttl, &attributes(&self.shared, ino, &node), Generation(0));
             }
             Ok(Found { ttl, node: None }) if name.len() <= NAME_MAX => {
                 reply.entry(&ttl, &NOTHING, Generation(0));
@@ -122,7 +123,7 @@ impl Filesystem for TracedFs {
     ) {
         self.shared.requests.count(Kind::Getattr);
         self.shared.note_asker(request.uid(), request.gid());
-        let entry = match self.fresh(ino.0) {
+        let entry = match fresh(&self.shared, ino.0) {
             Ok(entry) => entry,
             // replaced or deleted, but open: as it was
             Err(error) if error == Errno::ESTALE && self.handles.has(ino.0) => {
@@ -137,13 +138,14 @@ impl Filesystem for TracedFs {
             self.shared.note(&entry.path, Use::Empty, request.pid());
         }
         let parent = self.shared.nodes().get(entry.parent).cloned();
-        let ttl = parent.map_or(SHORT, |parent| self.ttl(&parent.path, &parent.node));
-        reply.attr(&ttl, &self.attributes(ino.0, &entry.node));
+        let ttl = parent
+            .map_or(kept::SHORT, |parent| kept::ttl(&self.shared, &parent.path, &parent.node));
+        reply.attr(&ttl, &attributes(&self.shared, ino.0, &entry.node));
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
         self.shared.requests.count(Kind::Readlink);
-        let text = self.fresh(ino.0).and_then(|entry| {
+        let text = fresh(&self.shared, ino.0).and_then(|entry| {
             self.shared.note(&entry.path, Use::Link, request.pid());
             entry.node.read_link().map_err(|error| errno(&error))
         });
@@ -158,8 +160,8 @@ impl Filesystem for TracedFs {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(self.refuse(request, ino, None));
         }
-        match self.do_open(request.pid(), ino.0, flags) {
-            Ok((handle, flags)) => reply.opened(handle, flags),
+        match open::open(&self.shared, request.pid(), ino.0, flags) {
+            Ok((what, flags)) => reply.opened(self.handles.add(ino.0, what), flags),
             Err(error) => reply.error(error),
         }
     }
@@ -211,8 +213,8 @@ impl Filesystem for TracedFs {
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         self.shared.requests.count(Kind::Opendir);
-        match self.do_opendir(request.pid(), ino.0) {
-            Ok((handle, flags)) => reply.opened(handle, flags),
+        match list::open(&self.shared, request.pid(), ino.0) {
+            Ok((what, flags)) => reply.opened(self.handles.add(ino.0, what), flags),
             Err(error) => reply.error(error),
         }
     }
@@ -230,7 +232,7 @@ impl Filesystem for TracedFs {
             Ok(handle) => handle,
             Err(error) => return reply.error(error),
         };
-        let listing = match self.listing(&handle) {
+        let listing = match list::names(&self.shared, &handle) {
             Ok(listing) => listing,
             Err(error) => return reply.error(error),
         };
@@ -239,7 +241,7 @@ impl Filesystem for TracedFs {
         for (index, (name, kind)) in listing.iter().enumerate().skip(skip) {
             let number = match (index, &path) {
                 (0, _) => ino.0,
-                (1, _) => self.parent_of(ino.0),
+                (1, _) => list::parent_of(&self.shared, ino.0),
                 (_, Some(path)) => {
                     self.shared.nodes().ino(&join(path, name)).unwrap_or(UNKNOWN_INO)
                 }
@@ -262,8 +264,10 @@ impl Filesystem for TracedFs {
         mut reply: ReplyDirectoryPlus,
     ) {
         self.shared.requests.count(Kind::Readdirplus);
-        let filled =
-            self.handles.get(handle).and_then(|handle| self.fill_plus(&handle, offset, &mut reply));
+        let filled = self
+            .handles
+            .get(handle)
+            .and_then(|handle| list::fill_plus(&self.shared, &handle, offset, &mut reply));
         match filled {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(error),
@@ -294,7 +298,7 @@ impl Filesystem for TracedFs {
         }
         let entry = self.shared.nodes().get(ino.0).cloned();
         let Some(entry) = entry else { return reply.error(Errno::ESTALE) };
-        let executable = self.attributes(ino.0, &entry.node).perm & 0o111 != 0;
+        let executable = attributes(&self.shared, ino.0, &entry.node).perm & 0o111 != 0;
         if mask.contains(AccessFlags::W_OK) {
             reply.error(Errno::EROFS);
         } else if mask.contains(AccessFlags::X_OK) && !executable {

@@ -4,29 +4,35 @@
 //! ```text
 //!  app ── kernel ──▶ fs (requests) ──▶ nodes (inode ↔ path) ──▶ view ──▶ sources
 //!            ▲            └──▶ record                                      │
-//!            └── notifications ── watch (its own thread) ◀── inotify ──────┘
+//!            └── notifications ── follow_changes (its own thread) ◀── watch ┘
 //! ```
 //!
 //! What makes it fast is that the kernel may keep names, attributes, listings, link texts and
 //! contents for a long time; what makes that safe is that it is told when a source changes
-//! ([`watch`]), and that opens, which always arrive, check the source again ([`answers`]). Opens always
-//! arriving is also what makes the record complete.
+//! ([`watch`], [`follow_changes`]), and that opens, which always arrive, check the source again
+//! ([`open`]). Opens always arriving is also what makes the record complete.
 //!
 //! Nothing here prints, and a handler that panics must end the process (`panic = "abort"`): a dead
 //! handler thread would hang its clients beyond SIGKILL (dev-mode §19.9). The process that
 //! serves must not reach its own mount: mount in another namespace.
 #![forbid(unsafe_code)]
 
-mod answers;
 mod attr;
 mod caller;
+mod follow_changes;
 mod fs;
 mod handles;
 mod implied;
+mod kept;
+mod list;
+mod lock;
+mod look_up;
 mod nodes;
+mod open;
 mod open_files;
+mod options;
 mod record;
-mod requests;
+mod request_counts;
 mod shared;
 pub mod trace_file;
 mod tracer;
@@ -34,6 +40,7 @@ mod watch;
 
 pub use caller::Callers;
 pub use implied::with_implied;
+pub use options::{Cache, Options};
 pub use record::{Record, Usage, Use};
-pub use requests::Request;
-pub use tracer::{Cache, Error, Options, SUBTYPE, Tracer};
+pub use request_counts::Request;
+pub use tracer::{Error, SUBTYPE, Tracer};

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::lock::lock;
 use crate::nodes::Stamp;
-use crate::shared::lock;
 
 /// Files kept open at most. An app opens some hundreds when it starts; whoever walks a whole tree,
 /// and then again, should not find each just closed. An open file takes about 1 KB of the kernel.

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use fuser::Notifier;
 use spk_package::selection::Tree;
-use spk_package::view::{self, View};
+use spk_package::view::{self, Node, View};
 
 use crate::attr::Ownership;
 use crate::caller::Finder;
+use crate::lock::lock;
 use crate::nodes::Nodes;
 use crate::open_files::OpenFiles;
+use crate::options::Options;
 use crate::record::{Record, Use};
-use crate::requests::Counts;
-use crate::tracer::Options;
+use crate::request_counts::Counts;
 use crate::watch::Watch;
 
 /// See the module's description. Locks are taken one at a time and never while the kernel is
@@ -143,6 +144,19 @@ impl Shared {
         }
     }
 
+    /// Sees to it that the sources of the directory at `path` are watched; `false` if some cannot
+    /// be.
+    pub fn is_covered(&self, watch: &Watch, path: &[u8], dir: &Node) -> bool {
+        watch.cover(&self.view(), path, dir, |note| self.remark(note))
+    }
+
+    /// Watches for the sources of the mappings, which may come, go and be replaced.
+    pub fn watch_roots(&self) {
+        if let Some(watch) = &self.watch {
+            watch.cover_roots(&self.view(), |note| self.remark(note));
+        }
+    }
+
     /// Records something for the developer to know.
     pub fn remark(&self, note: impl Into<String>) {
         self.record().notes.insert(note.into());
@@ -152,10 +166,4 @@ impl Shared {
 /// What to answer for a failure at the source: the same.
 pub fn errno(error: &std::io::Error) -> fuser::Errno {
     error.raw_os_error().map_or(fuser::Errno::EIO, fuser::Errno::from_i32)
-}
-
-/// With `panic = "abort"` no lock is ever poisoned; were it otherwise, a handler would still have
-/// to answer.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

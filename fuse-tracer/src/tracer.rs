@@ -12,13 +12,14 @@ use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use spk_package::selection::Tree;
 use spk_package::view::View;
 
-use crate::attr::Ownership;
-use crate::caller::Callers;
+use crate::follow_changes::{self, invalidate_below};
 use crate::fs::TracedFs;
+use crate::lock::lock;
+use crate::options::{Cache, Options};
 use crate::record::Record;
-use crate::requests::Request;
-use crate::shared::{Shared, lock};
-use crate::watch::{self, Stop, Watch};
+use crate::request_counts::Request;
+use crate::shared::Shared;
+use crate::watch::{Stop, Watch};
 
 /// Threads that answer requests. Two are needed so that one can wait for a slow disk; more than
 /// four brought nothing (dev-mode §21).
@@ -29,56 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What mount tables show after `fuse.`.
 pub const SUBTYPE: &str = "spk";
-
-/// What the kernel may keep.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cache {
-    /// Everything, and it is told when a source changes. Where sources cannot be watched, names
-    /// and attributes for a second.
-    #[default]
-    Watched,
-    /// Everything, and changes of the sources may go unseen (`-c`).
-    Frozen,
-    /// Nothing; for debugging.
-    Off,
-}
-
-/// How to serve.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// What the kernel may keep.
-    pub cache: Cache,
-    /// User and group that files are shown to belong to, as numbered inside the mount's user
-    /// namespace.
-    pub owner: (u32, u32),
-    /// Show the sources' permission bits instead of those a packed file will have.
-    pub raw_modes: bool,
-    /// How to find which executable is behind a request.
-    pub callers: Callers,
-    /// The mount is not read-only, so that attempts to write arrive here: they are recorded
-    /// ([`Use::Write`](crate::Use::Write)) and refused. Files belong to whoever asks first, rather
-    /// than to `owner`: the kernel does not pass on attempts to write what belongs to nobody.
-    pub writes_reach_server: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        // 1000: whom the sandbox shows an app as
-        Options {
-            cache: Cache::Watched,
-            owner: (1000, 1000),
-            raw_modes: false,
-            callers: Callers::Ours,
-            writes_reach_server: false,
-        }
-    }
-}
-
-impl Options {
-    pub(crate) fn ownership(&self) -> Ownership {
-        Ownership { ids: self.owner, raw_modes: self.raw_modes }
-    }
-}
 
 /// Why a mount cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +142,7 @@ impl Tracer {
     fn run(session: Session<TracedFs>, shared: Arc<Shared>) -> Result<Tracer, Error> {
         // set once, here, before any request is read
         let _ = shared.notifier.set(session.notifier());
-        let watcher = watch::spawn(&shared).map_err(Error::Thread)?;
+        let watcher = follow_changes::spawn(&shared).map_err(Error::Thread)?;
         let (sender, ended) = mpsc::channel();
         std::thread::Builder::new()
             .name("fuse-session".into())
@@ -255,8 +206,8 @@ impl Tracer {
     /// Serves another view from now on, such as after the package definition changed.
     pub fn set_view(&self, view: Arc<View>) {
         self.shared.set_view(view);
-        watch::watch_roots(&self.shared);
-        watch::invalidate_below(&self.shared, b"");
+        self.shared.watch_roots();
+        invalidate_below(&self.shared, b"");
     }
 
     /// To be called when the mount is gone, or is about to go: waits a little for the last
