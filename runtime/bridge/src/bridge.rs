@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
-use crate::identities;
 use crate::limits;
 use crate::membrane::Membrane;
 use crate::sessions::Sessions;
@@ -70,14 +69,6 @@ impl Bridge {
             listens: watch::Sender::new(false),
             hooks: watch::Sender::new(None),
             api: OnceCell::new(),
-        }
-    }
-
-    /// Makes the directories the bridge uses, before the app starts.
-    pub fn prepare(&self) -> Result<(), capnp::Error> {
-        match self.config.save_identity_caps {
-            true => identities::prepare(self),
-            false => Ok(()),
         }
     }
 

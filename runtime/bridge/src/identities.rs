@@ -12,7 +12,8 @@ use percent_encoding::{percent_decode, percent_encode};
 use spk_schema::identity_capnp::identity;
 
 use crate::bridge::Bridge;
-use crate::session::{UNESCAPED, user_id};
+use crate::percent::UNESCAPED;
+use crate::user::user_id;
 
 /// Hex digits of a user ID.
 const ID_DIGITS: usize = 32;
@@ -29,8 +30,11 @@ fn directory(bridge: &Bridge, name: &str) -> PathBuf {
     bridge.var.join(DIRECTORY).join(name)
 }
 
-/// Makes the directories, before the app starts.
+/// Makes the directories, before the app starts, if the package wants identities kept.
 pub fn prepare(bridge: &Bridge) -> Result<(), Error> {
+    if !bridge.config.save_identity_caps {
+        return Ok(());
+    }
     for name in ["identities", "trash"] {
         let path = directory(bridge, name);
         fs::create_dir_all(&path).map_err(|error| failed("creating", &path, &error))?;

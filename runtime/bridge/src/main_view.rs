@@ -12,18 +12,14 @@ use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use spk_schema::web_session_capnp::web_session;
 
 use crate::bridge::Bridge;
+use crate::http_api::HttpApi;
 use crate::mail::Mailbox;
-use crate::powerbox::{Chooser, HttpApi, open_http_api};
-use crate::session::{ApiClient, Browser, Common, Fixed, Session, SessionType, User, address_text};
+use crate::powerbox::{Chooser, open_http_api};
+use crate::session::{ApiClient, Browser, Common, FixedHead, Session, SessionType, address_text};
+use crate::session_types::{API_SESSION, EMAIL_SESSION, WEB_SESSION};
 use crate::sessions::{Entry, Kind};
+use crate::user::User;
 use crate::{identities, powerbox};
-
-/// `sessionType` of sessions for browsers.
-pub const WEB_SESSION: u64 = 0xa507_11a1_4d35_a8ce;
-/// `sessionType` of sessions for programs, and the powerbox tag of HTTP APIs.
-pub const API_SESSION: u64 = 0xc879_e379_c625_cdc7;
-/// `sessionType` of sessions that take incoming mail.
-pub const EMAIL_SESSION: u64 = 0xc3b5_ced7_344b_04a6;
 
 /// The bootstrap capability for the host.
 pub struct MainView {
@@ -71,7 +67,7 @@ impl MainView {
     fn open<C: FromClientHook + 'static>(
         &self,
         opening: Opening<'_>,
-        fixed: impl FnOnce(&Common<'_>) -> Result<Fixed, Error>,
+        fixed: impl FnOnce(&Common<'_>) -> Result<FixedHead, Error>,
         client: impl FnOnce(Session) -> C + 'static,
     ) -> Result<ui_session::Client, Error> {
         let bridge = self.bridge.clone();
@@ -107,7 +103,7 @@ impl MainView {
         let params: web_session::params::Reader<'_> = params.get_as()?;
         self.open(
             opening,
-            |common| Fixed::browser(Browser(params), common),
+            |common| FixedHead::browser(Browser(params), common),
             capnp_rpc::new_client::<web_session::Client, Session>,
         )
     }
@@ -128,7 +124,7 @@ impl MainView {
         };
         self.open(
             opening,
-            |common| Ok(Fixed::api(ApiClient { root, address }, common)),
+            |common| Ok(FixedHead::api(ApiClient { root, address }, common)),
             capnp_rpc::new_client::<api_session::Client, Session>,
         )
     }

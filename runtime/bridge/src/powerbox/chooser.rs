@@ -10,8 +10,11 @@ use spk_schema::package_capnp::bridge_config::powerbox_api;
 use spk_schema::web_session_capnp::web_session::response::{ClientErrorCode, SuccessCode};
 use spk_schema::web_session_capnp::web_session::{self, response};
 
-use super::{HttpApi, describe, fill_permissions, open_http_api, page};
+use super::descriptors::describe;
+use super::open::open_http_api;
+use super::page;
 use crate::bridge::Bridge;
+use crate::http_api::{HttpApi, fill_permissions};
 
 /// A request session that the bridge serves itself.
 pub struct Chooser {

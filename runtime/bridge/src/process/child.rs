@@ -1,6 +1,5 @@
 //! The app's process: start, signals, end (http-bridge §2.2, §2.4).
 
-use std::fmt;
 use std::io;
 use std::process::Command;
 
@@ -10,32 +9,13 @@ use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use super::Error;
 use super::args::Options;
+use super::error::Error;
+use super::exit::Exit;
 use crate::limits;
 
 /// What HTTP clients in the app shall reach without the proxy.
 const NO_PROXY: &str = "localhost,127.0.0.1";
-
-/// How the app ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It exited with that status.
-    Code(i32),
-    /// That signal ended it.
-    Signal(Signal),
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Exit::Code(status) => write!(out, "exited with status {status}"),
-            Exit::Signal(signal) => {
-                write!(out, "was killed by signal {} ({signal})", *signal as i32)
-            }
-        }
-    }
-}
 
 /// Why waiting for the app is over.
 pub enum End {

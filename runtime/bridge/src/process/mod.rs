@@ -3,75 +3,30 @@
 pub mod args;
 mod child;
 mod coalesce;
+mod error;
+mod exit;
 mod inherited;
 mod serve;
 
-use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use tokio::runtime;
 use tokio::task::LocalSet;
 
 use crate::bridge::{Bridge, Log};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::{app_socket, identities, limits, proxy};
 use args::Options;
-use child::{Child, Exit};
+use child::Child;
 
+pub use error::Error;
+pub use exit::Exit;
 pub use serve::{Host, serve_host};
 
 /// The descriptor that leads to the host.
 const HOST_FD: i32 = 3;
-
-/// Why the bridge cannot start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Descriptor 3 cannot be taken over.
-    #[error("descriptor 3 is not a socket to a host: {0}")]
-    Inherit(io::Error),
-    /// The configuration cannot be used.
-    #[error(transparent)]
-    Config(#[from] config::Error),
-    /// The async runtime or its signal handlers cannot be set up.
-    #[error("setting up the event loop failed: {0}")]
-    Runtime(io::Error),
-    /// The socket for the app's Cap'n Proto connections cannot be bound.
-    #[error("binding the app's socket '{path}' failed: {reason}")]
-    ApiSocket {
-        /// The socket.
-        path: PathBuf,
-        /// What the kernel said.
-        reason: io::Error,
-    },
-    /// The port for the app's outgoing HTTP cannot be bound.
-    #[error("listening on 127.0.0.1:{port} for the app's outgoing requests failed: {reason}")]
-    ProxyPort {
-        /// The port.
-        port: u16,
-        /// What the kernel said.
-        reason: io::Error,
-    },
-    /// The directories for identities cannot be made.
-    #[error("{}", .0.extra)]
-    Identities(capnp::Error),
-    /// The app's command cannot be executed.
-    #[error("executing '{command}' failed: {reason}")]
-    Exec {
-        /// The command.
-        command: String,
-        /// What the kernel said.
-        reason: io::Error,
-    },
-    /// The app ended by itself.
-    #[error("the app {0}")]
-    AppEnded(Exit),
-    /// The host closed its connection.
-    #[error("the host closed its connection; the app was ended")]
-    HostGone,
-}
 
 /// Runs the bridge until the app ends, the host goes away, or a signal asks for the end. The
 /// last is success; an app never ends by itself while the grain runs, so its end is a failure
@@ -82,7 +37,7 @@ pub fn run(options: &Options, log: Rc<Log>) -> Result<(), Error> {
     // All that can fail comes before the app is started.
     let config = Config::load(&options.config)?;
     let bridge = Rc::new(Bridge::new(options.port, config, options.var.clone(), log));
-    bridge.prepare().map_err(Error::Identities)?;
+    identities::prepare(&bridge).map_err(Error::Identities)?;
     let api_socket = app_socket::bind(&options.api_socket)
         .map_err(|reason| Error::ApiSocket { path: options.api_socket.clone(), reason })?;
     let proxy = proxy::bind(options.proxy_port)

@@ -10,7 +10,7 @@ use spk_schema::web_session_capnp::web_session::{e_tag, response};
 use spk_web_session::status::{self, Branch};
 use spk_web_session::tag;
 
-use super::{Call, pump};
+use super::{Call, download};
 use crate::error::Error;
 use crate::http::body::content_length;
 use crate::http::cookie::{self, Expires};
@@ -114,10 +114,12 @@ impl Call {
             return Ok(Body::Bytes(incoming.err().unwrap_or_default()));
         };
         match incoming {
-            Ok(incoming) => Ok(Body::Stream(pump::stream(incoming, content_length(head)?, stream))),
+            Ok(incoming) => {
+                Ok(Body::Stream(download::stream(incoming, content_length(head)?, stream)))
+            }
             // The announced length of a body that does not follow: hosts print it.
             Err(_) if self.to_head => match content_length(head) {
-                Ok(Some(length)) => Ok(Body::Stream(pump::announce(length, stream))),
+                Ok(Some(length)) => Ok(Body::Stream(download::announce(length, stream))),
                 _ => Ok(Body::Bytes(Vec::new())),
             },
             Err(bytes) => Ok(Body::Bytes(bytes)),

@@ -3,14 +3,13 @@
 mod answer;
 mod calls;
 mod dav;
-mod lines;
-mod pump;
+mod download;
+mod fixed_head;
 mod upload;
 mod websocket;
 
-pub use lines::{
-    ApiClient, Browser, Common, Fixed, PowerboxApi, SessionType, UNESCAPED, User, address_text,
-    hex, pronouns, user_id,
+pub use fixed_head::{
+    ApiClient, Browser, Common, FixedHead, PowerboxApi, SessionType, address_text,
 };
 
 use std::rc::Rc;
@@ -27,13 +26,13 @@ use crate::error::Error;
 use crate::http::connection::Connection;
 use crate::http::exchange::{Received, exchange};
 use crate::http::write::{HeadWriter, Method, asks_if_none_match};
-use crate::powerbox::HttpApi;
+use crate::http_api::HttpApi;
 
 /// Serves `WebSession` and `ApiSession`: each call becomes one HTTP request on a new connection to
 /// the app.
 pub struct Session {
     port: u16,
-    fixed: Fixed,
+    fixed: FixedHead,
     /// What the session is restored from, and its label, if it can be saved.
     persistent: Option<(HttpApi, Vec<u8>)>,
     /// Lives as long as the session does: its entry in the table of sessions.
@@ -70,7 +69,7 @@ impl Session {
     /// A session with the app on `port`.
     pub fn new(
         port: u16,
-        fixed: Fixed,
+        fixed: FixedHead,
         registration: Option<crate::sessions::Registration>,
     ) -> Session {
         Session { port, fixed, persistent: None, _registration: registration }

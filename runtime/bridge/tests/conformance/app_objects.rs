@@ -445,7 +445,7 @@ fn m01_mail() {
         fs::create_dir_all(rig.var.path().join("mail/tmp")).unwrap();
         fs::create_dir_all(rig.var.path().join("mail/new")).unwrap();
         let mut request = rig.view.new_session_request();
-        request.get().set_session_type(spk_bridge::main_view::EMAIL_SESSION);
+        request.get().set_session_type(spk_bridge::session_types::EMAIL_SESSION);
         let response = request.send().promise.await.unwrap();
         let port: email_send_port::Client =
             response.get().unwrap().get_session().unwrap().cast_to();

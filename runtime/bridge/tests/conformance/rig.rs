@@ -25,8 +25,8 @@ use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
 use crate::host::{Context, Sink, describe};
 
-pub const WEB_SESSION: u64 = spk_bridge::main_view::WEB_SESSION;
-pub const API_SESSION: u64 = spk_bridge::main_view::API_SESSION;
+pub const WEB_SESSION: u64 = spk_bridge::session_types::WEB_SESSION;
+pub const API_SESSION: u64 = spk_bridge::session_types::API_SESSION;
 
 pub type MainViewClient = main_view::Client<bridge_object_id::Owned>;
 
@@ -105,7 +105,7 @@ impl Rig {
     ) -> Rig {
         let var = tempfile::tempdir().unwrap();
         let bridge = Rc::new(Bridge::new(port, config(setup), var.path().to_owned(), log));
-        bridge.prepare().unwrap();
+        spk_bridge::identities::prepare(&bridge).unwrap();
         let watched = bridge.clone();
         tokio::task::spawn_local(async move { watched.watch_for_app(patience).await });
         let listener = spk_bridge::app_socket::bind(&var.path().join("socket")).unwrap();

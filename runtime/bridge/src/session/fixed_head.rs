@@ -3,88 +3,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
-use spk_schema::identity_capnp::{profile::Pronouns, user_info};
+use percent_encoding::percent_encode;
 use spk_schema::ip_capnp::ip_address;
 use spk_schema::web_session_capnp::web_session;
 
 use crate::error::Error;
 use crate::http::write::HeadWriter;
-
-/// Bytes of an identity ID as the host gives it.
-const IDENTITY_ID: usize = 32;
-
-/// Bytes of it that make up the user ID apps see.
-const USER_ID: usize = 16;
-
-/// What percent-encoding leaves as it is: letters, digits and `-_.!~*'()`.
-pub const UNESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
-
-/// Who uses the session, in the form apps get to see.
-#[derive(Clone, Default, Debug)]
-pub struct User {
-    /// Display name, not encoded.
-    pub name: Vec<u8>,
-    /// 32 lower-case hex digits; `None` for guests.
-    pub id: Option<String>,
-    /// Nickname, may be empty.
-    pub handle: Vec<u8>,
-    /// Address of a picture, may be empty.
-    pub picture: Vec<u8>,
-    /// The word for the pronouns; `None` for the neutral ones.
-    pub pronouns: Option<&'static str>,
-}
-
-impl User {
-    /// Takes the user out of what the host gave. Fails if the identity ID is not 32 bytes long.
-    pub fn from_info(info: user_info::Reader<'_>) -> Result<User, capnp::Error> {
-        Ok(User {
-            name: info.get_display_name()?.get_default_text()?.as_bytes().to_vec(),
-            id: match info.has_identity_id() {
-                true => Some(user_id(info.get_identity_id()?)?),
-                false => None,
-            },
-            handle: info.get_preferred_handle()?.as_bytes().to_vec(),
-            picture: info.get_picture_url()?.as_bytes().to_vec(),
-            pronouns: pronouns(info.get_pronouns()),
-        })
-    }
-}
-
-/// The word for `pronouns`, if the app is told.
-pub fn pronouns(pronouns: Result<Pronouns, capnp::NotInSchema>) -> Option<&'static str> {
-    match pronouns {
-        Ok(Pronouns::Male) => Some("male"),
-        Ok(Pronouns::Female) => Some("female"),
-        Ok(Pronouns::Robot) => Some("robot"),
-        Ok(Pronouns::Neutral) | Err(capnp::NotInSchema(_)) => None,
-    }
-}
-
-/// The user ID apps see for an identity ID: the first half, in hex.
-pub fn user_id(identity: &[u8]) -> Result<String, capnp::Error> {
-    if identity.len() != IDENTITY_ID {
-        return Err(capnp::Error::failed(format!(
-            "identity ID is {} bytes long instead of {IDENTITY_ID}",
-            identity.len()
-        )));
-    }
-    Ok(hex(&identity[..USER_ID]))
-}
-
-/// Lower-case hex digits of `bytes`.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use crate::percent::UNESCAPED;
+use crate::user::{User, hex};
 
 /// How the user came to the session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +43,7 @@ pub struct PowerboxApi {
 }
 
 /// The lines, ready to be copied into each request.
-pub struct Fixed {
+pub struct FixedHead {
     /// Root path, put before the path of every call.
     pub root: Vec<u8>,
     /// The `Accept-Language` line or nothing; not sent with upgrades.
@@ -128,9 +54,9 @@ pub struct Fixed {
     lines: Result<Vec<u8>, Error>,
 }
 
-impl Fixed {
+impl FixedHead {
     /// For a browser.
-    pub fn browser(browser: Browser<'_>, common: &Common<'_>) -> Result<Fixed, capnp::Error> {
+    pub fn browser(browser: Browser<'_>, common: &Common<'_>) -> Result<FixedHead, capnp::Error> {
         let params = browser.0;
         let base = params.get_base_path()?.as_bytes();
         let mut languages = Vec::new();
@@ -146,7 +72,7 @@ impl Fixed {
             problem = language_line.line("Accept-Language", &languages).err();
         }
         let lines = browser_lines(params.get_user_agent()?.as_bytes(), base, common);
-        Ok(Fixed {
+        Ok(FixedHead {
             root: b"/".to_vec(),
             languages: language_line.into_bytes(),
             origin: base.strip_suffix(b"/").unwrap_or(base).to_vec(),
@@ -155,7 +81,7 @@ impl Fixed {
     }
 
     /// For a program with a token.
-    pub fn api(client: ApiClient, common: &Common<'_>) -> Fixed {
+    pub fn api(client: ApiClient, common: &Common<'_>) -> FixedHead {
         let lines = (|| {
             let mut head = HeadWriter::lines();
             common.write(&mut head)?;
@@ -165,11 +91,11 @@ impl Fixed {
             }
             Ok(head.into_bytes())
         })();
-        Fixed { root: client.root, languages: Vec::new(), origin: SANDBOX.to_vec(), lines }
+        FixedHead { root: client.root, languages: Vec::new(), origin: SANDBOX.to_vec(), lines }
     }
 
     /// For the holder of a powerbox capability.
-    pub fn powerbox(api: PowerboxApi, common: &Common<'_>) -> Fixed {
+    pub fn powerbox(api: PowerboxApi, common: &Common<'_>) -> FixedHead {
         let lines = (|| {
             let mut head = HeadWriter::lines();
             common.write(&mut head)?;
@@ -177,7 +103,7 @@ impl Fixed {
             head.line("X-Sandstorm-Api", &api.name)?;
             Ok(head.into_bytes())
         })();
-        Fixed { root: api.root, languages: Vec::new(), origin: SANDBOX.to_vec(), lines }
+        FixedHead { root: api.root, languages: Vec::new(), origin: SANDBOX.to_vec(), lines }
     }
 
     /// The lines, or why the session cannot send requests.
