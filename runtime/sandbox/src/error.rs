@@ -6,8 +6,6 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::remedy;
-
 /// Why a sandbox could not be set up, or not be steered.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -62,15 +60,6 @@ impl Error {
             Error::Setup(failure) if failure.is_of_the_machine() => Kind::Machine,
             Error::HelperDied(_) | Error::Protocol(_) => Kind::Internal,
             _ => Kind::Other,
-        }
-    }
-
-    /// What the user can do about it, when we know.
-    pub fn remedy(&self) -> Option<String> {
-        match self {
-            Error::Setup(failure) => remedy::of(failure),
-            Error::Exec { problem, .. } => problem.remedy(),
-            _ => None,
         }
     }
 }
@@ -236,22 +225,6 @@ pub enum ExecProblem {
     /// Anything else.
     #[error("{}", words(Errno::from_raw(*.0)))]
     Other(i32),
-}
-
-impl ExecProblem {
-    fn remedy(&self) -> Option<String> {
-        match self {
-            ExecProblem::Missing => Some(
-                "the program's path is looked up inside the package, from `/`, and never searched for"
-                    .into(),
-            ),
-            ExecProblem::InterpreterMissing(_) => {
-                Some("add the interpreter and the libraries it loads to the package".into())
-            }
-            ExecProblem::NotExecutable => Some("chmod +x the file".into()),
-            ExecProblem::Format | ExecProblem::Other(_) => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,40 @@
 
 use nix::errno::Errno;
 
-use crate::error::{Failure, Step};
+use crate::error::{Error, ExecProblem, Failure, Step};
+
+impl Error {
+    /// What the user can do about it, when we know.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Error::Setup(failure) => of(failure),
+            Error::Exec { problem, .. } => problem.remedy(),
+            _ => None,
+        }
+    }
+}
+
+impl ExecProblem {
+    fn remedy(&self) -> Option<String> {
+        match self {
+            ExecProblem::Missing => Some(
+                "the program's path is looked up inside the package, from `/`, and never searched for"
+                    .into(),
+            ),
+            ExecProblem::InterpreterMissing(_) => {
+                Some("add the interpreter and the libraries it loads to the package".into())
+            }
+            ExecProblem::NotExecutable => Some("chmod +x the file".into()),
+            ExecProblem::Format | ExecProblem::Other(_) => None,
+        }
+    }
+}
 
 /// Oldest kernel with all that the sandbox is built from: `mount_setattr` is of 5.12.
 pub const OLDEST_KERNEL: (u32, u32) = (5, 12);
 
 /// What to do about `failure`, judged by it and by the machine's settings.
-pub(crate) fn of(failure: &Failure) -> Option<String> {
+fn of(failure: &Failure) -> Option<String> {
     let settings = Settings::read();
     with(failure, &settings)
 }
