@@ -2,9 +2,9 @@
 //! symlink targets) come first and whose file contents follow in any order the caller likes
 //! (format, "what a writer should emit").
 
+use super::class::Class;
 use super::tree::{Contents, Entries, Kind, Tree};
 use crate::limits::MAX_ARCHIVE_BYTES;
-use crate::pack::plan::Class;
 
 const WORD: u64 = 8;
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use super::similar;
 use super::survey::{self, Survey};
+use crate::archive::class::{BYTE_CODE, Class};
 use crate::archive::layout::{File, Layout};
 use crate::xz::container::Filter;
 use crate::xz::encode::Settings;
@@ -39,19 +40,6 @@ impl Default for Level {
     fn default() -> Level {
         Level { preset: 6 }
     }
-}
-
-/// What a file is, as far as compression cares. In the order of the archive: what takes longest to
-/// compress comes first, so that all processors are done at about the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Class {
-    /// Programs and libraries for x86.
-    Code,
-    /// Everything else.
-    #[default]
-    Binary,
-    /// No NUL near the start; and byte code, for the sake of its source.
-    Text,
 }
 
 /// A block: where it ends in the archive, and how it is compressed.
@@ -132,9 +120,6 @@ fn units(class: &[usize], files: &[File<'_>], limit: u64) -> Vec<Vec<usize>> {
 
 /// Python's directory of byte code.
 const CACHE: &[u8] = b"__pycache__/";
-
-/// What Python's byte code ends with.
-pub(super) const BYTE_CODE: &[u8] = b".pyc";
 
 /// Where byte code has most in common with what is around it: right after its source, whose names
 /// and texts it repeats. `a/__pycache__/b.cpython-311.pyc` belongs to `a/b.py` (PEP 3147).

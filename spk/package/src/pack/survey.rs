@@ -4,9 +4,9 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::plan::{BYTE_CODE, Class};
 use super::similar::{Feature, Sampler, Stretch};
 use super::source;
+use crate::archive::class::{BYTE_CODE, Class};
 use crate::archive::layout::File;
 use crate::archive::tree::Contents;
 use crate::spk::read_full;
