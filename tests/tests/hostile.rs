@@ -157,7 +157,7 @@ fn outside_of_the_sandbox_attempts_succeed() {
 /// Every number from 0 to beyond the highest known, and the x32 range.
 #[test]
 fn every_number_gets_its_verdict() {
-    let filter = app_filter(Arch::NATIVE, Denial::Answer);
+    let filter = app_filter(Arch::NATIVE, Denial::Answer).unwrap();
     let highest =
         CALLS.iter().filter_map(|call| number(Arch::NATIVE, call)).max().unwrap() + BEYOND;
     for who in Who::all("every_number_gets_its_verdict") {

@@ -5,16 +5,24 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
 use crate::error::{Failure, Step};
-use crate::init::Ends;
 use crate::landlock;
 use crate::privileges;
 use crate::seccomp::{Arch, Denial, app_filter, terminal_filter};
 use crate::spec::Limits;
 use crate::sys;
 use crate::wire::{Channel, ConsoleKind, InitReport};
+
+/// The app's ends of what connects it with outside.
+pub(crate) struct Ends {
+    pub rpc: OwnedFd,
+    pub output: OwnedFd,
+    /// Input and errors, if they are not the null device and `output`.
+    pub pipes: Option<(OwnedFd, OwnedFd)>,
+}
 
 /// What the app's process needs, made before the fork.
 pub(crate) struct App<'a> {
@@ -44,7 +52,7 @@ pub(crate) fn become_program(app: &App<'_>) -> ! {
     }
     let errno = match app.argv.first() {
         Some(program) => sys::execve(program, app.argv, app.environ),
-        None => nix::errno::Errno::ENOENT,
+        None => Errno::ENOENT,
     };
     let _unheard = nix::unistd::write(app.outcome, &(errno as i32).to_le_bytes());
     sys::exit_now(127);
@@ -76,24 +84,24 @@ fn prepare(app: &App<'_>) -> Result<(), Failure> {
     }
     privileges::limit(app.limits, app.cgroup)?;
     let filter = if terminal { terminal_filter } else { app_filter };
+    let denial = if app.explain { Denial::Notify } else { Denial::Answer };
+    let filter = filter(Arch::NATIVE, denial)
+        .map_err(|error| Failure::new(Step::Seccomp, error.to_string(), Errno::EINVAL))?;
     if app.explain {
-        let filter = filter(Arch::NATIVE, Denial::Notify);
         let listener =
             sys::seccomp::install_with_listener(&filter).map_err(failed(Step::Seccomp))?;
         app.helper
             .send(&InitReport::Listener, &[listener.as_raw_fd()])
             .map_err(failed(Step::Seccomp))
     } else {
-        let filter = filter(Arch::NATIVE, Denial::Answer);
         sys::seccomp::install(&filter).map_err(failed(Step::Seccomp))
     }
 }
 
 /// What is wrong with `program`, which `execve` refused with `errno`: looked up in the root that
 /// the app would have had.
-pub(crate) fn diagnose(program: &CString, errno: nix::errno::Errno) -> crate::ExecProblem {
+pub(crate) fn diagnose(program: &CString, errno: Errno) -> crate::ExecProblem {
     use crate::ExecProblem;
-    use nix::errno::Errno;
     let path = std::path::Path::new("/").join(std::ffi::OsStr::new(&*program.to_string_lossy()));
     match errno {
         Errno::ENOENT if path.exists() => interpreter(&path)

@@ -12,10 +12,11 @@ use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
+use crate::app::Ends;
 use crate::cgroup::Group;
 use crate::error::{Failure, Step};
 use crate::ids::{Ids, Translator};
-use crate::init::{self, Ends, Init};
+use crate::init::{self, Init};
 use crate::root;
 use crate::supervisor::{Extras, Supervisor};
 use crate::sys::{self, Forked};

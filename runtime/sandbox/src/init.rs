@@ -18,7 +18,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-use crate::app::{self, App};
+use crate::app::{self, App, Ends};
 use crate::error::{Failure, Step};
 use crate::ids::Ids;
 use crate::mounts::Mount;
@@ -32,14 +32,6 @@ pub(crate) struct Init {
     pub spec: SpecData,
     pub ids: Ids,
     pub ends: Ends,
-}
-
-/// The app's ends of what connects it with outside.
-pub(crate) struct Ends {
-    pub rpc: OwnedFd,
-    pub output: OwnedFd,
-    /// Input and errors, if they are not the null device and `output`.
-    pub pipes: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// Everything the helper set up for us before it let us go on.

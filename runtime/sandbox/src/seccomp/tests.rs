@@ -13,7 +13,7 @@ fn data(arch: Arch, nr: u32, args: [u64; 6]) -> Data {
 
 fn run(arch: Arch, call: &str, args: [u64; 6]) -> Verdict {
     let nr = CALLS.iter().find(|c| c.name == call).and_then(|c| number(arch, c)).unwrap();
-    interpret(&app_filter(arch, Denial::Answer), &data(arch, nr, args))
+    interpret(&app_filter(arch, Denial::Answer).unwrap(), &data(arch, nr, args))
 }
 
 /// The policy, evaluated without any BPF.
@@ -58,7 +58,7 @@ fn interesting(treatment: &Treatment) -> Vec<u64> {
 #[test]
 fn every_number_gets_what_the_table_says() {
     for arch in ARCHES {
-        let filter = app_filter(arch, Denial::Answer);
+        let filter = app_filter(arch, Denial::Answer).unwrap();
         let highest = CALLS.iter().filter_map(|call| number(arch, call)).max().unwrap();
         for nr in 0..=highest + BEYOND {
             let said = interpret(&filter, &data(arch, nr, [0; 6]));
@@ -75,7 +75,7 @@ fn every_number_gets_what_the_table_says() {
 #[test]
 fn every_argument_boundary_gets_what_the_table_says() {
     for arch in ARCHES {
-        let filter = app_filter(arch, Denial::Answer);
+        let filter = app_filter(arch, Denial::Answer).unwrap();
         for call in CALLS {
             let (Some(nr), treatment) = (number(arch, call), ruling(call.name)) else { continue };
             if treatment.rules.is_empty() {
@@ -103,7 +103,7 @@ fn every_argument_boundary_gets_what_the_table_says() {
 
 #[test]
 fn foreign_calls_never_pass() {
-    let filter = app_filter(Arch::X86_64, Denial::Answer);
+    let filter = app_filter(Arch::X86_64, Denial::Answer).unwrap();
     for nr in 0..1024 {
         let x32 = data(Arch::X86_64, nr | 0x4000_0000, [0; 6]);
         assert_eq!(interpret(&filter, &x32), Verdict::Errno(libc::ENOSYS));
@@ -111,7 +111,7 @@ fn foreign_calls_never_pass() {
         assert_eq!(interpret(&filter, &i386), Verdict::Kill);
     }
     for arch in ARCHES {
-        let filter = app_filter(arch, Denial::Answer);
+        let filter = app_filter(arch, Denial::Answer).unwrap();
         for nr in [u32::MAX, 999, 1 << 31, 100_000] {
             let said = interpret(&filter, &data(arch, nr, [0; 6]));
             assert_eq!(said, Verdict::Errno(libc::ENOSYS), "{nr}");
@@ -122,7 +122,8 @@ fn foreign_calls_never_pass() {
 #[test]
 fn with_a_listener_the_same_calls_pass_and_no_other() {
     for arch in ARCHES {
-        let (plain, asking) = (app_filter(arch, Denial::Answer), app_filter(arch, Denial::Notify));
+        let (plain, asking) =
+            (app_filter(arch, Denial::Answer).unwrap(), app_filter(arch, Denial::Notify).unwrap());
         for nr in 0..600 {
             let data = data(arch, nr, [0; 6]);
             let asked = interpret(&asking, &data);
