@@ -1,5 +1,6 @@
 //! Starting and ending the service of one mount.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -37,12 +38,29 @@ pub enum Error {
     /// The kernel and we do not understand each other, or nothing is mounted with the descriptor.
     #[error("cannot begin to serve the FUSE descriptor")]
     Handshake(#[source] io::Error),
+    /// The machine has not what mounting needs.
+    #[error("cannot mount a FUSE file system without {0}")]
+    Lacking(&'static str, #[source] io::Error),
     /// The file system cannot be mounted.
     #[error("cannot mount a FUSE file system at {}", .0.display())]
     Mount(std::path::PathBuf, #[source] io::Error),
     /// No thread can be started.
     #[error("cannot start a thread for the file system")]
     Thread(#[source] io::Error),
+}
+
+/// Why a mount at `dir` failed: what the machine lacks is looked for only now, since fusermount3 may
+/// open what its caller may not.
+fn not_mounted(dir: &Path, root: bool, error: io::Error) -> Error {
+    const DEVICE: &str = "/dev/fuse";
+    match File::options().read(true).write(true).open(DEVICE) {
+        Err(absent) => Error::Lacking(DEVICE, absent),
+        // The directory is there: what was not found is the program.
+        Ok(_) if !root && error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {
+            Error::Lacking("fusermount3", error)
+        }
+        Ok(_) => Error::Mount(dir.to_owned(), error),
+    }
 }
 
 /// A view being served on one mount.
@@ -92,7 +110,7 @@ impl Tracer {
         ];
         let shared = Tracer::share(view, None, options);
         let mut session = Session::new(TracedFs::new(shared.clone()), dir, &config)
-            .map_err(|error| Error::Mount(dir.to_owned(), error))?;
+            .map_err(|error| not_mounted(dir, root, error))?;
         let unmounter = session.unmount_callable();
         let mut tracer = Tracer::run(session, shared)?;
         tracer.unmounter = Some(unmounter);

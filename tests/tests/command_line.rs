@@ -87,7 +87,13 @@ fn exit_status_is_as_documented() {
     let stage = Stage::new(Who::User);
     stage.write("bad.spk", "no package");
     let page = ok(stage.spk().arg("--help"));
-    for line in ["  0  done", "  1  it failed", "  2  the command line makes no sense"] {
+    for line in [
+        "  0  done",
+        "  1  it failed",
+        "  2  the command line makes no sense",
+        "  3  this",
+        "  70 ",
+    ] {
         assert!(page.contains(line), "{page}");
     }
     for (status, arguments) in [

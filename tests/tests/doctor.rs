@@ -34,7 +34,7 @@ fn namespaces_that_are_switched_off_are_missing_and_the_setting_is_named() {
     assert_eq!(check["state"], "missing", "{check}");
     let remedy = check["remedy"].as_str().unwrap();
     assert!(remedy.contains("sudo sysctl user.max_user_namespaces=10000"), "{remedy}");
-    assert_eq!(status, Some(1));
+    assert_eq!(status, Some(3));
 
     let (check, _) = checked(stage.spk().args(["doctor", "--json"]), "user namespaces");
     assert_eq!(check["state"], "ok", "{check}");

@@ -62,7 +62,7 @@ fn a_machine_that_has_everything() {
 fn what_is_missing_is_named_with_its_remedy() {
     let stage = Stage::new(Who::User);
     let output = fails(stage.spk().args(["doctor", "--json"]).env("SPK_BRIDGE", "/nowhere"));
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let all = checks(&String::from_utf8(output.stdout).unwrap());
     let bridge = find(&all, "http bridge");
     assert_eq!(bridge["state"], "missing");

@@ -24,6 +24,8 @@ Exit status:
   0  done
   1  it failed, or what was checked is not in order; the reason is on stderr
   2  the command line makes no sense
+  3  this machine lacks something: user namespaces, /dev/fuse, a newer kernel, a program
+  70  an error in spk itself
   128+N  ended by signal N
 
 Environment:

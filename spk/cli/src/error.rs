@@ -1,9 +1,18 @@
-//! The one error type at the rim: what failed, why, what to do about it, and the exit status.
+//! The one error type at the rim: what failed, why, what to do about it, and of which kind it is,
+//! which decides the exit status.
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
+use spk_package::causes;
+
 use crate::ui::Ui;
+
+mod kind;
+pub mod panics;
+
+pub use kind::Kind;
 
 /// A failure as the user sees it. Any library error turns into one with `?`.
 #[derive(Debug)]
@@ -11,21 +20,42 @@ pub struct CliError {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
-    status: u8,
+    kind: Kind,
 }
 
 /// Result of a subcommand.
 pub type Result<T, E = CliError> = std::result::Result<T, E>;
 
 impl CliError {
-    /// An ordinary failure, exit status 1.
+    /// An ordinary failure.
     pub fn new(message: impl Into<String>) -> Self {
-        CliError { message: message.into(), causes: Vec::new(), hint: None, status: 1 }
+        CliError { message: message.into(), causes: Vec::new(), hint: None, kind: Kind::Failed }
     }
 
-    /// Arguments that make no sense together, exit status 2 (as for arguments that do not parse).
+    /// Arguments that make no sense together.
     pub fn usage(message: impl Into<String>) -> Self {
-        CliError { status: 2, ..Self::new(message) }
+        CliError { kind: Kind::Usage, ..Self::new(message) }
+    }
+
+    /// This machine lacks something.
+    pub fn machine(message: impl Into<String>) -> Self {
+        CliError { kind: Kind::Machine, ..Self::new(message) }
+    }
+
+    /// Another program could not be started: `package` is Debian's that has it.
+    pub fn program(name: &str, package: &str, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::Machine,
+            _ => Kind::Failed,
+        };
+        CliError { kind, ..Self::from(error) }
+            .context(format!("cannot run {name}"))
+            .hint(format!("Debian: apt install {package}"))
+    }
+
+    /// Of which kind it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Adds what the user can do about it.
@@ -55,19 +85,18 @@ impl CliError {
         if let Some(hint) = &self.hint {
             ui.detail("hint", hint);
         }
-        ExitCode::from(self.status)
+        ExitCode::from(self.kind.status())
     }
 }
 
-impl<E: Error> From<E> for CliError {
+impl<E: Error + 'static> From<E> for CliError {
     fn from(error: E) -> Self {
-        let mut causes = Vec::new();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            causes.push(cause.to_string());
-            source = cause.source();
+        CliError {
+            message: error.to_string(),
+            causes: causes::of(&error).map(ToString::to_string).collect(),
+            hint: None,
+            kind: Kind::of(&error),
         }
-        CliError { message: error.to_string(), causes, hint: None, status: 1 }
     }
 }
 

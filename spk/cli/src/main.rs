@@ -35,6 +35,7 @@ use crate::ui::Ui;
 fn main() -> std::process::ExitCode {
     // Starting a sandbox re-executes this binary as a small single-threaded helper.
     spk_sandbox::run_helper_if_asked();
+    error::panics::end_the_process();
     // A shell that completes a command line asks with $COMPLETE.
     CompleteEnv::with_factory(command_line::command).complete();
     let cli = command_line::parse();

@@ -46,8 +46,7 @@ pub fn unmount(place: &Path) -> Result<()> {
         .arg(place)
         .stdin(Stdio::null())
         .status()
-        .context("cannot run fusermount3")
-        .hint("Debian: apt install fuse3")?;
+        .map_err(|error| CliError::program("fusermount3", "fuse3", error))?;
     if status.success() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use spk_package::manifest::Manifest;
 use spk_sandbox::Denied;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::error::{CliError, Result, ResultExt};
+use crate::error::{CliError, Kind, Result, ResultExt};
 use crate::limits::LimitArgs;
 use crate::ui::Ui;
 
@@ -269,14 +269,15 @@ impl Drop for Reserved {
 
 /// An error of the host, with its remedy.
 pub fn failure(error: serve::Error) -> CliError {
-    let remedy = error.remedy().map(|remedy| match error.is_of_the_sandbox() {
-        true => format!("{remedy}; spk doctor looks at all of this machine"),
-        false => remedy,
-    });
+    let remedy = error.remedy();
     let error = CliError::from(error);
-    match remedy {
-        Some(remedy) => error.hint(remedy),
-        None => error,
+    match (remedy, error.kind()) {
+        (Some(remedy), Kind::Machine) => {
+            error.hint(format!("{remedy}; spk doctor looks at all of this machine"))
+        }
+        (Some(remedy), _) => error.hint(remedy),
+        (None, Kind::Machine) => error.hint("spk doctor looks at all of this machine"),
+        (None, _) => error,
     }
 }
 

@@ -125,12 +125,12 @@ impl Error {
         std::sync::Arc::try_unwrap(error).unwrap_or_else(Error::Shared)
     }
 
-    /// Whether the sandbox could not be made, which is up to the machine rather than to the app.
-    pub fn is_of_the_sandbox(&self) -> bool {
+    /// The sandbox's error, if it is one: that knows whether the machine is to blame.
+    pub fn of_the_sandbox(&self) -> Option<&spk_sandbox::Error> {
         match self {
-            Error::Sandbox(_) => true,
-            Error::Shared(error) => error.is_of_the_sandbox(),
-            _ => false,
+            Error::Sandbox(error) => Some(error),
+            Error::Shared(error) => error.of_the_sandbox(),
+            _ => None,
         }
     }
 

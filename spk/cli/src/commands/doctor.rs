@@ -14,7 +14,7 @@ use crate::ui::Ui;
 
 /// Say what this machine lacks, and what to do about it
 ///
-/// One line for every requirement, and below it the remedy where it is not met. Ends with status 1
+/// One line for every requirement, and below it the remedy where it is not met. Ends with status 3
 /// when something is missing that spk run or spk dev cannot do without.
 #[derive(clap::Args)]
 pub struct Args {
@@ -115,5 +115,5 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    Err(CliError::new(format!("missing on this machine: {}", missing.join(", "))))
+    Err(CliError::machine(format!("missing on this machine: {}", missing.join(", "))))
 }

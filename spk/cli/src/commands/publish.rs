@@ -197,8 +197,7 @@ fn post(webkey: &Webkey, url: &str, body: Body<'_>) -> Result<Vec<u8>> {
         .stdin(Stdio::from(file))
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot run curl")
-        .hint("install Debian's package curl")?;
+        .map_err(|error| CliError::program("curl", "curl", error))?;
     let mut answer = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         stdout.take(MAX_ANSWER).read_to_end(&mut answer)?;

@@ -14,7 +14,7 @@ use spk_host::store::{NewGrain, Package, Store};
 
 use crate::commands::package_input;
 use crate::developer::Developer;
-use crate::error::{CliError, Result, ResultExt};
+use crate::error::{CliError, Kind, Result, ResultExt};
 use crate::global::Global;
 use crate::missing;
 use crate::package_tracer::PackageTracer;
@@ -33,7 +33,7 @@ use report::{Grade, Report};
 /// write outside of /var, and the system calls it was denied.
 ///
 /// The grade is good, fair (it works, but something may be missing or was refused) or poor. Exit
-/// status 0 for good and fair, 1 for poor.
+/// status 0 for good and fair, 1 for poor, and 3 if this machine lacks what running it needs.
 #[derive(clap::Args)]
 pub struct Args {
     /// The package; - is stdin
@@ -152,6 +152,8 @@ impl Check<'_> {
         report.denied = ended.denied;
         let started = match ended.result {
             Ok(()) => true,
+            // Nothing is known of the package then.
+            Err(error) if error.kind() == Kind::Machine => return Err(error),
             Err(error) => {
                 report.start = Some(error.lines());
                 false

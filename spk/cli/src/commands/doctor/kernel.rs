@@ -3,12 +3,9 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 
-use spk_sandbox::Cgroup;
+use spk_sandbox::{Cgroup, OLDEST_KERNEL};
 
 use super::Check;
-
-/// Oldest kernel with all that the sandbox is built from: `mount_setattr` is of 5.12.
-const OLDEST: (u32, u32) = (5, 12);
 
 /// The kernel's version.
 pub fn release() -> Check {
@@ -17,12 +14,12 @@ pub fn release() -> Check {
     let text = text.trim();
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
     let version = (numbers.next().flatten().unwrap_or(0), numbers.next().flatten().unwrap_or(0));
-    if version >= OLDEST {
+    if version >= OLDEST_KERNEL {
         Check::ok(name, text)
     } else {
         Check::warning(
             name,
-            format!("{text}, older than {}.{}", OLDEST.0, OLDEST.1),
+            format!("{text}, older than {}.{}", OLDEST_KERNEL.0, OLDEST_KERNEL.1),
             "a newer kernel; older ones are not tested",
         )
     }
