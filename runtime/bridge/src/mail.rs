@@ -147,7 +147,8 @@ fn attached(
     Ok(())
 }
 
-/// RFC 5322 text of nanoseconds since the epoch, in UTC. Zero means that there is no date.
+/// RFC 5322 text of nanoseconds since the epoch, in UTC. Zero means that there is no date, and of
+/// times before 1900 there is none.
 fn date(nanoseconds: i64) -> Option<String> {
-    (nanoseconds != 0).then(|| crate::http::date::rfc5322(nanoseconds.div_euclid(1_000_000_000)))
+    (nanoseconds != 0).then(|| crate::http::date::rfc5322(nanoseconds.div_euclid(1_000_000_000)))?
 }

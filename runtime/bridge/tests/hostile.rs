@@ -127,8 +127,9 @@ proptest! {
     }
 
     #[test]
-    fn dates(seconds in -11_000_000_000i64..253_402_300_799) {
-        prop_assert_eq!(date::parse(date::rfc5322(seconds).as_bytes()), Some(seconds));
+    fn dates(seconds in -2_208_988_800i64..253_402_300_799) {
+        let printed = date::rfc5322(seconds).unwrap_or_default();
+        prop_assert_eq!(date::parse(printed.as_bytes()), Some(seconds));
     }
 
     #[test]

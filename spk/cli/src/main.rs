@@ -24,7 +24,6 @@ mod progress;
 mod recognise;
 mod requests;
 mod serving;
-mod suggest;
 mod templates;
 mod ui;
 

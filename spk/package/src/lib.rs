@@ -23,6 +23,7 @@ pub mod selection;
 pub mod signature;
 pub mod source_map;
 pub mod submission;
+pub mod suggest;
 pub mod unpack;
 pub mod verify;
 pub mod view;

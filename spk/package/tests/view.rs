@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FileType, Mode};
 use spk_package::file_list::{self, Dropped};
 use spk_package::selection::{self, Reason, Selection};
 use spk_package::source_map::{Mapping, SourceMap};
@@ -224,7 +225,7 @@ fn impossible_names_are_absent() {
 
 #[test]
 fn an_unreadable_source_is_an_error_not_an_absence() {
-    if nix::unistd::geteuid().is_root() {
+    if rustix::process::geteuid().is_root() {
         // root reads everything: take a source that fails for root too
         let dir = TempDir::new().unwrap();
         tree(dir.path(), &["loop -> loop"]);
@@ -257,7 +258,8 @@ fn opening_follows_no_link_and_waits_for_no_fifo() {
     assert!(a.source_file().unwrap().open().is_err(), "d is a link now");
     fs::remove_file(dir.path().join("d")).unwrap();
     fs::create_dir(dir.path().join("d")).unwrap();
-    nix::unistd::mkfifo(&dir.path().join("d/b"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let fifo = dir.path().join("d/b");
+    rustix::fs::mknodat(rustix::fs::CWD, fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
     assert!(b.source_file().unwrap().open().is_err(), "a FIFO now");
 }
 

@@ -1,5 +1,8 @@
 //! Cookie dates, in UTC with English names whatever the locale (http-bridge §5.6).
 
+use time::format_description::well_known::Rfc2822;
+use time::{Date, Month, OffsetDateTime};
+
 /// Unix seconds for any of the accepted forms:
 /// `Wed, 15 Nov 1995 06:25:24 GMT`, `Wed, 15-Nov-95 06:25:24 GMT`, `Wed Nov 15 06:25:24 1995`, with
 /// a numeric zone of zero in place of `GMT`, or without any. Follows the algorithm of RFC 6265
@@ -15,7 +18,7 @@ pub fn parse(text: &[u8]) -> Option<i64> {
             time = Some(found);
         } else if let Some(number) = small_number(token) {
             match (day, year) {
-                (None, _) if token.len() <= 2 => day = Some(number),
+                (None, _) if token.len() <= 2 => day = Some(u8::try_from(number).ok()?),
                 (_, None) => year = Some(full_year(number, token.len())?),
                 _ => {}
             }
@@ -24,13 +27,14 @@ pub fn parse(text: &[u8]) -> Option<i64> {
         }
     }
     let ((hour, minute, second), day, month, year) = (time?, day?, month?, year?);
-    let valid = (1..=days_in_month(year, month)).contains(&day)
-        && hour <= 23
-        && minute <= 59
-        && second <= 60
-        && year >= 1601;
-    valid.then(|| ((days_from_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
+    let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, day).ok()?;
+    let valid = hour <= 23 && minute <= 59 && second <= 60 && year >= 1601;
+    let days = i64::from(date.to_julian_day() - EPOCH);
+    valid.then(|| ((days * 24 + hour) * 60 + minute) * 60 + second)
 }
+
+/// 1970-01-01 as a Julian day.
+const EPOCH: i32 = OffsetDateTime::UNIX_EPOCH.date().to_julian_day();
 
 fn time_of_day(token: &str) -> Option<(i64, i64, i64)> {
     let mut parts = token.split(':').map(|part| (part.len() <= 2).then(|| small_number(part))?);
@@ -52,51 +56,19 @@ fn full_year(number: i64, digits: usize) -> Option<i64> {
     }
 }
 
-fn month_number(token: &str) -> Option<i64> {
+fn month_number(token: &str) -> Option<Month> {
     let start = token.get(..3)?;
     let index = MONTHS.iter().position(|name| start.eq_ignore_ascii_case(name))?;
-    i64::try_from(index + 1).ok()
+    Month::try_from(u8::try_from(index + 1).ok()?).ok()
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// `Thu, 01 Jan 1970 00:00:00 +0000` (RFC 5322 3.3).
-pub fn rfc5322(seconds: i64) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Civil date from days, counted from 0000-03-01 in eras of 400 years.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = (shifted_month + 2) % 12;
-    let year = year_of_era + era * 400 + i64::from(month < 2);
-    let weekday = DAYS[days.rem_euclid(7) as usize];
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let name = MONTHS[month as usize];
-    format!("{weekday}, {day:02} {name} {year:04} {hour:02}:{minute:02}:{second:02} +0000")
+/// `Thu, 01 Jan 1970 00:00:00 +0000` (RFC 5322 3.3); that form has no years before 1900.
+pub fn rfc5322(seconds: i64) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc2822).ok()
 }
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/// Days since 1970-01-01 in the proleptic Gregorian calendar: years begin in March, so that the
-/// leap day is their last.
-fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 719_469
-}
 
 #[cfg(test)]
 mod tests {
@@ -129,15 +101,17 @@ mod tests {
 
     #[test]
     fn prints_what_it_reads() {
-        assert_eq!(rfc5322(0), "Thu, 01 Jan 1970 00:00:00 +0000");
-        assert_eq!(rfc5322(816_416_724), "Wed, 15 Nov 1995 06:25:24 +0000");
-        assert_eq!(rfc5322(951_868_799), "Tue, 29 Feb 2000 23:59:59 +0000");
-        assert_eq!(rfc5322(-1), "Wed, 31 Dec 1969 23:59:59 +0000");
-        for days in (-200_000..800_000).step_by(97) {
+        let printed = |seconds| rfc5322(seconds).unwrap_or_default();
+        assert_eq!(printed(0), "Thu, 01 Jan 1970 00:00:00 +0000");
+        assert_eq!(printed(816_416_724), "Wed, 15 Nov 1995 06:25:24 +0000");
+        assert_eq!(printed(951_868_799), "Tue, 29 Feb 2000 23:59:59 +0000");
+        assert_eq!(printed(-1), "Wed, 31 Dec 1969 23:59:59 +0000");
+        // From 1900 to 9999.
+        for days in (-25_566..2_932_896).step_by(97) {
             let seconds = days * 86_400 + 3723;
-            if days > -134_000 && days < 2_932_896 {
-                assert_eq!(parse(rfc5322(seconds).as_bytes()), Some(seconds), "{days}");
-            }
+            assert_eq!(parse(printed(seconds).as_bytes()), Some(seconds), "{days}");
         }
+        assert_eq!(rfc5322(-25_568 * 86_400), None);
+        assert_eq!(rfc5322(i64::MAX), None);
     }
 }

@@ -8,9 +8,10 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use spk_package::suggest::closest;
+
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
-use crate::suggest::closest;
 use crate::templates;
 use crate::ui::Ui;
 

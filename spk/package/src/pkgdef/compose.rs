@@ -7,9 +7,9 @@ use super::error::{Problem, Result};
 use super::eval::Value;
 use super::program::{DeclId, Program};
 use super::structs::{FieldKind, Group};
-use super::suggest;
 use super::types::Type;
 use super::value::{Object, Struct};
+use crate::suggest;
 
 impl Program {
     pub fn list(

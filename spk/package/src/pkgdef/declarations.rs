@@ -6,7 +6,7 @@ use super::ast::{Annotation, Decl, DeclKind, Enumerant, ExprKind, Member, Member
 use super::error::{Problem, Result, Span};
 use super::lexer::Kind;
 use super::parser::Parser;
-use super::suggest;
+use crate::suggest;
 
 /// Where a statement stands, which decides what may stand there.
 #[derive(Clone, Copy, PartialEq)]

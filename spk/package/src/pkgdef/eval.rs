@@ -7,9 +7,9 @@ use super::error::{Problem, Result};
 use super::expressions::path_text;
 use super::limits::{MAX_VALUE_DEPTH, MAX_VALUE_WORDS};
 use super::program::{DeclId, Entity, Program};
-use super::suggest;
 use super::types::Type;
 use super::value::{Node, Object, Pointer, Struct};
+use crate::suggest;
 
 /// A value that fits no type yet, or one.
 #[derive(Debug, Clone)]

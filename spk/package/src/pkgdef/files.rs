@@ -189,7 +189,7 @@ impl Files {
         let problem = Problem::new(span, format!("the {what} file {path} does not exist"));
         if path.starts_with('/') {
             let names = spk_schema::text::FILES.iter().map(|(name, _)| *name);
-            match super::suggest::hint(path, names) {
+            match crate::suggest::hint(path, names) {
                 Some(hint) => problem.hint(hint),
                 None => problem.hint(format!(
                     "a path that starts with / is looked for below the -I directories, {} and {}",

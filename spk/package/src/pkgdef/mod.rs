@@ -26,7 +26,6 @@ mod parser;
 mod program;
 mod rekey;
 mod structs;
-mod suggest;
 mod types;
 mod value;
 
@@ -50,6 +49,7 @@ use self::files::Files;
 use self::program::{DeclId, Program};
 use self::types::Type;
 use self::value::{Object, encode};
+use crate::suggest;
 
 /// ID of the file that declares `PackageDefinition` (format, "schema tables", files).
 const PACKAGE_FILE_ID: u64 = 0xdf9b_c201_7285_6a3a;

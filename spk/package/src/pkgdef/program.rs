@@ -11,8 +11,8 @@ use super::files::Files;
 use super::limits::MAX_NESTING;
 use super::parser::parse;
 use super::structs::StructInfo;
-use super::suggest;
 use super::types::Type;
+use crate::suggest;
 
 /// A declaration's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

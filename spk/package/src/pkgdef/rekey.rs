@@ -9,8 +9,8 @@ use super::error::{Error, Problem, Result, Span};
 use super::files::Files;
 use super::limits::MAX_NESTING;
 use super::parser::parse;
-use super::suggest;
 use crate::output::Output;
+use crate::suggest;
 
 /// A definition whose ID is about to be replaced.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 //! and still be one plain stream: with both sizes in every block header, which is what lets
 //! decoders work on several blocks at once.
 
-use super::crc::{crc32, crc64};
+use crc32fast::hash as crc32;
 
 /// The check is CRC-64, `xz`'s own default.
 const STREAM_FLAGS: [u8; 2] = [0, 4];
@@ -40,6 +40,13 @@ pub struct Record {
     pub unpadded: u64,
     /// Bytes it decompresses to.
     pub uncompressed: u64,
+}
+
+/// CRC-64/XZ, which protects a block's contents.
+fn crc64(bytes: &[u8]) -> u64 {
+    let mut digest = crc64fast::Digest::new();
+    digest.write(bytes);
+    digest.sum64()
 }
 
 /// The header of a stream.
@@ -137,6 +144,22 @@ fn pad(out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_checksums_are_those_of_the_format() {
+        // the check values of the CRC catalogue
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc64(b"123456789"), 0x995d_c9bb_df19_39fa);
+        assert_eq!(crc64(b""), 0);
+        // also where many bytes are taken at a time
+        let long: Vec<u8> = (0..1000_u32).map(|number| (number * 7) as u8).collect();
+        let slow = !long.iter().fold(u64::MAX, |crc, &byte| {
+            (0..8).fold(crc ^ u64::from(byte), |crc, _| {
+                if crc & 1 == 1 { crc >> 1 ^ 0xc96c_5795_d787_0f42 } else { crc >> 1 }
+            })
+        });
+        assert_eq!(crc64(&long), slow);
+    }
 
     #[test]
     fn dictionary_codes() {

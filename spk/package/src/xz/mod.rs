@@ -2,6 +2,5 @@
 //! ([`container`]), and anything `xz -dc` reads taken apart again ([`decode`]).
 
 pub mod container;
-pub mod crc;
 pub mod decode;
 pub mod encode;

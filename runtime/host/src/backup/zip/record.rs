@@ -1,6 +1,7 @@
 //! Fixed records of the zip format, as values and as bytes (little-endian throughout).
 
 use spk_files::Time;
+use time::{Date, Month, OffsetDateTime};
 
 pub const LOCAL_SIGNATURE: u32 = 0x0403_4b50;
 pub const DESCRIPTOR_SIGNATURE: u32 = 0x0807_4b50;
@@ -267,45 +268,29 @@ fn put_time(extra: &mut Vec<u8>, time: Time, central: bool) {
     }
 }
 
-/// Year, month, day from days since 1970 (proleptic Gregorian; Hinnant's `civil_from_days`).
-fn civil(days: i64) -> (i64, u16, u16) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    (yoe + era * 400 + i64::from(month <= 2), month as u16, (doy - (153 * mp + 2) / 5 + 1) as u16)
-}
-
-/// Days since 1970 of a date; the inverse of [`civil`].
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let yoe = year.rem_euclid(400);
-    let doy = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
-}
-
 /// MS-DOS time and date, in UTC: archives then do not depend on who made them where.
 fn put_dos_time(out: &mut Vec<u8>, time: Time) {
-    let (year, month, day) = civil(time.seconds.div_euclid(86_400));
-    let (year, month, day, second) = match year {
-        ..1980 => (1980, 1, 1, 0),
-        2108.. => (2107, 12, 31, 86_398),
-        _ => (year, month, day, time.seconds.rem_euclid(86_400)),
-    };
-    out.put16((((second / 3600) << 11) | ((second / 60 % 60) << 5) | (second % 60 / 2)) as u16);
-    out.put16(((year - 1980) as u16) << 9 | month << 5 | day);
+    // First and last second that can be told, and so what stands for all before and after.
+    const FIRST: i64 = 315_532_800; // 1980-01-01
+    const LAST: i64 = 4_354_819_198; // 2107-12-31 23:59:58
+    // The calendar knows all of these seconds.
+    let time = OffsetDateTime::from_unix_timestamp(time.seconds.clamp(FIRST, LAST))
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (hour, minute, second) = time.to_hms();
+    out.put16(u16::from(hour) << 11 | u16::from(minute) << 5 | u16::from(second / 2));
+    let year = (time.year() - 1980).clamp(0, 127) as u16;
+    out.put16(year << 9 | u16::from(u8::from(time.month())) << 5 | u16::from(time.day()));
 }
 
+/// 1970-01-01 as a Julian day.
+const EPOCH: i32 = OffsetDateTime::UNIX_EPOCH.date().to_julian_day();
+
 fn dos_time(time: u16, date: u16) -> Time {
-    let days = days(
-        i64::from(date >> 9) + 1980,
-        i64::from(date >> 5 & 15).clamp(1, 12),
-        i64::from(date & 31).max(1),
-    );
+    let year = i32::from(date >> 9) + 1980;
+    let month = Month::December.nth_next((date >> 5 & 15).clamp(1, 12) as u8);
+    // A day that the month does not have is one of the next month's.
+    let first = Date::from_calendar_date(year, month, 1).unwrap_or(Date::MIN);
+    let days = i64::from(first.to_julian_day() - EPOCH) + i64::from(date & 31).max(1) - 1;
     let seconds =
         i64::from(time >> 11) * 3600 + i64::from(time >> 5 & 63) * 60 + i64::from(time & 31) * 2;
     Time { seconds: days * 86_400 + seconds, nanoseconds: 0 }

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use spk_web_session::{self as web_session, Described, Failure, values};
+use subtle::ConstantTimeEq;
 
 use super::body::Outgoing;
 use super::hosts::{self, Site};
@@ -202,7 +203,7 @@ pub(crate) fn same(a: &str, b: &str) -> bool {
 
 /// Compares without stopping at the first difference.
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    a.ct_eq(b).into()
 }
 
 /// A request on a session's own origin. Its host name was the key; what is left to check is that
