@@ -122,10 +122,9 @@ impl Mount {
     pub fn selected(who: Who, view: Arc<View>, only: Option<Arc<Tree>>, options: Options) -> Mount {
         let dir = scratch();
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let agent = std::env::current_exe().unwrap();
-        let of_test = agent.parent().unwrap().parent().unwrap().join("examples/agent");
-        let beside = agent.with_file_name("agent"); // for the benchmark, an example itself
-        let agent = if beside.exists() { beside } else { of_test };
+        // Tests and benchmarks are built to `deps`.
+        let built = std::env::current_exe().unwrap();
+        let agent = built.parent().unwrap().parent().unwrap().join("examples/agent");
         assert!(agent.exists(), "cargo builds examples with the tests: {}", agent.display());
         // Where every account can execute it, wherever the checkout is.
         let stage = scratch();

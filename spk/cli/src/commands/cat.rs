@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use spk_package::contents::ItemKind;
 
-use crate::commands::package_input::{open, shown};
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::package_input::{open, shown};
 use crate::ui::Ui;
 
 /// Write files of a package to stdout

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 use spk_package::contents::{Change, diff, sizes};
 
-use crate::commands::package_input::{open, shown};
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
+use crate::package_input::{open, shown};
 use crate::ui::Ui;
 
 /// Directories shown with their change in size.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 use spk_package::contents::{Item, ItemKind};
 
-use crate::commands::package_input::{below, open, shown};
 use crate::error::{CliError, Result};
 use crate::global::Global;
+use crate::package_input::{below, open, shown};
 use crate::ui::Ui;
 
 /// List what is in a package

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use serde_json::json;
 use spk_package::verify::{self, Options};
 
-use crate::commands::package_input::Input;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::package_input::Input;
 use crate::progress::Bar;
 use crate::ui::Ui;
 

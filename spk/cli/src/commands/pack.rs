@@ -1,5 +1,8 @@
 //! `spk pack`.
 
+mod level;
+mod report;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::IsTerminal;
@@ -19,13 +22,13 @@ use spk_package::view::{Generated, View};
 
 use crate::allocator;
 use crate::bridge;
-use crate::commands::pack_level::Preset;
-use crate::commands::pack_report;
 use crate::definition;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::progress::Bar;
 use crate::ui::Ui;
+
+use level::Preset;
 
 /// Make and sign a package
 ///
@@ -125,12 +128,12 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
             "packageBytes": packed.package_bytes,
         });
         if let Some(report) = report {
-            value["report"] = pack_report::json(&report);
+            value["report"] = report::json(&report);
         }
         ui.line(value.to_string());
     } else {
         if let Some(report) = report {
-            pack_report::print(&report, &packed, ui);
+            report::print(&report, &packed, ui);
         }
         ui.line(packed.key.to_string());
     }

@@ -7,11 +7,11 @@ use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
 use spk_host::store::{Grain, NewGrain, Package, Store};
 
 use super::grain;
-use crate::commands::package_input;
 use crate::developer::Developer;
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
 use crate::missing;
+use crate::package_input;
 use crate::package_tracer::PackageTracer;
 use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;

@@ -1,7 +1,5 @@
 //! `spk serve-image`: the entry point of images made by `spk oci`.
 
-mod relay;
-
 use std::path::PathBuf;
 
 use spk_host::serve::Rootfs;
@@ -9,6 +7,7 @@ use spk_host::store::{Grain, NewGrain, Package, Store};
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::relay;
 use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
 

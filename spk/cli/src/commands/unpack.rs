@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use spk_package::causes::in_one_line;
 use spk_package::unpack::{Options, unpack_from};
 
-use crate::commands::package_input::Input;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::package_input::Input;
 use crate::progress::Bar;
 use crate::ui::Ui;
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 use spk_host::serve::Options;
 use spk_host::store::{NewGrain, Package, Store};
 
-use crate::commands::package_input;
 use crate::developer::Developer;
 use crate::error::{CliError, Kind, Result, ResultExt};
 use crate::global::Global;
 use crate::missing;
+use crate::package_input;
 use crate::package_tracer::PackageTracer;
 use crate::requests::{self, Request};
 use crate::serving::{self, Reserved};

@@ -24,9 +24,9 @@ use spk_host::backup::{Skipped, automatic};
 use spk_host::store::{Error, Grain, Package, Store};
 use tempfile::TempDir;
 
-use crate::commands::package_input;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::package_input;
 use crate::progress::Bar;
 use crate::ui::Ui;
 

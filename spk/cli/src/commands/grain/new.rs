@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use spk_host::store::{NewGrain, Store};
 
-use crate::commands::package_input;
 use crate::error::Result;
+use crate::package_input;
 use crate::ui::Ui;
 
 /// Make a grain without starting it

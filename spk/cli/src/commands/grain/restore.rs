@@ -10,8 +10,8 @@ use spk_host::store::Store;
 use spk_package::app_id::AppId;
 
 use super::{skipped_json, warn_of};
-use crate::commands::package_input;
 use crate::error::{Result, ResultExt};
+use crate::package_input;
 use crate::progress::Bar;
 use crate::ui::Ui;
 

@@ -6,8 +6,8 @@ use serde_json::json;
 use spk_host::store::{Error, Store};
 
 use super::{backup_before_upgrade, hold};
-use crate::commands::package_input;
 use crate::error::{CliError, Result, ResultExt};
+use crate::package_input;
 use crate::ui::Ui;
 
 /// Let a grain run with a newer package of its app from now on

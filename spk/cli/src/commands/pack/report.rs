@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spk_package::pack::Packed;
 use spk_package::report::{Report, Suspicion};
 
-use crate::commands::package_input::shown;
+use crate::package_input::shown;
 use crate::ui::Ui;
 
 /// Directories shown.

@@ -1,5 +1,5 @@
 //! How fast the tracing mount is, next to the bare directory, other FUSE file systems and a
-//! ptrace tracer: `cargo run --release -p fuse-tracer --example bench [ROUNDS]`, as root, with
+//! ptrace tracer: `cargo bench -p fuse-tracer --bench mount -- [ROUNDS]`, as root, with
 //! bindfs, fuse-overlayfs, strace, nodejs and python3 installed. Needs 200 MB in /tmp.
 //!
 //! Every workload runs with its root in the tree (programs, loader and libraries come from it too),
@@ -56,7 +56,8 @@ const WORKLOADS: [(&str, &[&str]); 6] = [
 ];
 
 fn main() {
-    let rounds: usize = std::env::args().nth(1).map_or(7, |text| text.parse().unwrap());
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let rounds: usize = arguments.next().map_or(7, |text| text.parse().unwrap());
     let dir = scratch();
     let tree = dir.path().join("tree");
     build(&tree);

@@ -16,7 +16,7 @@ use crate::ui::Ui;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Relays, on a thread of its own for as long as this process lives.
-pub(super) fn start(port: u16, ui: &Ui) -> Result<()> {
+pub fn start(port: u16, ui: &Ui) -> Result<()> {
     let addresses = addresses()?;
     if addresses.is_empty() {
         ui.note("this container has no address: it is served on its loopback only");
