@@ -1,6 +1,7 @@
 //! What cannot be done, in words for the person who asked.
 
 use http::StatusCode;
+use spk_package::causes::in_one_line;
 
 use crate::{backup, serve, store};
 
@@ -75,16 +76,7 @@ impl From<&serve::Error> for Problem {
 
 /// An error with its causes, in one text.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    printable(&text)
+    printable(&in_one_line(error))
 }
 
 /// Longest text that is sent to the page, in characters.

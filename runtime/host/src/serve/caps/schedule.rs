@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use capnp::Error;
 use capnp::capability::FromClientHook;
+use spk_package::causes::in_one_line;
 use spk_schema::grain_capnp::{SchedulingPeriod, sandstorm_api, scheduled_job};
 
 use super::{Objects, text};
@@ -156,7 +157,7 @@ pub(crate) async fn run(grain: Rc<Grain>) {
 /// Runs one job; whether it wants to come no more.
 async fn run_job(grain: &Rc<Grain>, job: &Job) -> Result<bool, Error> {
     let _busy = grain.activity.begin();
-    let app = grain.app().await.map_err(|error| Error::failed(error.to_string()))?;
+    let app = grain.app().await.map_err(|error| Error::failed(in_one_line(&error)))?;
     grain.objects.notes.say(&format!("running the scheduled job {:?}", job.name));
     let callback = grain.objects.restore(&job.object).await?;
     let callback: scheduled_job::callback::Client = FromClientHook::new(callback.hook);

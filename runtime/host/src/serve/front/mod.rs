@@ -37,6 +37,7 @@ use super::{Event, Notes, Settings};
 pub(super) use hosts::PARENT;
 pub(super) use listen::{Sockets, listen, serve};
 pub(super) use patience::Patience;
+use spk_package::causes::in_one_line;
 
 /// One front end.
 pub(crate) struct Front {
@@ -256,7 +257,7 @@ impl Front {
         };
         if let Err(error) = &result {
             // Whoever waits for an answer learns why there is none.
-            self.failed.send_replace(Some(error.to_string()));
+            self.failed.send_replace(Some(in_one_line(error)));
         }
         result
     }
