@@ -12,6 +12,7 @@ pub mod procs;
 pub mod projects;
 pub mod server;
 pub mod skip;
+pub mod sources;
 pub mod web;
 pub mod who;
 

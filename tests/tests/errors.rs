@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use spk_tests::sources::{house, rust_files};
 
 /// One `#[error(…)]` and what it is on.
 #[derive(Debug)]
@@ -242,28 +242,11 @@ fn the_reader_knows_every_way_to_mention_a_cause() {
     assert!(!has_a_source_by_hand("impl std::error::Error for E {} // fn source()"));
 }
 
-/// All Rust files of the repository.
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap().flatten() {
-        let path = entry.path();
-        let name = entry.file_name();
-        if path.is_dir() && name != "target" && !name.to_string_lossy().starts_with('.') {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 #[test]
 fn no_error_says_its_cause_and_names_it_too() {
-    let house = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut files = Vec::new();
-    for dir in ["spk", "runtime", "fuse-tracer", "tests"] {
-        sources(&house.join(dir), &mut files);
-    }
+    let house = house();
     let (mut seen, mut with_cause, mut wrong) = (0, 0, Vec::new());
-    for file in files {
+    for file in rust_files(house) {
         let text = fs::read_to_string(&file).unwrap();
         let shown = file.strip_prefix(house).unwrap().display();
         for message in messages(&text) {

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use proc_macro2::{TokenStream, TokenTree};
 use serde_json::Value;
+use spk_tests::sources::{house, rust_files};
 
 /// Names that a source text may take from libraries: the first of each path, and what `use`
 /// and `extern crate` begin with.
@@ -50,18 +51,6 @@ fn the_reader_knows_how_libraries_are_named() {
     assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
 
-/// All Rust files of `dir` and below.
-fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// Names in the sources of a crate's targets, by what may use them: programs and libraries, or
 /// also tests, benchmarks and examples.
 fn used(package: &Value) -> BTreeMap<&'static str, BTreeSet<String>> {
@@ -73,11 +62,10 @@ fn used(package: &Value) -> BTreeMap<&'static str, BTreeSet<String>> {
             _ => "dev",
         };
         let source = Path::new(target["src_path"].as_str().unwrap());
-        let mut files = Vec::new();
-        match kind {
-            "build" => files.push(source.to_owned()),
-            _ => sources(source.parent().unwrap(), &mut files),
-        }
+        let files = match kind {
+            "build" => vec![source.to_owned()],
+            _ => rust_files(source.parent().unwrap()),
+        };
         for file in files {
             used.entry(kind).or_default().extend(names(&fs::read_to_string(file).unwrap()));
         }
@@ -90,7 +78,7 @@ fn used(package: &Value) -> BTreeMap<&'static str, BTreeSet<String>> {
 
 #[test]
 fn no_crate_asks_for_a_library_that_it_does_not_use() {
-    let house = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let house = house();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--no-deps", "--offline", "--locked", "--format-version", "1"])

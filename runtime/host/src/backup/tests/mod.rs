@@ -35,12 +35,29 @@ fn new_grain(store: &Store) -> Grain {
 }
 
 fn restore_file(store: &Store, path: &Path) -> Result<Restored, Error> {
-    restore(store, File::open(path).unwrap(), &RestoreOptions::default(), &mut Silent)
+    let restored =
+        restore(store, File::open(path).unwrap(), &RestoreOptions::default(), &mut Silent);
+    if restored.is_ok() {
+        second_opinion(path);
+    }
+    restored
+}
+
+/// The `zip` library reads, too, what we write and what we take.
+fn second_opinion(path: &Path) {
+    let mut archive = ::zip::ZipArchive::new(File::open(path).unwrap()).unwrap();
+    for number in 0..archive.len() {
+        let mut member = archive.by_index(number).unwrap();
+        // It checks the size and the checksum at the end.
+        std::io::copy(&mut member, &mut std::io::sink()).unwrap();
+    }
 }
 
 fn export_to(grain: &Grain, path: &Path) -> Exported {
-    export_grain(grain, Target::File(path.to_owned()), &ExportOptions::default(), &mut Silent)
-        .unwrap()
+    let target = Target::File(path.to_owned());
+    let exported = export_grain(grain, target, &ExportOptions::default(), &mut Silent).unwrap();
+    second_opinion(path);
+    exported
 }
 
 /// Nothing of a failed restore may be left.
