@@ -40,11 +40,13 @@ fn run(shared: &Shared) {
             News::Stopped => return,
             News::Changes(changes) => {
                 for change in changes {
+                    tracing::debug!(%change, "source changed");
                     apply(shared, &change);
                     shared.tell_change(&change.path());
                 }
             }
             News::Lost => {
+                tracing::warn!("changes were lost: all is dropped");
                 shared.remark("changes came faster than they could be followed; all was reread");
                 invalidate_below(shared, b"");
             }

@@ -161,6 +161,7 @@ impl Tracer {
         // set once, here, before any request is read
         let _ = shared.notifier.set(session.notifier());
         let watcher = follow_changes::spawn(&shared).map_err(Error::Thread)?;
+        tracing::info!(watched = watcher.is_some(), "file system served");
         let (sender, ended) = mpsc::channel();
         std::thread::Builder::new()
             .name("fuse-session".into())

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -186,6 +187,7 @@ impl Watch {
             return Ok(false);
         }
         let descriptor = self.inotify.add_watch(dir, OF_INTEREST)?;
+        tracing::debug!(dir = %dir.display(), "directory watched");
         state.watches.entry(descriptor).or_default().insert(target);
         Ok(true)
     }
@@ -302,6 +304,18 @@ impl Change {
             Change::Below(path) | Change::Root(path) => path.clone(),
             Change::Name(dir, name) | Change::InPlace(dir, name) => join(dir, name),
         }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Change::Below(_) => "all of",
+            Change::Name(..) => "the name",
+            Change::InPlace(..) => "the file",
+            Change::Root(_) => "the source of",
+        };
+        write!(f, "{what} /{}", String::from_utf8_lossy(&self.path()))
     }
 }
 

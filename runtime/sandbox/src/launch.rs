@@ -73,6 +73,7 @@ impl Launcher {
                 program: self.helper.display().to_string(),
                 reason,
             })?;
+        tracing::debug!(pid = child.id(), "sandbox: the helper runs");
         let mut link = Link { channel: ours, child, ended: false };
         let fds: Vec<_> =
             std::iter::once(&file).chain(&descriptors).map(|fd| fd.as_raw_fd()).collect();
@@ -81,13 +82,17 @@ impl Launcher {
         let (report, mut fds) = link.receive()?;
         match report {
             Report::Prepared => {}
-            Report::Failed(failure) => return Err(Error::Setup(failure)),
+            Report::Failed(failure) => {
+                tracing::debug!(step = ?failure.step, errno = failure.errno, "sandbox: refused");
+                return Err(Error::Setup(failure));
+            }
             other => return Err(Error::Protocol(format!("{other:?}"))),
         }
         let device = fds.pop();
         if device.is_some() != fuse {
             return Err(Error::Protocol("no FUSE descriptor".into()));
         }
+        tracing::debug!(fuse, "sandbox: namespaces are made");
         Ok(Prepared { link, device, program: program.unwrap_or_default() })
     }
 }
@@ -208,10 +213,15 @@ impl Prepared {
     /// # Errors
     /// The step that failed, or what is wrong with the program ([`Error::Exec`]).
     pub fn start(mut self) -> Result<Running, Error> {
+        tracing::debug!("sandbox: the root is built, and closed around the app");
         self.link.send(&Order::Start, &[])?;
         loop {
             match self.link.receive()?.0 {
                 Report::Started { pid, walls } => {
+                    tracing::info!(pid, program = self.program, "sandbox: the app's program runs");
+                    for wall in &walls {
+                        tracing::warn!(wall, "sandbox: a second wall is missing");
+                    }
                     let Prepared { link, .. } = self;
                     return Ok(Running {
                         link,
@@ -222,7 +232,10 @@ impl Prepared {
                         exit: None,
                     });
                 }
-                Report::Failed(failure) => return Err(Error::Setup(failure)),
+                Report::Failed(failure) => {
+                    tracing::debug!(step = ?failure.step, errno = failure.errno, "sandbox: refused");
+                    return Err(Error::Setup(failure));
+                }
                 Report::ExecFailed(problem) => {
                     return Err(Error::Exec { program: self.program.clone(), problem });
                 }

@@ -32,6 +32,7 @@ Environment:
   SPK_KEYRING, SPK_PKG_DEF, SPK_IMPORT_PATH, SPK_STATE  what -k, -p, -I and --state say
   SPK_WEBKEY, SPK_MAIL, SPK_REQUESTS                    what the options of these names say
   SPK_BRIDGE                                            the bridge to pack into HTTP apps
+  SPK_LOG   what to log on stderr, instead of -v: info, debug, trace, or spk_host=debug,…
 
 stdout is data, stderr is talk. Where something is removed or replaced, --dry-run shows what would be;
 where nothing brings it back, it is asked, and --yes is the answer. NO_COLOR turns colours off; --json

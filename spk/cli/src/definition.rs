@@ -82,7 +82,7 @@ pub fn load(located: &Located, imports: &[PathBuf], ui: &Ui) -> Result<Definitio
     let dir = std::path::absolute(&located.file)?;
     let dir = dir.parent().unwrap_or(Path::new("/"));
     if let Some(map) = machine::as_in_the_machine(&definition.source_map, dir) {
-        ui.verbose("the directory above .sandstorm is opt/app, as in vagrant-spk's machine");
+        tracing::info!("the directory above .sandstorm is opt/app, as in vagrant-spk's machine");
         definition.source_map = map;
     }
     Ok(definition)

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use crate::error::CliError;
 
@@ -29,9 +29,9 @@ pub struct Global {
     /// Say less
     #[arg(short = 'q', long, global = true)]
     pub quiet: bool,
-    /// Say more
-    #[arg(short = 'v', long, global = true)]
-    pub verbose: bool,
+    /// Log on stderr what is done; given twice, in detail
+    #[arg(short = 'v', long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
     /// Where packages and grains are kept, instead of $XDG_DATA_HOME/spk
     #[arg(long, value_name = "DIR", env = "SPK_STATE", hide_env_values = true, global = true)]
     pub state: Option<PathBuf>,

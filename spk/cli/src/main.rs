@@ -16,6 +16,7 @@ mod error;
 mod examples;
 mod global;
 mod limits;
+mod log;
 mod machine;
 mod missing;
 mod mounts;
@@ -41,7 +42,9 @@ fn main() -> std::process::ExitCode {
     CompleteEnv::with_factory(command_line::command).complete();
     let cli = command_line::parse();
     let ui = Ui::new(&cli.global);
-    match commands::run(cli.command, &cli.global, &ui) {
+    let done =
+        log::start(cli.global.verbose).and_then(|()| commands::run(cli.command, &cli.global, &ui));
+    match done {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => error.report(&ui),
     }

@@ -10,7 +10,6 @@ use crate::global::Global;
 #[derive(Clone, Debug)]
 pub struct Ui {
     quiet: bool,
-    verbose: bool,
     colour: bool,
     progress: bool,
 }
@@ -20,10 +19,10 @@ impl Ui {
     ///
     /// Progress only on a terminal, and not where the output is for a program.
     pub fn new(global: &Global) -> Self {
-        let (quiet, verbose) = (global.quiet, global.verbose);
+        let quiet = global.quiet;
         let terminal = io::stderr().is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Ui { quiet, verbose, colour, progress: terminal && !quiet && !global.json }
+        Ui { quiet, colour, progress: terminal && !quiet && !global.json }
     }
 
     /// Data for the caller, exactly as given. A closed pipe ends the program quietly with
@@ -69,13 +68,6 @@ impl Ui {
     /// Something to know while it happens; silent with `--quiet`.
     pub fn note(&self, message: impl AsRef<str>) {
         if !self.quiet {
-            say(&printable(message.as_ref()));
-        }
-    }
-
-    /// Something only `--verbose` shows.
-    pub fn verbose(&self, message: impl AsRef<str>) {
-        if self.verbose {
             say(&printable(message.as_ref()));
         }
     }
@@ -127,6 +119,12 @@ impl Ui {
 fn say(message: &str) {
     // Nothing sensible can be done when stderr is gone; above all, not panic.
     let _ = writeln!(io::stderr().lock(), "{message}");
+}
+
+/// A line of the log, whose end it brings along.
+pub fn log(line: &[u8]) {
+    let line = String::from_utf8_lossy(line);
+    say(&printable(line.trim_end_matches('\n')).replace('\n', "\\n"));
 }
 
 /// `text` without control characters, except line breaks and tabs: escape sequences in a title

@@ -87,6 +87,7 @@ pub(crate) fn inspect(package: &spk::Package) -> Result<Info, Error> {
         Some(signature) => Some(author::check(&package.app_id, signature)?),
         None => None,
     };
+    tracing::info!(app = %package.app_id, package = %package.package_id, "package verified");
     Ok(Info {
         app_id: package.app_id,
         package_id: package.package_id,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{LocalBoxFuture, Shared};
+use spk_package::causes::in_one_line;
 use spk_sandbox::Exit;
 use spk_schema::grain_capnp::ui_view;
 use spk_schema::powerbox_capnp::powerbox_descriptor;
@@ -251,6 +252,7 @@ impl Grain {
             }
         });
         let pid = launched.process.pid();
+        tracing::info!(pid, "app started");
         let (ended_sender, ended) = watch::channel(None);
         let (orders, order_receiver) = mpsc::unbounded_channel();
         tokio::task::spawn_local(look_after(
@@ -330,7 +332,7 @@ impl Grain {
         *self.state.borrow_mut() = State::Stopped;
         self.end_app(super::GRACE).await;
         if let Err(error) = self.app().await {
-            self.notes.say(&format!("the app does not start: {error}"));
+            self.notes.say(&format!("the app does not start: {}", in_one_line(&error)));
         }
     }
 
@@ -466,7 +468,9 @@ async fn look_after(
         }
     };
     drop(process);
-    let _ = ended.send(Some(if asked { Exit::Killed } else { how }));
+    let how = if asked { Exit::Killed } else { how };
+    tracing::info!(?how, "app ended");
+    let _ = ended.send(Some(how));
 }
 
 /// `getViewInfo`; an app that does not offer it has no permissions and no roles

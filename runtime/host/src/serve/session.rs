@@ -196,6 +196,7 @@ impl Session {
         let app = self.grain.app().await.map_err(OpenError::Start)?;
         let permissions = self.permissions(&app.info).map_err(OpenError::Unknown)?;
         let web = self.open_web(&app, &permissions, browser).await.map_err(OpenError::App)?;
+        tracing::info!(user = self.user.key(), "session opened");
         let opened = Rc::new(Opened { web, app, used: Cell::new(Instant::now()) });
         self.open.borrow_mut().insert(browser.clone(), opened.clone());
         Ok(opened)

@@ -146,8 +146,12 @@ impl Store {
         let (dir, path) = self.grain_dir(id)?;
         let lock = match lock::try_lock(&dir, what).at("lock", &path)? {
             Attempt::Locked(lock) => lock,
-            Attempt::Held(holder) => return Err(Error::Busy { id: id.clone(), holder }),
+            Attempt::Held(holder) => {
+                tracing::debug!(grain = %id, what, ?holder, "lock held by another");
+                return Err(Error::Busy { id: id.clone(), holder });
+            }
         };
+        tracing::debug!(grain = %id, what, "lock taken");
         // A deletion may have moved the directory away before we had the lock.
         let there = self.grain_dir(id)?.0;
         if !lock.is_in(&there) {

@@ -72,8 +72,12 @@ impl Store {
         let id = hash(spk)?;
         match self.package(&id) {
             Err(Error::NoPackage(_)) => {}
-            found => return found,
+            found => {
+                tracing::debug!(package = %id, "package is in the store");
+                return found;
+            }
         }
+        tracing::info!(package = %id, file = %spk.display(), "unpacking into the store");
         let staging = self.layout.stage("package")?;
         let root = staging.path.join(ROOT);
         let (app_id, unpacked) = unpack(spk, &root)

@@ -7,7 +7,6 @@ use clap::Command;
 
 use crate::command_line;
 use crate::error::{Result, ResultExt};
-use crate::ui::Ui;
 
 /// Write the pages that are made from the program
 #[derive(clap::Args)]
@@ -24,7 +23,7 @@ pub struct Args {
 const WIDTH: usize = 100;
 
 /// Runs the subcommand.
-pub fn run(args: Args, ui: &Ui) -> Result<()> {
+pub fn run(args: Args) -> Result<()> {
     let dir = &args.dir;
     fs::create_dir_all(dir).context(format!("cannot make {}", dir.display()))?;
     if args.what == "man" {
@@ -35,7 +34,7 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     for (name, text) in reference() {
         let file = dir.join(name);
         fs::write(&file, text).context(format!("cannot write {}", file.display()))?;
-        ui.verbose(format!("wrote: {}", file.display()));
+        tracing::info!("wrote: {}", file.display());
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ pub fn run(command: Command, global: &Global, ui: &Ui) -> Result<()> {
         Command::Oci(args) => oci::run(args, global, ui),
         Command::Doctor(args) => doctor::run(args, global, ui),
         Command::Completions(args) => completions::run(args, ui),
-        Command::Generate(args) => generate::run(args, ui),
+        Command::Generate(args) => generate::run(args),
         Command::BuildProject(args) => build_project::run(args),
         Command::ServeImage(args) => serve_image::run(args, global, ui),
         Command::UnmountOrphan(args) => unmount_orphan::run(args),

@@ -254,7 +254,7 @@ pub(crate) fn select(
     for rewritten in &expanded.rewritten {
         let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
         let taken: Vec<String> = rewritten.taken.iter().map(|path| text(path)).collect();
-        ui.verbose(format!("{} is packed as {}", text(&rewritten.listed), taken.join(", ")));
+        tracing::info!("{} is packed as {}", text(&rewritten.listed), taken.join(", "));
     }
     Ok(expanded)
 }

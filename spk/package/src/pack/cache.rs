@@ -42,10 +42,12 @@ impl Cache {
     ) -> Result<Block, encode::Error> {
         let path = self.directory.join(name(contents, settings));
         if let Ok(block) = read(&path) {
+            tracing::debug!(bytes = contents.len(), path = %path.display(), "block found in the cache");
             progress(contents.len() as u64);
             return Ok(block);
         }
         let block = encode::block_with(contents, settings, progress)?;
+        tracing::debug!(bytes = contents.len(), path = %path.display(), "block into the cache");
         // Next time, then.
         let _ = self.write(&path, &block);
         Ok(block)

@@ -74,6 +74,8 @@ pub(super) fn run(
         let mut buffer = Vec::new();
         for file in &layout.files {
             source::read(file, &mut buffer, &mut take)?;
+            let path = String::from_utf8_lossy(&file.path);
+            tracing::debug!(%path, bytes = file.size, "file read");
         }
         drop(jobs);
         while order.running > 0 {
@@ -96,6 +98,7 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>, cache: Option<&Cache>, done: &mpsc::
             Some(cache) => cache.block(&contents, &settings, &mut progress),
             None => encode::block_with(&contents, &settings, &mut progress),
         };
+        tracing::debug!(number, bytes = contents.len(), "block done");
         drop(contents);
         if done.send(News::Done(number, block)).is_err() {
             return;

@@ -122,6 +122,8 @@ pub fn pack(
     let layout = Layout::new(tree, |files| plan::arrange(files, &options.level, options.threads))?;
     let plan = plan::blocks(&layout, &options.level);
     progress.stage(Stage::Pack, Some(layout.total));
+    let (files, blocks) = (layout.files.len(), plan.len());
+    tracing::info!(files, bytes = layout.total, blocks, output = %output.display(), "packing");
     let failed = |source| Error::Write { path: output.to_owned(), source };
     let name = output.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
     let directory = match output.parent() {
@@ -155,6 +157,7 @@ pub fn pack(
         let _ = cache.prune();
     }
     let archive_bytes = layout.total;
+    tracing::info!(bytes = package_bytes, id = %package_id, "packed");
     Ok(Packed { key: key.app_id(), package_id, archive_bytes, package_bytes })
 }
 

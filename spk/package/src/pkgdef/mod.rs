@@ -74,6 +74,7 @@ pub fn load(file: &Path, constant: &str, import_path: &[PathBuf]) -> Result<Defi
     match evaluate(&mut program, first, constant) {
         Ok(words) => {
             let files = program.files.into_read();
+            tracing::info!(file = %file.display(), constant, read = files.len(), "definition read");
             definition::read(file, constant, &words, Evaluator::Own, files)
         }
         Err(Failure::Problem(problem))
@@ -81,6 +82,7 @@ pub fn load(file: &Path, constant: &str, import_path: &[PathBuf]) -> Result<Defi
         {
             let place = Box::new(program.files.place(problem.0.span));
             let files = program.files.into_read();
+            tracing::info!(file = %file.display(), constant, "definition given to capnp");
             match capnp_tool::evaluate(file, constant, import_path)? {
                 Some(words) => {
                     let reason = problem.0.message;

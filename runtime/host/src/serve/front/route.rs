@@ -7,6 +7,7 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use spk_package::causes::in_one_line;
 use spk_web_session::{self as web_session, Described, Failure, values};
 use subtle::ConstantTimeEq;
 
@@ -326,11 +327,16 @@ pub(super) async fn ask(
             base: session.base(),
             collected: COLLECTED,
         };
+        // Its path may hold what opens doors.
+        tracing::debug!(method = %parts.method, user = session.user().key(), "call made");
         // GET and HEAD take no body, so the second try misses none.
         let failure = match body.take() {
             Some(body) => call.send(&opened.web, body, busy).await,
             None => call.get(&opened.web, busy).await,
         };
+        if let Ok(response) = &failure {
+            tracing::debug!(status = response.status().as_u16(), "call answered");
+        }
         let error = match failure {
             Ok(response) => {
                 let response = range::cut(response.map(Outgoing::from), &wanted);
@@ -421,7 +427,7 @@ fn printable(text: &str) -> String {
 
 fn not_opened(session: &Session, error: &OpenError) -> Response<Outgoing> {
     let text = match error {
-        OpenError::Start(error) => error.to_string(),
+        OpenError::Start(error) => in_one_line(error),
         OpenError::App(error) => format!("the app refused to open a session: {}", plain(error)),
         OpenError::Unknown(unknown) => unknown.to_string(),
     };

@@ -24,8 +24,11 @@ pub fn user_namespaces() -> Check {
     let name = "user namespaces";
     let remedy = spk_sandbox::user_namespaces_remedy().unwrap_or_default();
     // In a process of its own: it cannot come back out of a namespace.
-    let output = std::env::current_exe()
-        .and_then(|exe| Command::new(exe).args(["doctor", "--try-namespaces"]).output());
+    let output = std::env::current_exe().and_then(|exe| {
+        // What it says on stderr is read: no log.
+        let mut command = Command::new(exe);
+        command.args(["doctor", "--try-namespaces"]).env_remove("SPK_LOG").output()
+    });
     match output {
         Ok(output) if output.status.success() => Check::ok(name, "work for this user"),
         Ok(output) => {
