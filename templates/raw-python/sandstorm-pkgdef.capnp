@@ -34,8 +34,8 @@ const pkgdef :Spk.PackageDefinition = (
       # Files for the root of the sandbox: names of users and hosts, instead of this machine's.
 
       (packagePath = "opt/app", sourcePath = ".", hidePaths = [
-        ".git", ".hg", ".env", ".venv", "__pycache__", "rootfs", "requirements.txt", "test_app.py",
-        "site/bin",
+        ".git", ".gitignore", ".hg", ".env", ".vscode", ".idea", ".venv", "__pycache__",
+        "rootfs", "requirements.txt", "test_app.py", "site/bin",
         "sandstorm-pkgdef.capnp", "sandstorm-files.list", ".sandstorm-files.list.trace",
         ".sandstorm-files.list.requests",
         "{{spkName}}"
@@ -43,9 +43,10 @@ const pkgdef :Spk.PackageDefinition = (
 
       (sourcePath = "/", hidePaths = [
         "home", "root", "proc", "sys", "dev", "run", "tmp", "var", "boot", "mnt", "media", "srv",
-        "lost+found", "opt", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/hosts",
+        "lost+found", "opt", "etc/passwd", "etc/passwd-", "etc/group", "etc/group-", "etc/shadow",
+        "etc/shadow-", "etc/gshadow", "etc/gshadow-", "etc/subuid-", "etc/subgid-", "etc/hosts",
         "etc/host.conf", "etc/nsswitch.conf", "etc/resolv.conf", "etc/ssh", "etc/ssl/private",
-        "etc/sudoers", "etc/sudoers.d"
+        "etc/sudoers", "etc/sudoers.d", "etc/security/opasswd"
       ]),
       # This machine's Python and libraries. `spk dev` finds out which of its files are used.
     ]
@@ -55,9 +56,11 @@ const pkgdef :Spk.PackageDefinition = (
   # Written by `spk dev`: the files that the app used.
 
   alwaysInclude = [
-    "opt/app", "etc/passwd", "etc/group", "etc/hosts", "etc/nsswitch.conf", "etc/resolv.conf"
+    "opt/app/app.py", "opt/app/schema", "opt/app/site", "opt/app/static",
+    "etc/passwd", "etc/group", "etc/hosts", "etc/nsswitch.conf", "etc/resolv.conf"
   ],
-  # In the package whether they were used or not.
+  # In the package whether they were used or not. Name what you add by what it is called: this
+  # directory has more in it than the app.
 );
 
 const serve :Spk.Manifest.Command = (

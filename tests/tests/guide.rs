@@ -89,7 +89,11 @@ fn follow(template: &str, needs: &str) {
     let mut here = stage.work();
     let mut served = 0;
     let mut grain = String::new();
-    for line in commands {
+    let mut first = None;
+    // Followed to its end, and once more as far as a project goes on: dev, pack and all that follows.
+    let again: Vec<String> =
+        commands.iter().skip_while(|l| !l.starts_with("spk dev")).cloned().collect();
+    for line in commands.into_iter().chain(again) {
         let line =
             line.replace(" ID ", &format!(" {grain} ")).replace("spk pack ", "spk pack --fast ");
         let shell = |line: &str| {
@@ -119,8 +123,12 @@ fn follow(template: &str, needs: &str) {
         } else {
             ok(&mut shell(&line));
         }
+        if line.starts_with("spk pack ") {
+            let package = fs::read(here.join("notes.spk")).unwrap();
+            assert!(*first.get_or_insert_with(|| package.clone()) == package, "another package");
+        }
     }
-    assert_eq!(served, 3, "dev, run, and run as bob");
+    assert_eq!(served, 6, "dev, run, and run as bob, twice");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn own_app_from_init_to_restored_backup() {
         stage.write("static/page.txt", "a page\n");
         let said =
             ok(stage.spk().args(["init", "-p", "8000", "--", "/usr/bin/python3", "-B", "/app.py"]));
-        assert_eq!(said, "wrote: sandstorm-pkgdef.capnp\n");
+        assert_eq!(said, "wrote: sandstorm-pkgdef.capnp\nwrote: .gitignore\n");
 
         // init made a key; keygen makes another
         let first = ok(stage.spk().arg("listkeys"));

@@ -12,7 +12,7 @@ use crate::definition::{self, Located};
 use crate::error::Result;
 use crate::global::Global;
 use crate::ui::Ui;
-use crate::{bridge, requests};
+use crate::{bridge, guarding, requests};
 
 /// See the module's description.
 pub struct Developer {
@@ -47,10 +47,15 @@ impl Developer {
             ));
             return Ok(None);
         }
-        Developer::of(&definition, &located, ui).map(Some)
+        Developer::of(&definition, &located, global, ui).map(Some)
     }
 
-    fn of(definition: &Definition, located: &Located, ui: &Ui) -> Result<Developer> {
+    fn of(
+        definition: &Definition,
+        located: &Located,
+        global: &Global,
+        ui: &Ui,
+    ) -> Result<Developer> {
         let list = definition.file_list.as_ref();
         let list = list.map(|name| definition::list_path(&located.file, name, ui));
         let trace = match &list {
@@ -62,8 +67,11 @@ impl Developer {
             bridge_config: definition.bridge_config_file(),
             bridge: bridge::find().ok(),
         };
-        let requests = requests::beside(list.as_deref().unwrap_or(&located.file));
-        let view = View::new(definition.source_map.clone(), generated);
+        let beside = list.as_deref().unwrap_or(&located.file);
+        let requests = requests::beside(beside);
+        let own = guarding::Own { list: Some(beside), ..guarding::Own::default() };
+        let view = View::new(definition.source_map.clone(), generated)
+            .withholding(guarding::withheld(&own, global));
         Ok(Developer { view, trace, requests })
     }
 }

@@ -52,6 +52,9 @@ pub const ROOTFS: &[File] = files![
     "rootfs/etc/resolv.conf" = "common/rootfs/etc/resolv.conf",
 ];
 
+/// Keeps what this tool writes beside a definition out of version control.
+pub const GITIGNORE: &[u8] = include_bytes!("../../../templates/common/gitignore");
+
 /// The server of static sites, which `spk init` also gives to sites that it finds.
 pub const STATIC_SERVER: &[u8] = include_bytes!("../../../templates/static/server.py");
 
@@ -62,6 +65,7 @@ pub const ALL: &[Template] = &[
         what: "notes app on Python's own HTTP server, with SQLite",
         rootfs: ROOTFS,
         files: files![
+            ".gitignore" = "common/gitignore",
             "README.md" = "python/README.md",
             "app.py" = "python/app.py",
             "sandstorm-pkgdef.capnp" = "python/sandstorm-pkgdef.capnp",
@@ -75,6 +79,7 @@ pub const ALL: &[Template] = &[
         what: "notes app on Node's own HTTP server",
         rootfs: ROOTFS,
         files: files![
+            ".gitignore" = "common/gitignore",
             "README.md" = "node/README.md",
             "package.json" = "node/package.json",
             "sandstorm-pkgdef.capnp" = "node/sandstorm-pkgdef.capnp",
@@ -89,6 +94,7 @@ pub const ALL: &[Template] = &[
         what: "notes app on PHP's own HTTP server, with SQLite",
         rootfs: ROOTFS,
         files: files![
+            ".gitignore" = "common/gitignore",
             "README.md" = "php/README.md",
             "public/index.php" = "php/public/index.php",
             "public/static/style.css" = "common/static/style.css",
@@ -102,6 +108,7 @@ pub const ALL: &[Template] = &[
         what: "web site of files",
         rootfs: ROOTFS,
         files: files![
+            ".gitignore" = "common/gitignore",
             "README.md" = "static/README.md",
             "public/index.html" = "static/public/index.html",
             "public/static/style.css" = "common/static/style.css",

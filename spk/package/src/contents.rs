@@ -88,6 +88,14 @@ impl Opened {
         }
     }
 
+    /// Fills `buffer` with a part of an item's contents, which has to be there.
+    pub fn read_at(&self, item: &Item, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match item.contents {
+            Some(contents) => self.package.archive.read_at(contents, buffer, offset),
+            None => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
     fn hash(&self, item: &Item) -> io::Result<[u8; 32]> {
         struct Hasher(Sha256);
         impl Write for Hasher {

@@ -46,6 +46,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// What is there is something else, and would be lost.
+    #[error("{} is no file list, and is not replaced", .0.display())]
+    Foreign(PathBuf),
     /// A line that is no package path.
     #[error("{}:{line}: not a package path: '{}' ({reason})", .path.display(), lossy(.entry))]
     Entry {
@@ -123,6 +126,22 @@ pub enum Dropped {
     Unused,
 }
 
+/// Whether a text can be a list that may be written anew: one that begins as this tool's or the
+/// original's do, that names anything that is there, or that names nothing.
+pub fn is_list(text: &[u8], view: &View) -> bool {
+    let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let has = |words: &[u8]| memchr::memmem::find(first, words).is_some();
+    if first.starts_with(b"#") && (has(b"spk dev") || has(b"GENERATED FILE")) {
+        return true;
+    }
+    let entries = parse(text);
+    let is_there = |entry: &Entry| {
+        // what cannot be looked at may be there
+        matches!(selection::resolve(view, &entry.path), Ok(_) | Err(Reason::Unreadable(..)))
+    };
+    entries.is_empty() || entries.iter().any(is_there)
+}
+
 /// Merges what was used into the list at `path` and puts the result in its place at once, keeping
 /// its permissions and, if it is a link, the link. The file is not touched if nothing changed.
 ///
@@ -139,6 +158,9 @@ pub fn update(
         Err(Error::NotFound(_)) => None,
         Err(error) => return Err(error),
     };
+    if old_text.as_deref().is_some_and(|text| !is_list(text, view)) {
+        return Err(Error::Foreign(path.to_owned()));
+    }
     let old: BTreeSet<Vec<u8>> = parse(old_text.as_deref().unwrap_or_default())
         .into_iter()
         .map(|entry| normal_form(&entry.path).unwrap_or(entry.path))

@@ -15,6 +15,23 @@ use crate::wire::{Message, table_bytes};
 /// Bytes of a key as this tool (and the original) writes it.
 pub const KEY_LENGTH: usize = 128;
 
+/// What comes before the key in such a message.
+pub(crate) const HEAD: [u8; 32] = {
+    let words: [u64; 4] = [
+        0x0000_000f_0000_0000, // one segment of 15 words
+        0x0002_0000_0000_0000, // root: no data, two pointers
+        0x0000_0102_0000_0005, // 32 bytes, after both pointers
+        0x0000_0202_0000_0011, // 64 bytes, after the public key
+    ];
+    let mut bytes = [0; 32];
+    let mut place = 0;
+    while place < bytes.len() {
+        bytes[place] = words[place / 8].to_le_bytes()[place % 8];
+        place += 1;
+    }
+    bytes
+};
+
 /// Largest keyring read, in bytes: half a million keys. Guards against `-k /dev/zero` and the like.
 const MAX_KEYRING_BYTES: u64 = 64 << 20;
 
@@ -107,16 +124,8 @@ impl Key {
 
     /// The `KeyFile` message, as it stands in a keyring.
     pub fn to_message(&self) -> [u8; KEY_LENGTH] {
-        let words: [u64; 4] = [
-            0x0000_000f_0000_0000, // one segment of 15 words
-            0x0002_0000_0000_0000, // root: no data, two pointers
-            0x0000_0102_0000_0005, // 32 bytes, after both pointers
-            0x0000_0202_0000_0011, // 64 bytes, after the public key
-        ];
         let mut message = [0; KEY_LENGTH];
-        for (place, word) in message.chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
+        message[..32].copy_from_slice(&HEAD);
         message[32..64].copy_from_slice(self.signing.verifying_key().as_bytes());
         message[64..].copy_from_slice(&self.signing.to_keypair_bytes());
         message
@@ -140,6 +149,11 @@ impl Entry {
     /// Whose key it is.
     pub fn app_id(&self) -> AppId {
         self.id
+    }
+
+    /// Its secret part, as it stands there.
+    pub(crate) fn secret(&self) -> &[u8] {
+        &self.secret
     }
 }
 

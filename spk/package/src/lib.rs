@@ -9,6 +9,7 @@ pub mod causes;
 pub mod closure;
 pub mod contents;
 pub mod file_list;
+pub mod guard;
 pub mod info;
 pub mod keyring;
 pub mod limits;

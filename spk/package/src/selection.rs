@@ -16,6 +16,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::guard::What;
 use crate::source_map::{join, lossy, normal_form};
 use crate::view::{self, Absence, BRIDGE, BRIDGE_CONFIG, CPUINFO, MANIFEST, MOUNT_POINTS, Node};
 use crate::view::{NodeKind, View};
@@ -54,6 +55,19 @@ pub struct Expanded {
     pub root: Tree,
     /// Paths that passed through a link, for a note to the user.
     pub rewritten: Vec<Rewritten>,
+    /// What is left out, whatever was asked for.
+    pub withheld: Vec<Withheld>,
+}
+
+/// Something that is never packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// The package path at which it would have been.
+    pub path: Vec<u8>,
+    /// On this machine.
+    pub source: PathBuf,
+    /// What it is.
+    pub what: What,
 }
 
 /// A path that was taken as something else.
@@ -85,6 +99,8 @@ pub enum Reason {
     Vanished,
     /// A source has it, but is hidden by its mapping.
     Hidden(PathBuf),
+    /// A source has it, but it, or a directory above it, is never packed.
+    Withheld(PathBuf, What),
     /// The path passes through a link that leads to nothing in the package.
     BeyondLink {
         /// The last link on the way.
@@ -108,6 +124,9 @@ impl fmt::Display for Problem {
             Reason::NotPlain => write!(f, "has an empty, '.' or '..' component"),
             Reason::Vanished => write!(f, "not found in the source map"),
             Reason::Hidden(source) => write!(f, "hidden by hidePaths ({})", source.display()),
+            Reason::Withheld(source, what) => {
+                write!(f, "never packed: {} is {}", source.display(), what.text())
+            }
             Reason::BeyondLink { link, target } => {
                 write!(f, "not found: the link {} leads to {}", lossy(link), lossy(target))
             }
@@ -153,6 +172,7 @@ pub fn expand(view: &View, selection: &Selection) -> Result<Expanded, Error> {
         uses_bridge: selection.uses_bridge,
         root: Tree { node: view.root(), listed: false, children: BTreeMap::new() },
         rewritten: Vec::new(),
+        withheld: Vec::new(),
         problems: Vec::new(),
     };
     for path in MOUNT_POINTS.into_iter().chain([CPUINFO, MANIFEST]) {
@@ -168,8 +188,11 @@ pub fn expand(view: &View, selection: &Selection) -> Result<Expanded, Error> {
     for path in &selection.always_include {
         expansion.include(path, Scope::Below);
     }
-    let Expansion { root, rewritten, problems, .. } = expansion;
-    if problems.is_empty() { Ok(Expanded { root, rewritten }) } else { Err(Error { problems }) }
+    let Expansion { root, rewritten, withheld, problems, .. } = expansion;
+    match problems.is_empty() {
+        true => Ok(Expanded { root, rewritten, withheld }),
+        false => Err(Error { problems }),
+    }
 }
 
 /// The paths that the app meets on its way to `path`: the links it passes through, each as the
@@ -207,6 +230,7 @@ struct Expansion<'a> {
     uses_bridge: bool,
     root: Tree,
     rewritten: Vec<Rewritten>,
+    withheld: Vec<Withheld>,
     problems: Vec<Problem>,
 }
 
@@ -215,6 +239,10 @@ impl Expansion<'_> {
         if let Err(reason) = self.try_include(path, scope) {
             let reason = match (path, reason) {
                 (BRIDGE, Reason::Vanished) if self.uses_bridge => Reason::NoBridge,
+                (_, Reason::Withheld(source, what)) => {
+                    self.leave_out(Withheld { path: path.to_vec(), source, what });
+                    return;
+                }
                 (_, reason) => reason,
             };
             if !self.problems.iter().any(|problem| problem.path == path) {
@@ -236,49 +264,70 @@ impl Expansion<'_> {
         tree.listed |= scope != Scope::Implied;
         if scope == Scope::Below {
             let path = path_of(&walked.end);
-            include_below(self.view, self.uses_bridge, tree, &path, &mut self.problems);
+            let mut withheld = Vec::new();
+            let mut below = Below {
+                view: self.view,
+                uses_bridge: self.uses_bridge,
+                withheld: &mut withheld,
+                problems: &mut self.problems,
+            };
+            below.include(tree, &path);
+            withheld.into_iter().for_each(|one| self.leave_out(one));
         }
         Ok(())
     }
+
+    fn leave_out(&mut self, one: Withheld) {
+        if !self.withheld.contains(&one) {
+            self.withheld.push(one);
+        }
+    }
 }
 
-fn include_below(
-    view: &View,
+/// Takes everything that is in a directory.
+struct Below<'a> {
+    view: &'a View,
     uses_bridge: bool,
-    tree: &mut Tree,
-    path: &[u8],
-    problems: &mut Vec<Problem>,
-) {
-    let names = match view.children(&tree.node) {
-        Ok(names) => names,
-        Err(error) => {
-            problems.push(Problem { path: path.to_vec(), reason: unreadable(error) });
-            return;
-        }
-    };
-    for name in names.into_keys() {
-        let child_path = join(path, &name);
-        let child = match view.child(&tree.node, &name) {
-            // the generated bridge is for those who use it, or ship one
-            Ok(Some(_))
-                if !uses_bridge
-                    && (child_path == BRIDGE || child_path == BRIDGE_CONFIG)
-                    && !view.is_mapped(&tree.node, &name) =>
-            {
-                continue;
-            }
-            Ok(Some(child)) => child,
-            // gone since it was listed
-            Ok(None) => continue,
+    withheld: &'a mut Vec<Withheld>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Below<'_> {
+    fn include(&mut self, tree: &mut Tree, path: &[u8]) {
+        let names = match self.view.children(&tree.node) {
+            Ok(names) => names,
             Err(error) => {
-                problems.push(Problem { path: child_path, reason: unreadable(error) });
-                continue;
+                self.problems.push(Problem { path: path.to_vec(), reason: unreadable(error) });
+                return;
             }
         };
-        let child = tree.children.entry(name).or_insert_with(|| Tree::of(child));
-        child.listed = true;
-        if child.node.kind() == NodeKind::Directory {
-            include_below(view, uses_bridge, child, &child_path, problems);
+        for (name, source, what) in self.view.withheld_in(&tree.node) {
+            self.withheld.push(Withheld { path: join(path, &name), source, what });
+        }
+        for name in names.into_keys() {
+            let child_path = join(path, &name);
+            let child = match self.view.child(&tree.node, &name) {
+                // the generated bridge is for those who use it, or ship one
+                Ok(Some(_))
+                    if !self.uses_bridge
+                        && (child_path == BRIDGE || child_path == BRIDGE_CONFIG)
+                        && !self.view.is_mapped(&tree.node, &name) =>
+                {
+                    continue;
+                }
+                Ok(Some(child)) => child,
+                // gone since it was listed, or withheld
+                Ok(None) => continue,
+                Err(error) => {
+                    self.problems.push(Problem { path: child_path, reason: unreadable(error) });
+                    continue;
+                }
+            };
+            let child = tree.children.entry(name).or_insert_with(|| Tree::of(child));
+            child.listed = true;
+            if child.node.kind() == NodeKind::Directory {
+                self.include(child, &child_path);
+            }
         }
     }
 }
@@ -380,6 +429,7 @@ fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
 fn absence(view: &View, reached: &[u8], link: Option<&Vec<Step>>) -> Reason {
     match (view.why_absent(reached), link) {
         (Absence::Hidden(source), _) => Reason::Hidden(source),
+        (Absence::Withheld(source, what), _) => Reason::Withheld(source, what),
         (Absence::Vanished, Some(link)) => {
             Reason::BeyondLink { link: path_of(link), target: reached.to_vec() }
         }

@@ -19,16 +19,19 @@
 //! * A mapping whose source does not exist has no layer; the directories above its package path
 //!   are there nevertheless.
 //! * A source that may not be searched is an error, never "not there".
+//! * What is [withheld](crate::guard::withheld) is not there at all, whatever the map says.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::guard::{What, Withheld};
 use crate::source_map::{Mapping, SourceMap, is_name, join, source_path};
 
 pub use crate::view_node::{Content, Layer, Node, NodeKind, SourceFile};
@@ -101,6 +104,8 @@ pub enum Absence {
     Vanished,
     /// The named source has it, but its mapping hides it.
     Hidden(PathBuf),
+    /// The named source, or something on the way to it, is shown in no view.
+    Withheld(PathBuf, What),
 }
 
 /// The union view; see the module's description.
@@ -112,18 +117,37 @@ pub struct View {
     bridge: Option<PathBuf>,
     /// Whether there is a generated part.
     generated: bool,
+    /// What is not shown, whatever the map says.
+    withheld: Arc<Withheld>,
+    /// For each mapping: what its source is in, if that is withheld.
+    off: Vec<Option<What>>,
 }
 
 impl View {
     /// The view of `map`'s mappings. Looks at nothing yet: sources are looked at on each call.
     pub fn new(map: SourceMap, generated: Generated) -> View {
         View {
+            off: vec![None; map.mappings().len()],
             map,
             manifest: generated.manifest.into(),
             bridge_config: generated.bridge_config.into(),
             bridge: generated.bridge,
             generated: true,
+            withheld: Arc::default(),
         }
+    }
+
+    /// The same view without what is withheld.
+    #[must_use]
+    pub fn withholding(self, withheld: Arc<Withheld>) -> View {
+        let sources = self.map.mappings().iter().map(|mapping| &mapping.source_path);
+        let off = sources.map(|source| withheld.around(source)).collect();
+        View { withheld, off, ..self }
+    }
+
+    /// What this view does not show.
+    pub fn withheld(&self) -> &Withheld {
+        &self.withheld
     }
 
     /// The view of mappings alone, without anything generated: an unpacked package as it is.
@@ -133,13 +157,14 @@ impl View {
 
     /// The same generated part over another map.
     pub fn with_map(&self, map: SourceMap) -> View {
-        View {
-            map,
+        let generated = Generated { bridge: self.bridge.clone(), ..Generated::default() };
+        let view = View {
             manifest: self.manifest.clone(),
             bridge_config: self.bridge_config.clone(),
-            bridge: self.bridge.clone(),
             generated: self.generated,
-        }
+            ..View::new(map, generated)
+        };
+        view.withholding(self.withheld.clone())
     }
 
     /// The source map this is a view of.
@@ -162,6 +187,7 @@ impl View {
             // followed on purpose: a symlinked root stands for its target
             if let Ok(found) = std::fs::metadata(source_path(&mapping.source_path))
                 && found.is_dir()
+                && self.off[index].is_none()
             {
                 metadata.get_or_insert(found);
                 layers.push(Layer::Source { mapping: index, rest: Vec::new() });
@@ -263,17 +289,57 @@ impl View {
         layers.any(|layer| matches!(self.child_in(layer, name), Ok(Some(_))))
     }
 
+    /// What the directory `node` would have, were it not withheld: names, where they come from, and
+    /// what they are.
+    pub fn withheld_in(&self, node: &Node) -> Vec<(Vec<u8>, PathBuf, What)> {
+        let mut found = Vec::new();
+        for layer in node.layers() {
+            let Layer::Source { mapping, rest } = layer else { continue };
+            let dir = self.source(*mapping, rest).path();
+            for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let (name, path) = (entry.file_name().as_bytes().to_vec(), entry.path());
+                let hidden = self.mapping(*mapping).hides(&join(rest, &name));
+                if let (false, Ok(metadata)) = (hidden, entry.metadata())
+                    && let Some(what) = self.withheld.what(&path, &metadata, false)
+                {
+                    found.push((name, path, what));
+                }
+            }
+        }
+        found
+    }
+
     /// Why there is nothing at `path`, for the message about it.
     pub fn why_absent(&self, path: &[u8]) -> Absence {
-        for mapping in self.map.mappings() {
+        for (index, mapping) in self.map.mappings().iter().enumerate() {
             let Some(rest) = below(&mapping.package_path, path) else { continue };
             let source =
                 SourceFile { root: mapping.source_path.clone(), rest: rest.to_vec() }.path();
             if mapping.hides(rest) && std::fs::symlink_metadata(&source).is_ok() {
                 return Absence::Hidden(source);
             }
+            if let Some((source, what)) = self.withheld_above(index, rest) {
+                return Absence::Withheld(source, what);
+            }
         }
         Absence::Vanished
+    }
+
+    /// The first withheld source on the way to `rest`.
+    fn withheld_above(&self, index: usize, rest: &[u8]) -> Option<(PathBuf, What)> {
+        let mapping = self.mapping(index);
+        if let Some(what) = self.off[index] {
+            return Some((mapping.source_path.clone(), what));
+        }
+        let ends = rest.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+        let ends = std::iter::once(0).chain(ends).chain([rest.len()]);
+        ends.map(|end| SourceFile { root: mapping.source_path.clone(), rest: rest[..end].to_vec() })
+            .find_map(|source| {
+                let (path, is_mapping) = (source.path(), source.rest.is_empty());
+                let metadata = std::fs::symlink_metadata(&path).ok()?;
+                let what = self.withheld.what(&path, &metadata, is_mapping)?;
+                Some((path, what))
+            })
     }
 
     fn child_in(&self, layer: &Layer, name: &[u8]) -> Result<Option<Found>, Error> {
@@ -315,7 +381,14 @@ impl View {
     /// What a mapping has at `rest`, which is not hidden.
     fn find(&self, mapping: usize, rest: Vec<u8>) -> Result<Option<Found>, Error> {
         let source = self.source(mapping, &rest);
-        let Some(metadata) = stat(&source.path())? else { return Ok(None) };
+        let path = source.path();
+        let Some(metadata) = stat(&path)? else { return Ok(None) };
+        if self.off[mapping].is_some() {
+            return Ok(None);
+        }
+        if self.withheld.meet(&path, &metadata, rest.is_empty()).is_some() {
+            return Ok(None);
+        }
         Ok(Some(if metadata.is_dir() {
             Found::Layer(Layer::Source { mapping, rest }, Some(metadata))
         } else {
@@ -348,6 +421,14 @@ impl View {
             let entry = entry.map_err(|source| Error::List { path: path.clone(), source })?;
             let name = entry.file_name().as_bytes().to_vec();
             if names.contains_key(&name) || self.mapping(mapping).hides(&join(rest, &name)) {
+                continue;
+            }
+            // what may be withheld has to be looked at
+            if self.withheld.may_be(&name, entry.ino())
+                && entry.metadata().is_ok_and(|metadata| {
+                    self.withheld.what(&entry.path(), &metadata, false).is_some()
+                })
+            {
                 continue;
             }
             // gone since it was listed: not there

@@ -14,6 +14,8 @@ use fuse_tracer::Cache;
 use spk_host::serve::Rootfs;
 use spk_host::store::{Grain, Store};
 use spk_package::app_id::AppId;
+use spk_package::file_list;
+use spk_package::guard::Withheld;
 use spk_package::manifest::Manifest;
 use spk_package::pkgdef::Definition;
 use spk_package::view::{Generated, View};
@@ -21,6 +23,7 @@ use spk_package::view::{Generated, View};
 use crate::commands::pack;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::guarding;
 use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
 use crate::{bridge, definition, requests};
@@ -101,9 +104,24 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     ))?;
     let all = definition.always_include.iter().any(|path| path == ".");
     let cache = if args.cache { Cache::Frozen } else { Cache::Watched };
-    let view = Arc::new(view(&definition, ui)?);
     let list =
         definition.file_list.as_deref().map(|name| definition::list_path(&located.file, name, ui));
+    let own = guarding::Own {
+        keyring: args.keyring.as_ref(),
+        list: Some(list.as_deref().unwrap_or(&located.file)),
+        output: None,
+    };
+    let withheld = guarding::withheld(&own, global);
+    let view = Arc::new(view(&definition, withheld.clone(), ui)?);
+    guarding::tell_hidden(&view, ui);
+    // Known at the end at the latest, but then a session is lost.
+    if let Some(list) = &list
+        && let Ok(text) = std::fs::read(list)
+        && !file_list::is_list(&text, &view)
+    {
+        return Err(CliError::from(file_list::Error::Foreign(list.clone()))
+            .hint("name another fileList in the definition, or remove what is there"));
+    }
 
     if let Some(dir) = &args.mount {
         let view = mounted::without(dir, &definition, view)?;
@@ -124,7 +142,9 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     }
     let grain = open_grain(&store, &app_id, &manifest, &args)?;
     let only = match args.packed {
-        true => Some(Arc::new(pack::select(&definition, &located.file, false, ui)?.root)),
+        true => {
+            Some(Arc::new(pack::select(&definition, list.as_deref(), false, withheld, ui)?.root))
+        }
         false => None,
     };
     let requests = args.record.then(|| {
@@ -135,7 +155,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         false => (None, None),
     };
     let (changed, changes) = panel::changes(changes)?;
-    let recording = Recording::new(view, cache, list, only, Some(changes));
+    let recording = Recording::new(view.clone(), cache, list, only, Some(changes));
     let panel = panel::Panel::new(recording.looked_at(), changed, args.watch);
     let served = Served {
         store,
@@ -151,6 +171,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         restarts,
     };
     let served = serving::serve_grain(served, grain, &args.serve, ui);
+    guarding::tell_met(&view, ui);
     // Whatever became of the app: what it used is not lost.
     let written = recording.finish(all, ui);
     let recorded = match requests {
@@ -163,7 +184,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
 }
 
 /// The definition's files as the app will see them.
-fn view(definition: &Definition, ui: &Ui) -> Result<View> {
+fn view(definition: &Definition, withheld: Arc<Withheld>, ui: &Ui) -> Result<View> {
     for warning in definition.source_map.warnings() {
         ui.warn(warning);
     }
@@ -179,7 +200,7 @@ fn view(definition: &Definition, ui: &Ui) -> Result<View> {
         bridge_config: definition.bridge_config_file(),
         bridge,
     };
-    Ok(View::new(definition.source_map.clone(), generated))
+    Ok(View::new(definition.source_map.clone(), generated).withholding(withheld))
 }
 
 /// The grain to run in: the one that was named, a new one, or that of the last session.

@@ -16,6 +16,7 @@ use crate::bridge;
 use crate::definition;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::guarding;
 use crate::ui::Ui;
 
 /// Explain and tidy the file list that `spk dev` writes
@@ -99,7 +100,9 @@ impl Files {
             bridge_config: definition.bridge_config.clone().unwrap_or_default(),
             bridge: bridge::find().ok(),
         };
-        let view = View::new(definition.source_map.clone(), generated);
+        let own = guarding::Own { list: Some(&list), ..guarding::Own::default() };
+        let view = View::new(definition.source_map.clone(), generated)
+            .withholding(guarding::withheld(&own, global));
         Ok(Files { definition, list, view, record })
     }
 

@@ -12,6 +12,7 @@ use spk_package::suggest::closest;
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::replacing::{self, Sort};
 use crate::templates;
 use crate::ui::Ui;
 
@@ -19,6 +20,9 @@ use plan::{Plan, exists};
 
 /// Default name of a package definition.
 const DEFINITION: &str = "sandstorm-pkgdef.capnp";
+
+/// What version control leaves alone.
+const IGNORED: &str = ".gitignore";
 
 /// Below this, ports cannot be bound in the sandbox.
 const LOWEST_PORT: u16 = 1024;
@@ -105,6 +109,9 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         ));
     }
     let output = args.output.clone().unwrap_or_else(|| DEFINITION.into());
+    if args.output.as_ref().is_some_and(|output| output.as_os_str() != "-") {
+        replacing::allow(&output, Sort::Definition, args.force)?;
+    }
     if args.output.is_none() && !args.force && output.symlink_metadata().is_ok() {
         return Err(exists(&output));
     }
@@ -136,6 +143,11 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         fs::write(&output, &text).context(format!("cannot write {}", output.display()))?;
     }
     ui.line(format!("wrote: {}", output.display()));
+    if args.output.is_none() {
+        let mut plan = Plan::new(false);
+        plan.add_ignored(IGNORED, templates::GITIGNORE, ui)?;
+        plan.write(&[], ui)?;
+    }
     Ok(())
 }
 
@@ -144,7 +156,10 @@ fn from_template(name: &str, args: &Args, global: &Global, ui: &Ui) -> Result<()
     // Nothing is written before it is sure that nothing will be overwritten.
     let mut plan = Plan::new(args.force);
     for (path, contents) in template.files() {
-        plan.add(*path, contents.to_vec())?;
+        match *path {
+            IGNORED => plan.add_ignored(path, contents, ui)?,
+            path => plan.add(path, contents.to_vec())?,
+        }
     }
     if args.dry_run {
         plan.show(ui);

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use spk_package::keyring::{self, Key};
 
-use crate::error::Result;
+use crate::error::{Result, ResultExt};
 use crate::global::Global;
+use crate::replacing::{self, Sort};
 use crate::ui::Ui;
 
 /// Make a new app key and print its app ID
@@ -32,6 +33,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
 /// Makes a key, adds it to the keyring, and gives its app ID.
 pub fn make_key(keyring: Option<&PathBuf>, global: &Global, ui: &Ui) -> Result<String> {
     let (path, _) = global.keyring_path(keyring)?;
+    // It is added to, never replaced: nothing but another keyring helps.
+    replacing::allow(&path, Sort::Keyring, false).hint("name another keyring with -k")?;
     let key = Key::generate()?;
     ui.note(format!(
         "adding a new key to {}\nkeep a copy of that file: without it nobody can release new \

@@ -3,6 +3,7 @@
 mod image;
 mod output;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -11,7 +12,9 @@ use spk_package::verify::{self, Options};
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::package_input::Input;
+use crate::guarding;
 use crate::progress::Bar;
+use crate::replacing::{self, Sort};
 use crate::ui::Ui;
 
 use image::Image;
@@ -37,6 +40,13 @@ pub struct Args {
     /// Name and tag of the image [default: the app's title and version]
     #[arg(long, value_name = "NAME:TAG")]
     tag: Option<String>,
+    /// Take this path of the package, or what is below it, although it looks like a secret or a
+    /// left-over (may be repeated)
+    #[arg(long, value_name = "PATH")]
+    allow: Vec<OsString>,
+    /// Replace OUTPUT even if it is no image
+    #[arg(long)]
+    force: bool,
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
@@ -44,6 +54,9 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
+    if args.output.as_os_str() != "-" && args.format == "tar" {
+        replacing::allow(&args.output, Sort::Image, args.force)?;
+    }
     // What is checked is what goes into the image.
     let mut package = tempfile::tempfile().context("cannot make a temporary file")?;
     std::io::copy(&mut Input::open(&args.package)?, &mut package)
@@ -54,6 +67,7 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
     let info = verify::verify(&mut package, Some(size), &Options::default(), &mut bar)
         .context(args.package.display().to_string())?;
     drop(bar);
+    let review = guarding::made(&mut package, &args.package, &args.allow, ui)?;
     let info = info.to_json();
     let title = info["title"]["defaultText"].as_str().unwrap_or("app").to_owned();
     let version = info["version"].as_u64().unwrap_or_default();
@@ -80,6 +94,7 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
         let value = json!({
             "output": args.output, "tag": image.tag, "manifest": digest,
             "appId": image.app_id, "packageId": image.package_id,
+            "findings": guarding::json(&review, &[]),
         });
         ui.line(value.to_string());
     } else if args.output.as_os_str() != "-" {

@@ -4,14 +4,18 @@ mod level;
 mod report;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::IsTerminal;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 use spk_package::app_id::AppId;
 use spk_package::closure;
 use spk_package::file_list;
+use spk_package::guard::{Allowed, Review, Withheld};
 use spk_package::keyring::{Key, Keyring};
 use spk_package::pack::{self, Options, selected};
 use spk_package::pkgdef::Definition;
@@ -25,7 +29,9 @@ use crate::bridge;
 use crate::definition;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::guarding;
 use crate::progress::Bar;
+use crate::replacing::{self, Sort};
 use crate::ui::Ui;
 
 use level::Preset;
@@ -34,6 +40,11 @@ use level::Preset;
 ///
 /// Packs the files that the package definition names, signs them with the app's key and prints
 /// the key's app ID. The same input and key give the same bytes, whenever and wherever it is done.
+///
+/// Never in a package, whatever the definition says: keyrings, the directory of grains, the package
+/// itself, homes, and what spk dev keeps beside the file list. Private keys, passwords, other
+/// packages, backups, version control and editors' left-overs are refused, unless they are allowed
+/// by name: with --allow, or one by one in the definition's alwaysInclude or source map.
 #[derive(clap::Args)]
 pub struct Args {
     /// Package definition, as FILE:CONSTANT
@@ -60,12 +71,19 @@ pub struct Args {
     /// Also pack what belongs to listed files without being listed: see spk files closure
     #[arg(long)]
     closure: bool,
-    /// Say what the package consists of, and what probably should not be in it
+    /// Pack this path, or what is below it, although it looks like a secret or a left-over (may be
+    /// repeated)
+    #[arg(long, value_name = "PATH")]
+    allow: Vec<OsString>,
+    /// Say what the package consists of
     #[arg(long)]
     report: bool,
     /// Print app ID, package ID, sizes (and the report) as JSON instead of the app ID
     #[arg(long)]
     json: bool,
+    /// Replace OUTPUT even if it is no package
+    #[arg(long)]
+    force: bool,
     /// Only list what would be packed
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -81,16 +99,41 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let imports = [&args.import_path[..], &global.import_path].concat();
     let definition = definition::load(&located, &imports, ui)?;
     let key = key(&definition, args.keyring.as_ref(), global, ui)?;
-    let expanded = select(&definition, &located.file, args.closure, ui)?;
+    let to_stdout = args.output.as_os_str() == "-";
+    if !to_stdout && !args.dry_run {
+        replacing::allow(&args.output, Sort::Package, args.force)?;
+    }
+    let list = definition.file_list.as_ref();
+    let list = list.map(|name| definition::list_path(&located.file, name, ui));
+    let own = guarding::Own {
+        keyring: args.keyring.as_ref(),
+        list: Some(list.as_deref().unwrap_or(&located.file)),
+        output: Some(args.output.as_path()).filter(|_| !to_stdout),
+    };
+    let withheld = guarding::withheld(&own, global);
+    let expanded = select(&definition, list.as_deref(), args.closure, withheld.clone(), ui)?;
     let mtime = args.source_date_epoch.saturating_mul(1_000_000_000);
-    let (tree, special) = selected::tree(&expanded.root, mtime)?;
+    let (mut tree, special) = selected::tree(&expanded.root, mtime, &withheld)?;
+    let allowed = Allowed::new(args.allow.iter().cloned().map(OsString::into_vec))
+        .with_definition(&definition.always_include, &definition.source_map);
+    let review = Review::of_tree(&mut tree, &allowed);
+    guarding::tell(&review, &expanded.withheld, ui);
+    let found: Vec<&[u8]> = review.all().into_keys().collect();
+    for path in allowed.unused(&found) {
+        ui.warn(format!(
+            "--allow {}: there is nothing suspicious of that name",
+            String::from_utf8_lossy(path)
+        ));
+    }
+    if let Some(refusal) = guarding::refusal(&review, "the package", "hide it with hidePaths") {
+        return Err(refusal);
+    }
     for path in special {
         ui.warn(format!("{path}: neither file, directory nor link; packed as an empty file"));
     }
     if args.dry_run {
-        return list(&expanded, &key, args.json, ui);
+        return list_only(&expanded, &review, &key, args.json, ui);
     }
-    let to_stdout = args.output.as_os_str() == "-";
     if to_stdout && (args.json || args.report) {
         return Err(CliError::usage("stdout has room for the package and nothing else"));
     }
@@ -126,9 +169,10 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
             "packageId": packed.package_id.to_string(),
             "archiveBytes": packed.archive_bytes,
             "packageBytes": packed.package_bytes,
+            "findings": guarding::json(&review, &expanded.withheld),
         });
         if let Some(report) = report {
-            value["report"] = report::json(&report);
+            value["report"] = report::json(&report, &review);
         }
         ui.line(value.to_string());
     } else {
@@ -141,11 +185,15 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
 }
 
 /// What `--dry-run` says.
-fn list(expanded: &Expanded, key: &Key, json: bool, ui: &Ui) -> Result<()> {
-    let paths = expanded.root.paths();
+fn list_only(expanded: &Expanded, review: &Review, key: &Key, json: bool, ui: &Ui) -> Result<()> {
+    let mut paths = expanded.root.paths();
+    paths.retain(|(path, _)| !review.left_out.iter().any(|finding| finding.path == *path));
     if json {
         let paths: Vec<_> = paths.iter().map(|(path, _)| String::from_utf8_lossy(path)).collect();
-        let value = json!({ "appId": key.app_id().to_string(), "paths": paths, "dryRun": true });
+        let value = json!({
+            "appId": key.app_id().to_string(), "paths": paths, "dryRun": true,
+            "findings": guarding::json(review, &expanded.withheld),
+        });
         ui.line(value.to_string());
     } else {
         paths.iter().for_each(|(path, _)| ui.bytes_line(path));
@@ -197,25 +245,21 @@ fn key(definition: &Definition, local: Option<&PathBuf>, global: &Global, ui: &U
 /// What the definition says to pack; with `closure` also what belongs to it.
 pub(crate) fn select(
     definition: &Definition,
-    file: &Path,
+    list: Option<&Path>,
     closure: bool,
+    withheld: Arc<Withheld>,
     ui: &Ui,
 ) -> Result<Expanded> {
     let all = definition.always_include.iter().any(|path| path == ".");
     let uses_bridge = definition.commands_use_bridge || (all && definition.uses_bridge);
-    let mut file_list = match &definition.file_list {
+    let mut file_list = match list.map(file_list::read) {
         None => Vec::new(),
-        Some(name) => {
-            let path = definition::list_path(file, name, ui);
-            match file_list::read(&path) {
-                Err(error @ file_list::Error::NotFound(_)) => {
-                    return Err(CliError::from(error).hint(
-                        "run the app once with spk dev, which writes the list of the files it uses",
-                    ));
-                }
-                other => other?,
-            }
+        Some(Err(error @ file_list::Error::NotFound(_))) => {
+            return Err(CliError::from(error).hint(
+                "run the app once with spk dev, which writes the list of the files it uses",
+            ));
         }
+        Some(read) => read?,
     };
     for warning in definition.source_map.warnings() {
         ui.warn(warning);
@@ -231,7 +275,7 @@ pub(crate) fn select(
         bridge_config: definition.bridge_config_file(),
         bridge,
     };
-    let view = View::new(definition.source_map.clone(), generated);
+    let view = View::new(definition.source_map.clone(), generated).withholding(withheld);
     if closure {
         let listed = file_list.iter().cloned().collect();
         let suggested = closure::suggest(&view, &listed).into_iter();

@@ -1,11 +1,13 @@
 //! `spk publish`.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use spk_package::guard;
 use spk_package::keyring::Keyring;
 use spk_package::replacements::Table;
 use spk_package::submission::{self, MAX_ANSWER, Review, Status, Webkey, Wish};
@@ -13,6 +15,7 @@ use spk_package::verify::{self, Options};
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::guarding;
 use crate::progress::Bar;
 use crate::ui::Ui;
 
@@ -34,6 +37,10 @@ pub struct Args {
     /// Check the package and the key, and say what would be asked of the index
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Publish this path of the package, or what is below it, although it looks like a secret or a
+    /// left-over (may be repeated)
+    #[arg(long, value_name = "PATH")]
+    allow: Vec<OsString>,
     /// The index and the right to use it, as URL#TOKEN
     #[arg(long, value_name = "WEBKEY", env = "SPK_WEBKEY", hide_env_values = true)]
     webkey: Option<String>,
@@ -67,6 +74,12 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let info = verify::verify(&mut package, Some(size), &Options::default(), &mut bar)
         .context(args.package.display().to_string())?;
     drop(bar);
+    let looked_at = match wish {
+        Wish::Publish | Wish::Embargo => {
+            guarding::made(&mut package, &args.package, &args.allow, ui)?
+        }
+        Wish::Status | Wish::Remove => guard::Review::default(),
+    };
     let signing = Table::built_in().signing(info.app_id);
     let (path, _) = global.keyring_path(args.keyring.as_ref())?;
     let key = Keyring::open(&path)?
@@ -82,7 +95,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
             true => ui.line(
                 serde_json::json!({
                     "packageId": info.package_id.to_string(), "requested": wish, "index": url,
-                    "dryRun": true,
+                    "dryRun": true, "findings": guarding::json(&looked_at, &[]),
                 })
                 .to_string(),
             ),
@@ -118,6 +131,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
                 "requested": name(status.wish),
                 "review": review,
                 "text": text,
+                "findings": guarding::json(&looked_at, &[]),
             })
             .to_string(),
         );

@@ -182,6 +182,15 @@ impl Archive {
         Ok(())
     }
 
+    /// Fills `buffer` with a part of a file's contents, which has to be there.
+    pub fn read_at(&self, contents: Contents, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64);
+        if end.is_none_or(|end| end > contents.length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.message.source().read_exact_at(buffer, contents.offset + offset)
+    }
+
     /// A file's contents, if they have at most `limit` bytes.
     pub fn bytes(&self, contents: Contents, limit: u64) -> Option<Result<Vec<u8>, Error>> {
         (contents.length <= limit).then(|| {

@@ -3,8 +3,9 @@
 use std::io;
 
 use crate::archive::tree::{Contents, Entries, Kind, Node, Tree};
+use crate::guard::Withheld;
 use crate::selection;
-use crate::view::{Content, NodeKind};
+use crate::view::{self, Content, NodeKind};
 
 /// A source that could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -19,35 +20,51 @@ pub struct Error {
 
 /// The tree to pack, and the paths of what is no file, directory or link: those become empty
 /// files, as in the original, and should be warned of. `implied_mtime` (in nanoseconds since 1970)
-/// is for directories without a source: a fixed time keeps packages reproducible.
-pub fn tree(selected: &selection::Tree, implied_mtime: i64) -> Result<(Tree, Vec<String>), Error> {
-    let mut special = Vec::new();
-    let root = entries(selected, implied_mtime, &mut Vec::new(), &mut special)?;
-    Ok((Tree { root, implied_mtime }, special))
+/// is for directories without a source: a fixed time keeps packages reproducible. So does that a
+/// directory in which this tool writes itself (`own`) gets the time of the newest thing packed in it:
+/// else the package that was made would make the next one another.
+pub fn tree(
+    selected: &selection::Tree,
+    implied_mtime: i64,
+    own: &Withheld,
+) -> Result<(Tree, Vec<String>), Error> {
+    let mut building = Building { implied_mtime, own, path: Vec::new(), special: Vec::new() };
+    let root = building.entries(selected)?;
+    Ok((Tree { root, implied_mtime }, building.special))
 }
 
-fn entries(
-    directory: &selection::Tree,
+struct Building<'a> {
     implied_mtime: i64,
-    path: &mut Vec<u8>,
-    special: &mut Vec<String>,
-) -> Result<Entries, Error> {
-    let mut entries = Entries::new();
-    for (name, child) in &directory.children {
-        let length = path.len();
-        if length > 0 {
-            path.push(b'/');
+    own: &'a Withheld,
+    path: Vec<u8>,
+    special: Vec<String>,
+}
+
+impl Building<'_> {
+    fn entries(&mut self, directory: &selection::Tree) -> Result<Entries, Error> {
+        let mut entries = Entries::new();
+        for (name, child) in &directory.children {
+            let length = self.path.len();
+            if length > 0 {
+                self.path.push(b'/');
+            }
+            self.path.extend(name);
+            let kind = self.kind(child)?;
+            let mtime = self.mtime(&child.node, &kind);
+            entries.insert(name.clone(), Node { mtime, kind });
+            self.path.truncate(length);
         }
-        path.extend(name);
+        Ok(entries)
+    }
+
+    fn kind(&mut self, child: &selection::Tree) -> Result<Kind, Error> {
         let node = &child.node;
-        let shown = || String::from_utf8_lossy(path).into_owned();
-        let kind = match node.kind() {
-            NodeKind::Directory => {
-                Kind::Directory(self::entries(child, implied_mtime, path, special)?)
-            }
-            NodeKind::Symlink => {
-                Kind::Symlink(node.read_link().map_err(|source| Error { path: shown(), source })?)
-            }
+        let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+        Ok(match node.kind() {
+            NodeKind::Directory => Kind::Directory(self.entries(child)?),
+            NodeKind::Symlink => Kind::Symlink(
+                node.read_link().map_err(|source| Error { path: shown(&self.path), source })?,
+            ),
             NodeKind::File => {
                 let source = match node.content() {
                     Some(Content::Bytes(bytes)) => Contents::Bytes(bytes.clone()),
@@ -57,19 +74,23 @@ fn entries(
                 Kind::File { executable: node.is_executable(), size: node.size(), source }
             }
             _ => {
-                special.push(shown());
+                self.special.push(shown(&self.path));
                 let source = Contents::Bytes([].into());
                 Kind::File { executable: false, size: 0, source }
             }
-        };
-        // Beyond the years 1677 to 2262 the format cannot say when.
-        let mtime = match (node.mtime_ns(), &kind) {
-            (Some(time), _) => time.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
-            (None, Kind::Directory(_)) => implied_mtime,
-            (None, _) => 0,
-        };
-        entries.insert(name.clone(), Node { mtime, kind });
-        path.truncate(length);
+        })
     }
-    Ok(entries)
+
+    fn mtime(&self, node: &view::Node, kind: &Kind) -> i64 {
+        let ours = node.metadata().is_some_and(|metadata| self.own.is_written_in(metadata));
+        match (node.mtime_ns(), kind) {
+            (Some(_), Kind::Directory(inner)) if ours => {
+                inner.values().map(|child| child.mtime).max().unwrap_or(self.implied_mtime)
+            }
+            // Beyond the years 1677 to 2262 the format cannot say when.
+            (Some(time), _) => time.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
+            (None, Kind::Directory(_)) => self.implied_mtime,
+            (None, _) => 0,
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use spk_host::serve::Options;
 use spk_host::store::{NewGrain, Package, Store};
+use spk_package::guard::{Allowed, Review};
 
 use crate::developer::Developer;
 use crate::error::{CliError, Kind, Result, ResultExt};
@@ -30,7 +31,8 @@ use report::{Grade, Report};
 /// Runs the package in the sandbox, in a grain of its own that is thrown away. Asks the app what
 /// spk dev --record recorded and compares the answers, saves the grain and restores it, and reports
 /// what the app looked for and did not find although the definition here has it, what it tried to
-/// write outside of /var, and the system calls it was denied.
+/// write outside of /var, the system calls it was denied, and keys, passwords, backups and
+/// left-overs in the package.
 ///
 /// The grade is good, fair (it works, but something may be missing or was refused) or poor. Exit
 /// status 0 for good and fair, 1 for poor, and 3 if this machine lacks what running it needs.
@@ -82,6 +84,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
             "no requests are recorded (spk dev --record): only the first page was asked for".into(),
         );
     }
+    report.review = Review::of_unpacked(&package.dir, &Allowed::default())
+        .context("cannot look at what was unpacked")?;
     let check = Check { args: &args, store: &store, package: &package };
     check.start_and_ask(requests, developer.as_ref(), &mut report)?;
     drop(package);

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use fuse_tracer::{Record, Use};
 use serde_json::{Value, json};
+use spk_package::guard::review::Finding;
+use spk_package::guard::{Kind, Origin, Review, Verdict};
 use spk_sandbox::Denied;
 
 use crate::missing::{self, Missing};
@@ -83,6 +85,8 @@ pub struct Report {
     writes: Vec<missing::Path>,
     /// System calls that were denied. Most programs go on without: they do not touch the grade.
     pub denied: Vec<Denied>,
+    /// What is in the package and should not be.
+    pub review: Review,
     /// Nothing if the app did not start.
     pub backup: Option<Backup>,
     /// Anything else.
@@ -100,6 +104,7 @@ impl Report {
             missing: Missing::default(),
             writes: Vec::new(),
             denied: Vec::new(),
+            review: Review::default(),
             backup: None,
             notes: Vec::new(),
         }
@@ -129,14 +134,22 @@ impl Report {
         if self.start.is_some()
             || !self.requests.different.is_empty()
             || !self.missing.needed.is_empty()
+            || self.never().next().is_some()
             || backup_failed
         {
             return Grade::Poor;
         }
         let remarks = !self.missing.looked_for.is_empty()
             || !self.writes.is_empty()
+            || !self.review.refused.is_empty()
             || !self.requests.skipped.is_empty();
         if remarks { Grade::Fair } else { Grade::Good }
+    }
+
+    /// What is in the package and never should be.
+    fn never(&self) -> impl Iterator<Item = &Finding> {
+        let never = |kind: Kind| kind.verdict(Origin::Project) == Verdict::Never;
+        self.review.refused.iter().filter(move |finding| never(finding.kind))
     }
 
     /// Why the grade is not better, in one line.
@@ -149,6 +162,11 @@ impl Report {
         };
         count(self.missing.needed.len(), "missing path", "missing paths");
         count(self.requests.different.len(), "different answer", "different answers");
+        count(
+            self.never().count(),
+            "file of the packager's own in it",
+            "files of the packager's own in it",
+        );
         if self.start.is_some() {
             reasons.push("it does not start".into());
         }
@@ -205,6 +223,14 @@ impl Report {
             format!("{} × {call}{remark}", call.count)
         };
         group(&mut lines, "denied system calls", self.denied.iter().map(denied));
+        let found = |findings: &[Finding]| -> Vec<String> {
+            let line = |finding: &Finding| {
+                format!("{}: {}", String::from_utf8_lossy(&finding.path), finding.kind.what())
+            };
+            findings.iter().map(line).collect()
+        };
+        group(&mut lines, "not for everybody who gets the package", found(&self.review.refused));
+        group(&mut lines, "to be looked at", found(&self.review.told));
         match &self.backup {
             None => lines.push("backup: not tried".into()),
             Some(Backup { error: None, files, bytes, .. }) => {
@@ -246,6 +272,10 @@ impl Report {
                 "call": call.call, "detail": call.detail, "answer": call.answer,
                 "program": call.program, "count": call.count, "remark": call.remark(),
             })).collect::<Vec<_>>(),
+            "findings": self.review.all().values().map(|finding| json!({
+                "path": String::from_utf8_lossy(&finding.path), "kind": finding.kind.name(),
+                "message": finding.kind.what(),
+            })).collect::<Vec<_>>(),
             "backup": self.backup.as_ref().map(|backup| json!({
                 "ok": backup.error.is_none(), "error": backup.error, "files": backup.files,
                 "bytes": backup.bytes, "notes": backup.notes,
@@ -278,6 +308,16 @@ mod tests {
         let path = missing::Path { path: b"x".to_vec(), by: Default::default() };
         report.writes.push(path.clone());
         assert_eq!(report.grade(), Grade::Fair);
+        report.review.refused.push(Finding {
+            path: b"k".to_vec(),
+            kind: Kind::PrivateKey,
+            allowed: false,
+        });
+        assert_eq!(report.grade(), Grade::Fair);
+        assert!(report.lines().contains(&"  k: a private key".to_owned()), "{:?}", report.lines());
+        report.review.refused[0].kind = Kind::Keyring;
+        assert_eq!(report.verdict(), "a.spk is poor: 1 file of the packager's own in it");
+        report.review.refused.clear();
         report.missing.needed.push(path);
         assert_eq!(report.grade(), Grade::Poor);
         assert_eq!(report.verdict(), "a.spk is poor: 1 missing path");

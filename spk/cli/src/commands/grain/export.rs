@@ -12,6 +12,7 @@ use spk_host::store::{GrainId, Store};
 use super::{skipped_json, warn_of};
 use crate::error::{CliError, Result, ResultExt};
 use crate::progress::Bar;
+use crate::replacing::{self, Sort};
 use crate::serving::seconds;
 use crate::ui::Ui;
 
@@ -30,6 +31,9 @@ pub struct Args {
     /// File to write, or directory for several; - is stdout [default: ID.zip here]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Replace a file even if it is no backup
+    #[arg(long)]
+    force: bool,
     /// Do not compress
     #[arg(long)]
     store: bool,
@@ -103,7 +107,10 @@ fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Resu
             let opened = File::options().write(true).open(path);
             Target::Pipe(Box::new(opened.context(format!("cannot open {}", path.display()))?))
         }
-        Some(path) => Target::File(path.clone()),
+        Some(path) => {
+            replacing::allow(path, Sort::Backup, args.force)?;
+            Target::File(path.clone())
+        }
         None => Target::Pipe(Box::new(std::io::stdout())),
     };
     let exported = backup::export(store, id, target, &args.options(), &mut Bar::new(ui))?;

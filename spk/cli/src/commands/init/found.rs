@@ -90,6 +90,7 @@ fn plan(found: &Found, args: &Args) -> Result<Plan> {
             }
         }
     }
+    plan.add(format!("{DIR}/.gitignore"), templates::GITIGNORE.to_vec())?;
     if found.static_server {
         plan.add(format!("{DIR}/server.py"), templates::STATIC_SERVER.to_vec())?;
     }
@@ -139,15 +140,17 @@ fn search_path(found: &Found) -> String {
 /// The project, and the machine without what is private to it.
 const APP_AND_MACHINE: &str = r#"
       (packagePath = "opt/app", sourcePath = "..", hidePaths = [
-        ".git", ".hg", ".sandstorm", ".env", ".venv", "venv", "node_modules/.cache"
+        ".git", ".gitignore", ".hg", ".sandstorm", ".env", ".vscode", ".idea", ".venv", "venv",
+        "node_modules/.cache"
       ]),
       # The app. `spk dev` finds out which of its files are used.
 
       (sourcePath = "/", hidePaths = [
         "home", "root", "proc", "sys", "dev", "run", "tmp", "var", "boot", "mnt", "media", "srv",
-        "lost+found", "opt", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/hosts",
+        "lost+found", "opt", "etc/passwd", "etc/passwd-", "etc/group", "etc/group-", "etc/shadow",
+        "etc/shadow-", "etc/gshadow", "etc/gshadow-", "etc/subuid-", "etc/subgid-", "etc/hosts",
         "etc/host.conf", "etc/nsswitch.conf", "etc/resolv.conf", "etc/ssh", "etc/ssl/private",
-        "etc/sudoers", "etc/sudoers.d"
+        "etc/sudoers", "etc/sudoers.d", "etc/security/opasswd"
       ]),
       # This machine's runtime and libraries."#;
 

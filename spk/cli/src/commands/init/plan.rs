@@ -22,6 +22,22 @@ impl Plan {
         Plan { overwrite, files: Vec::new() }
     }
 
+    /// One more file, for version control. One that is there already stays, with a note what it lacks.
+    pub(super) fn add_ignored(&mut self, path: &str, contents: &[u8], ui: &Ui) -> Result<()> {
+        let there = match fs::read(path) {
+            Err(_) => return self.add(path, contents.to_vec()),
+            Ok(there) => String::from_utf8_lossy(&there).into_owned(),
+        };
+        let known: Vec<&str> = there.lines().map(str::trim).collect();
+        let wanted = String::from_utf8_lossy(contents).into_owned();
+        let lacks = |line: &&str| !line.starts_with('#') && !known.contains(line);
+        let missing: Vec<&str> = wanted.lines().filter(lacks).collect();
+        if !missing.is_empty() {
+            ui.note(format!("{path} is here already; for spk add: {}", missing.join(" ")));
+        }
+        Ok(())
+    }
+
     /// One more file.
     pub(super) fn add(&mut self, path: impl Into<PathBuf>, contents: Vec<u8>) -> Result<()> {
         let path = path.into();

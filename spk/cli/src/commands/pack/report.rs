@@ -1,8 +1,9 @@
 //! What `spk pack --report` says.
 
 use serde_json::{Value, json};
+use spk_package::guard::Review;
 use spk_package::pack::Packed;
-use spk_package::report::{Report, Suspicion};
+use spk_package::report::Report;
 
 use crate::package_input::shown;
 use crate::ui::Ui;
@@ -20,23 +21,21 @@ pub fn print(report: &Report, packed: &Packed, ui: &Ui) {
     for (path, bytes) in report.largest(DIRECTORIES) {
         ui.note(format!("{bytes:>12} {}/", shown(path)));
     }
-    for (path, suspicion) in &report.suspicions {
-        ui.warn(format!("{}: {}", shown(path), why(*suspicion)));
-    }
 }
 
 /// The same for programs.
-pub fn json(report: &Report) -> Value {
+pub fn json(report: &Report, review: &Review) -> Value {
     let directories: Vec<Value> = report
         .largest(DIRECTORIES)
         .into_iter()
         .map(|(path, bytes)| json!({ "path": shown(path), "bytes": bytes }))
         .collect();
-    let warnings: Vec<Value> = report
-        .suspicions
-        .iter()
-        .map(|(path, what)| {
-            json!({ "path": shown(path), "kind": what.name(), "message": why(*what) })
+    let warnings: Vec<Value> = review
+        .all()
+        .into_iter()
+        .map(|(path, finding)| {
+            let kind = finding.kind;
+            json!({ "path": shown(path), "kind": kind.name(), "message": kind.what() })
         })
         .collect();
     json!({
@@ -45,14 +44,4 @@ pub fn json(report: &Report) -> Value {
         "largestDirectories": directories,
         "warnings": warnings,
     })
-}
-
-fn why(suspicion: Suspicion) -> &'static str {
-    match suspicion {
-        Suspicion::Secret => "looks like a private key or a password: everybody can read packages",
-        Suspicion::ForeignCode => "is a program or library for another machine than x86-64",
-        Suspicion::VersionControl => "is a version control directory, with the whole history",
-        Suspicion::Package => "is a package itself",
-        Suspicion::Cache => "is a cache, which the app would make again",
-    }
 }

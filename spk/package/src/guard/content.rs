@@ -1,0 +1,176 @@
+//! What a file is, by its name and its bytes.
+
+use memchr::memmem;
+
+use super::{Kind, backup, keys, name};
+use crate::limits::MAGIC;
+
+/// Bytes looked at of every file.
+pub const HEAD: usize = 16 << 10;
+
+/// Bytes looked at of a text, in which a key may come after certificates.
+pub const TEXT: usize = 1 << 20;
+
+/// Bytes looked at of a zip's end, where it names its members.
+pub const TAIL: usize = 64 << 10;
+
+/// `e_machine` of x86-64.
+const X86_64: [u8; 2] = [62, 0];
+
+/// What is known of a file's bytes. Small files are all in the head.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sample<'a> {
+    /// The first ones: [`HEAD`], or [`TEXT`] where there is no NUL among those.
+    pub head: &'a [u8],
+    /// The last ones, of a zip file: [`TAIL`].
+    pub tail: &'a [u8],
+}
+
+/// What the file is, if it is anything of interest.
+pub fn classify(name: &[u8], sample: Sample<'_>) -> Option<Kind> {
+    let head = sample.head;
+    if is_foreign(head) {
+        return Some(Kind::ForeignCode);
+    }
+    if head.starts_with(b"\x7fELF") {
+        // programs that know keys have their head lines in them
+        return None;
+    }
+    if keys::is_keyring(head) {
+        return Some(Kind::Keyring);
+    }
+    if let Some(kind) = recorded(name, head) {
+        return Some(kind);
+    }
+    if head.starts_with(&MAGIC) {
+        return Some(Kind::Package);
+    }
+    if keys::is_private_key(head) {
+        return Some(Kind::PrivateKey);
+    }
+    if name::credentials(name).is_some_and(|needs| has_secret(&needs, head)) {
+        return Some(Kind::Credentials);
+    }
+    if backup::is_backup(head, sample.tail) {
+        return Some(Kind::Backup);
+    }
+    // an empty file called like a key or a keyring is none
+    name::file(name).filter(|kind| !head.is_empty() || *kind == Kind::LeftOver)
+}
+
+/// Whether a program or library is for another machine.
+pub fn is_foreign(head: &[u8]) -> bool {
+    head.starts_with(b"\x7fELF") && head.get(18..20).is_some_and(|machine| machine != X86_64)
+}
+
+/// A trace or recorded requests of `spk dev`, wherever they were copied to: JSON with a version
+/// first, and what only they have in it.
+fn recorded(name: &[u8], head: &[u8]) -> Option<Kind> {
+    let start: Vec<u8> =
+        head.iter().take(256).filter(|byte| !byte.is_ascii_whitespace()).copied().collect();
+    let has = |word: &[u8]| memmem::find(head, word).is_some();
+    if start.starts_with(b"{\"version\":1,\"requests\":[")
+        && (name.ends_with(b".requests") || (has(b"\"target\"") && has(b"\"method\"")))
+    {
+        Some(Kind::Requests)
+    } else if start.starts_with(b"{\"version\":1,\"paths\":{") && name.ends_with(b".trace") {
+        Some(Kind::Trace)
+    } else {
+        None
+    }
+}
+
+fn has_secret(needs: &name::Needs, text: &[u8]) -> bool {
+    match needs {
+        name::Needs::Anything => !text.trim_ascii().is_empty(),
+        name::Needs::Assignment => lines(text).any(|line| {
+            let equals = line.iter().position(|byte| *byte == b'=');
+            equals.is_some_and(|place| is_value(&line[place + 1..]))
+        }),
+        name::Needs::OneOf(words) => lines(text).any(|line| {
+            words.iter().any(|word| {
+                memmem::find(line, word).is_some_and(|place| {
+                    let rest = &line[place + word.len()..];
+                    let value: &[u8] = rest
+                        .iter()
+                        .position(|byte| !b" \t=:\"'".contains(byte))
+                        .map_or(&[], |start| &rest[start..]);
+                    is_value(value)
+                })
+            })
+        }),
+    }
+}
+
+/// Something that is not taken from the environment: `${NPM_TOKEN}` is no secret.
+fn is_value(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    !value.is_empty() && !value.starts_with(b"${") && value != b"\"\"" && value != b"''"
+}
+
+/// Lines that are no comments.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty() && !line.starts_with(b"#") && !line.starts_with(b";"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::Key;
+
+    fn of(name: &str, head: &[u8]) -> Option<Kind> {
+        classify(name.as_bytes(), Sample { head, tail: b"" })
+    }
+
+    #[test]
+    fn files_by_name_and_content() {
+        let pem = b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n";
+        let keyring = Key::from_seed([1; 32]).to_message();
+        let requests =
+            b"{\n  \"version\": 1,\n  \"requests\": [\n    {\n      \"user\": \"alice\",\n      \
+                         \"method\": \"POST\",\n      \"target\": \"/\"";
+        for (name, bytes, kind) in [
+            ("key.txt", &pem[..], Some(Kind::PrivateKey)),
+            ("notes.txt", &keyring, Some(Kind::Keyring)),
+            ("id_rsa", b"anything", Some(Kind::PrivateKey)),
+            ("id_rsa", b"", None),
+            (".env", b"DB_PASSWORD=hunter2\n", Some(Kind::Credentials)),
+            (".env", b"# nothing\n\nDB_PASSWORD=\n", None),
+            (".env.example", b"DB_PASSWORD=hunter2\n", None),
+            (".npmrc", b"//registry.example/:_authToken=abcdef\n", Some(Kind::Credentials)),
+            (".npmrc", b"//registry.example/:_authToken=${NPM_TOKEN}\n", None),
+            (".npmrc", b"save-exact=true\n", None),
+            (".pypirc", b"[pypi]\nusername = a\npassword = x\n", Some(Kind::Credentials)),
+            (".netrc", b"machine a login b password c\n", Some(Kind::Credentials)),
+            (".netrc", b"machine a login b\n", None),
+            ("shadow", b"root:*:1:0:::::\n", None),
+            ("shadow", b"root:$y$j9T$abc:1:0:::::\n", Some(Kind::Credentials)),
+            ("old", &MAGIC, Some(Kind::Package)),
+            ("old.spk", b"x", Some(Kind::Package)),
+            ("copy.json", requests, Some(Kind::Requests)),
+            (".x.requests", b"{\"version\":1,\"requests\":[]}", Some(Kind::Requests)),
+            (".x.trace", b"{\"version\":1,\"paths\":{}}", Some(Kind::Trace)),
+            ("routes.json", b"{\"version\":1,\"paths\":{}}", None),
+            ("cert.pem", b"-----BEGIN CERTIFICATE-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n", None),
+            (
+                "arm.so",
+                b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xb7\0",
+                Some(Kind::ForeignCode),
+            ),
+            ("x86.so", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0", None),
+            ("app.py~", b"", Some(Kind::LeftOver)),
+            ("app.py", b"print()", None),
+        ] {
+            assert_eq!(of(name, bytes), kind, "{name}: {}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(name in ".{0,12}", head: Vec<u8>, tail: Vec<u8>) {
+            let _ = classify(name.as_bytes(), Sample { head: &head, tail: &tail });
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Which directories and files of this machine are private: homes, wherever they are, and what the
+//! machine itself keeps secret. A map that shows `/` is not meant to show these.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{What, Withheld};
+
+/// Users of people have numbers from here on (`UID_MIN` of login.defs).
+const PEOPLE: u32 = 1000;
+
+/// Nobody.
+const NOBODY: u32 = 65534;
+
+/// What is secret in a home, even where a map shows that home itself.
+const IN_HOMES: [&str; 18] = [
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".docker",
+    ".config/gcloud",
+    ".config/gh",
+    ".password-store",
+    ".local/share/keyrings",
+    ".mozilla",
+    ".netrc",
+    ".pgpass",
+    ".my.cnf",
+    ".git-credentials",
+    ".bash_history",
+    ".sandstorm-keyring",
+    ".sandstorm/sandstorm-keyring",
+];
+
+/// What is secret below `/`, or the copy of something that is.
+const IN_ROOT: [&str; 22] = [
+    "etc/passwd-",
+    "etc/group-",
+    "etc/subuid-",
+    "etc/subgid-",
+    "etc/sudoers",
+    "etc/sudoers.d",
+    "etc/security/opasswd",
+    "etc/ssl/private",
+    "etc/pki/tls/private",
+    "etc/letsencrypt",
+    "etc/krb5.keytab",
+    "etc/ipsec.secrets",
+    "etc/wireguard",
+    "etc/NetworkManager/system-connections",
+    "etc/ppp/chap-secrets",
+    "etc/ppp/pap-secrets",
+    "etc/mysql/debian.cnf",
+    "etc/docker/key.json",
+    "etc/credstore",
+    "etc/credstore.encrypted",
+    "var/backups",
+    "var/mail",
+];
+
+/// The same, by the beginnings of names: `shadow-`, `shadow.bak`, `shadow~`, host keys.
+const PREFIXES: [(&str, &[u8]); 3] =
+    [("etc", b"shadow"), ("etc", b"gshadow"), ("etc/ssh", b"ssh_host_")];
+
+impl Withheld {
+    /// Withholds all homes, that of `home` (`$HOME`) among them, and the machine's secrets.
+    pub fn add_private(&mut self, home: Option<&Path>) {
+        let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+        let homes = homes(&String::from_utf8_lossy(&passwd));
+        let homes = homes.into_iter().chain(home.map(Path::to_owned)).chain(["/root".into()]);
+        for home in homes {
+            let Ok(home) = home.canonicalize() else { continue };
+            if is_home(&home) {
+                self.add(&home, What::Home);
+            }
+            for secret in IN_HOMES.iter().map(|name| home.join(name)) {
+                if secret.parent().is_some_and(Path::is_dir) {
+                    self.add(&secret, What::Secret);
+                }
+            }
+        }
+        self.add_machine(Path::new("/"));
+    }
+
+    fn add_machine(&mut self, root: &Path) {
+        for secret in IN_ROOT.iter().map(|name| root.join(name)) {
+            if secret.symlink_metadata().is_ok() {
+                self.add(&secret, What::Secret);
+            }
+        }
+        for (dir, prefix) in PREFIXES {
+            self.add_prefix(&root.join(dir), prefix, What::Secret);
+        }
+    }
+}
+
+/// Homes of people, and of other accounts that somebody can log in to, in a user database.
+fn homes(passwd: &str) -> Vec<PathBuf> {
+    let home = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [_, _, uid, _, _, home, shell] = fields[..] else { return None };
+        let uid: u32 = uid.parse().ok()?;
+        let person = (PEOPLE..NOBODY).contains(&uid) || uid > NOBODY;
+        let shell = shell.rsplit('/').next().unwrap_or_default();
+        (person || shell.ends_with("sh")).then(|| PathBuf::from(home))
+    };
+    passwd.lines().filter_map(home).filter(|home| home.is_absolute()).collect()
+}
+
+/// Whether a directory (without links on the way) can be somebody's home, and not one of those
+/// that a system is made of, which careless entries of the user database name.
+fn is_home(path: &Path) -> bool {
+    /// Their own directories are the system's, too.
+    const PARENTS: [&str; 5] = ["etc", "home", "run", "usr", "var"];
+    /// Nothing below is anybody's home.
+    const WHOLE: [&str; 9] = ["bin", "sbin", "lib", "lib32", "lib64", "boot", "dev", "proc", "sys"];
+    const TOP: [&str; 5] = ["media", "mnt", "opt", "srv", "tmp"];
+    let components: Vec<&str> = path
+        .components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_str().unwrap_or("?")),
+            _ => None,
+        })
+        .collect();
+    match components[..] {
+        [] => false,
+        [top, ..] if WHOLE.contains(&top) => false,
+        [top] => !PARENTS.contains(&top) && !TOP.contains(&top),
+        [top, _] => top == "home" || !PARENTS.contains(&top),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn who_has_a_home() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\n\
+                      daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n\
+                      sync:x:4:65534:sync:/bin:/bin/sync\n\
+                      postgres:x:101:104::/var/lib/postgresql:/bin/bash\n\
+                      ann:x:1000:1000::/export/home/ann:/bin/zsh\n\
+                      ftp:x:1003:1003::/srv/ftp/up:/usr/sbin/nologin\n\
+                      nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n\
+                      broken line\n";
+        let expected = ["/root", "/var/lib/postgresql", "/export/home/ann", "/srv/ftp/up"];
+        assert_eq!(homes(passwd), expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn what_a_system_is_made_of_is_no_home() {
+        for (path, is) in [
+            ("/", false),
+            ("/bin", false),
+            ("/usr/sbin", false),
+            ("/var/www", false),
+            ("/tmp", false),
+            ("/home", false),
+            ("/dev/shm/x", false),
+            ("/root", true),
+            ("/home/ann", true),
+            ("/u/ann", true),
+            ("/app", true),
+            ("/usr/src/home/dev", true),
+            ("/var/lib/postgresql", true),
+            ("/opt/ann", true),
+            ("/tmp/x", true),
+        ] {
+            assert_eq!(is_home(Path::new(path)), is, "{path}");
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_machine_and_their_copies() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/ssh")).unwrap();
+        fs::create_dir_all(root.path().join("etc/ssl/private")).unwrap();
+        let etc = root.path().join("etc");
+        for name in ["shadow", "gshadow-", "passwd", "passwd-", "hosts"] {
+            fs::write(etc.join(name), "").unwrap();
+        }
+        let mut withheld = Withheld::default();
+        withheld.add_machine(root.path());
+        // what an editor or a package manager leaves during the session
+        fs::write(etc.join("shadow.dpkg-old"), "").unwrap();
+        fs::write(etc.join("ssh/ssh_host_rsa_key"), "").unwrap();
+        let mut shown = Vec::new();
+        for path in ["shadow", "gshadow-", "passwd", "passwd-", "hosts", "shadow.dpkg-old"]
+            .into_iter()
+            .chain(["ssh", "ssh/ssh_host_rsa_key", "ssl", "ssl/private"])
+        {
+            let at = etc.join(path);
+            if withheld.what(&at, &at.symlink_metadata().unwrap(), false).is_none() {
+                shown.push(path);
+            }
+        }
+        assert_eq!(shown, ["passwd", "hosts", "ssh", "ssl"]);
+    }
+}
