@@ -5,4 +5,5 @@
 pub mod backup;
 pub mod serve;
 pub mod shell;
+pub mod signals;
 pub mod store;

@@ -27,6 +27,7 @@ mod remedy;
 mod root;
 pub mod seccomp;
 mod spec;
+mod stdio;
 mod supervisor;
 mod sys;
 mod usage;
@@ -44,4 +45,5 @@ pub use spec::{
     Console, FILE_BYTES, Limits, MEMORY_BYTES, OPEN_FILES_HARD, OPEN_FILES_SOFT, PROCESSES, Root,
     Spec, TMPFS_BYTES, TMPFS_INODES,
 };
+pub use stdio::stdout_was_closed;
 pub use usage::Met;

@@ -1,9 +1,16 @@
 //! The command line as a whole: what `clap` derives from the subcommands, with examples and with
 //! completion of what only this machine knows.
 
-use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
+use std::io::{self, IsTerminal, Write};
 
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
+use clap_complete::CompleteEnv;
+
+use crate::error::CliError;
 use crate::global::Global;
+use crate::stdout::{self, Stdout};
+use crate::ui::Ui;
 use crate::{commands, complete, examples};
 
 /// Build, check and run Sandstorm app packages on this machine, without root
@@ -43,13 +50,51 @@ pub fn command() -> Command {
     decorated(Cli::command(), "")
 }
 
+/// Ends the process if it was started by a shell that completes a command line, which asks with
+/// $COMPLETE.
+pub fn complete_if_asked() {
+    let (arguments, here) = (std::env::args_os(), std::env::current_dir().ok());
+    let printed = match CompleteEnv::with_factory(command).try_complete(arguments, here.as_deref())
+    {
+        Ok(false) => return,
+        // It writes through `std`, which keeps what it could not write.
+        Ok(true) => io::stdout().flush(),
+        Err(error) if error.kind() == ErrorKind::Io => Err(io::Error::other(error.to_string())),
+        Err(error) => error.exit(),
+    };
+    printed_and_ended(printed)
+}
+
 /// Reads this process's arguments; ends it where they make no sense, or ask for help.
 pub fn parse() -> Cli {
-    let matches = command().get_matches();
-    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let matches = command().try_get_matches().unwrap_or_else(|error| answer(&error));
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| answer(&error));
     cli.global = cli.global.with_environment();
     cli.global.json = for_a_program(&matches);
     cli
+}
+
+/// Prints what was asked for (help, the version) or what makes no sense, and ends the process.
+fn answer(error: &clap::Error) -> ! {
+    if error.use_stderr() {
+        error.exit();
+    }
+    printed_and_ended(match io::stdout().is_terminal() {
+        true => error.print(),
+        false => Stdout::default().write_all(error.to_string().as_bytes()),
+    })
+}
+
+/// Ends the process after something was printed, or could not be.
+fn printed_and_ended(printed: io::Result<()>) -> ! {
+    std::process::exit(match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let failure: CliError = stdout::failure(error);
+            failure.say(&Ui::new(&Global::default()));
+            1
+        }
+        _ => 0,
+    })
 }
 
 /// Whether `--json` was given to the subcommand.

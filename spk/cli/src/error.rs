@@ -76,8 +76,8 @@ impl CliError {
         std::iter::once(&self.message).chain(&self.causes).cloned().collect::<Vec<_>>().join(": ")
     }
 
-    /// Prints it on stderr and gives the exit status.
-    pub fn report(&self, ui: &Ui) -> ExitCode {
+    /// Prints it on stderr.
+    pub fn say(&self, ui: &Ui) {
         ui.error(&self.message);
         for cause in &self.causes {
             ui.detail("caused by", cause);
@@ -85,6 +85,11 @@ impl CliError {
         if let Some(hint) = &self.hint {
             ui.detail("hint", hint);
         }
+    }
+
+    /// Prints it on stderr and gives the exit status.
+    pub fn report(&self, ui: &Ui) -> ExitCode {
+        self.say(ui);
         ExitCode::from(self.kind.status())
     }
 }

@@ -29,10 +29,9 @@ mod relay;
 mod replacing;
 mod requests;
 mod serving;
+mod stdout;
 mod templates;
 mod ui;
-
-use clap_complete::CompleteEnv;
 
 use crate::ui::Ui;
 
@@ -40,14 +39,14 @@ fn main() -> std::process::ExitCode {
     // Starting a sandbox re-executes this binary as a small single-threaded helper.
     spk_sandbox::run_helper_if_asked();
     error::panics::end_the_process();
-    // A shell that completes a command line asks with $COMPLETE.
-    CompleteEnv::with_factory(command_line::command).complete();
+    command_line::complete_if_asked();
     let cli = command_line::parse();
     let ui = Ui::new(&cli.global);
     let done =
         log::start(cli.global.verbose).and_then(|()| commands::run(cli.command, &cli.global, &ui));
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(_) if ui.reader_gone() => std::process::ExitCode::SUCCESS,
         Err(error) => error.report(&ui),
     }
 }

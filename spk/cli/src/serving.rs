@@ -1,9 +1,10 @@
 //! What `spk run` and `spk dev` share: where the app is served, to whom, and how that is said.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::cell::Cell;
+use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::{CliError, Kind, Result, ResultExt};
 use crate::limits::LimitArgs;
+use crate::stdout::{self, Reserved};
 use crate::ui::Ui;
 
 /// Options of the front end and of the session that is announced.
@@ -157,7 +159,8 @@ pub fn program(manifest: &Manifest, started: bool) -> Result<Program> {
     }
 }
 
-/// Serves until SIGINT or SIGTERM (a second one ends the app at once) or until the app fails.
+/// Serves until SIGINT, SIGTERM or SIGHUP (a second one ends the app at once), until the app fails,
+/// or until what is to be told on stdout cannot be written.
 fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
     options.port = args.port;
     options.user = args.user.clone();
@@ -165,15 +168,47 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
         // `--permissions ""` means none at all.
         names.iter().filter(|name| !name.is_empty()).cloned().collect()
     });
-    let (grain, app) = (options.grain_id.clone(), options.app_id.clone());
-    let stdout = Reserved::take().context("cannot set stdout aside")?;
-    let observer = {
-        let (ui, json, explain) = (ui.clone(), args.json, args.explain);
-        let mut stdout = stdout;
-        move |event| match event {
-            Event::Ready { url, session_url, address, api, grants } if json => {
+    let mut announcer = Announcer {
+        grain: options.grain_id.clone(),
+        app: options.app_id.clone(),
+        json: args.json,
+        explain: args.explain,
+        stdout: Reserved::take().context("cannot set stdout aside")?,
+        ui: ui.clone(),
+    };
+    let unwritten: Rc<Cell<Option<io::Error>>> = Rc::default();
+    let noted = unwritten.clone();
+    let observer = move |event| match announcer.tell(event) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            noted.set(Some(error));
+            ControlFlow::Break(())
+        }
+    };
+    let served = serve::block_on(options, observer).map_err(failure);
+    match unwritten.take() {
+        Some(error) => Err(stdout::failure(error)),
+        None => served,
+    }
+}
+
+/// Tells what happens while a grain is served: addresses on stdout, the rest on stderr.
+struct Announcer {
+    grain: String,
+    app: String,
+    json: bool,
+    explain: bool,
+    stdout: Reserved,
+    ui: Ui,
+}
+
+impl Announcer {
+    fn tell(&mut self, event: Event) -> io::Result<()> {
+        let ui = &self.ui;
+        match event {
+            Event::Ready { url, session_url, address, api, grants } if self.json => {
                 let mut ready = serde_json::json!({
-                    "event": "ready", "grainId": grain, "appId": app, "url": url,
+                    "event": "ready", "grainId": self.grain, "appId": self.app, "url": url,
                     "sessionUrl": session_url, "address": address,
                 });
                 if let Some(api) = api {
@@ -188,10 +223,10 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
                         .collect::<serde_json::Map<_, _>>()
                         .into();
                 }
-                stdout.line(&ready.to_string());
+                self.stdout.line(&ready.to_string())?;
             }
             Event::Ready { url, session_url, api, grants, .. } => {
-                ui.note(format!("grain {grain} runs; Ctrl-C stops it"));
+                ui.note(format!("grain {} runs; Ctrl-C stops it", self.grain));
                 ui.note(format!("the app alone, for HTTP clients: {session_url}"));
                 if let Some(api) = api {
                     ui.note(format!("the app's API, for programs: {}", api.webkey()));
@@ -200,20 +235,21 @@ fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
                     ui.note(format!("granted: {name}; the app claims it with {token}"));
                 }
                 ui.note("open this in a browser:");
-                stdout.line(&url);
+                self.stdout.line(&url)?;
             }
             Event::Note(text) => ui.note(text),
-            Event::DroppedHeader { .. } | Event::Denied(_) | Event::DeniedInAll(_) if !explain => {}
+            Event::DroppedHeader { .. } | Event::Denied(_) | Event::DeniedInAll(_)
+                if !self.explain => {}
             Event::DroppedHeader { name } => {
                 ui.note(format!("dropped request header: {name} (no app gets it)"));
             }
             Event::Denied(call) => ui.note(call.to_string()),
-            Event::DeniedInAll(calls) if json => stdout.line(&denied_json(&calls)),
-            Event::DeniedInAll(calls) => denied_in_all(&calls, &ui),
+            Event::DeniedInAll(calls) if self.json => self.stdout.line(&denied_json(&calls))?,
+            Event::DeniedInAll(calls) => denied_in_all(&calls, ui),
             _ => {}
         }
-    };
-    serve::block_on(options, observer).map_err(failure)
+        Ok(())
+    }
 }
 
 /// What the sandbox denied, one line for each kind of call and program.
@@ -239,32 +275,6 @@ fn denied_json(calls: &[Denied]) -> String {
         })
         .collect();
     serde_json::json!({ "event": "denied", "calls": calls }).to_string()
-}
-
-/// stdout while an app is served: ours alone. The RPC library prints an app's connection errors
-/// there, which an app can cause, and panics when nobody reads them any more.
-pub struct Reserved(File);
-
-impl Reserved {
-    /// Puts nothing in its place until this is dropped.
-    pub fn take() -> io::Result<Reserved> {
-        let own = io::stdout().as_fd().try_clone_to_owned()?;
-        let null = File::options().write(true).open("/dev/null")?;
-        nix::unistd::dup2_stdout(&null)?;
-        Ok(Reserved(File::from(own)))
-    }
-
-    fn line(&mut self, text: &str) {
-        // Whoever closed it does not want to know.
-        let _ = self.0.write_all(format!("{text}\n").as_bytes());
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        // Data that comes after the app's end belongs on the real one again.
-        let _ = nix::unistd::dup2_stdout(&self.0);
-    }
 }
 
 /// An error of the host, with its remedy.

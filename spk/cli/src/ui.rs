@@ -3,8 +3,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::error::CliError;
+use crate::error::{CliError, Result};
 use crate::global::Global;
+use crate::stdout::{self, Stdout};
 
 /// The terminal as the subcommands see it.
 #[derive(Clone, Debug)]
@@ -12,6 +13,7 @@ pub struct Ui {
     quiet: bool,
     colour: bool,
     progress: bool,
+    stdout: Stdout,
 }
 
 impl Ui {
@@ -22,46 +24,40 @@ impl Ui {
         let quiet = global.quiet;
         let terminal = io::stderr().is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Ui { quiet, colour, progress: terminal && !quiet && !global.json }
+        let progress = terminal && !quiet && !global.json;
+        Ui { quiet, colour, progress, stdout: Stdout::default() }
     }
 
-    /// Data for the caller, exactly as given. A closed pipe ends the program quietly with
-    /// status 0, so that `spk ls … | head` succeeds.
-    pub fn data(&self, bytes: impl AsRef<[u8]>) {
-        let mut out = io::stdout().lock();
-        if out.write_all(bytes.as_ref()).and_then(|()| out.flush()).is_err() {
-            std::process::exit(0);
-        }
+    /// Data for the caller, exactly as given. What cannot be written is an error, which the program
+    /// tells unless it is that nobody reads any more: see [`Ui::reader_gone`].
+    pub fn data(&self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        self.pipe().write_all(bytes.as_ref()).map_err(stdout::failure)
     }
 
-    /// Stdout for a lot of data; like [`Ui::data`] it ends the program when nobody reads any more.
-    pub fn pipe(&self) -> impl Write {
-        struct Data<'a>(&'a Ui);
-        impl Write for Data<'_> {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.data(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        Data(self)
+    /// Stdout for a lot of data.
+    pub fn pipe(&self) -> Stdout {
+        self.stdout.clone()
+    }
+
+    /// Whether writing data has failed because its reader has gone, as in `spk ls … | head`: then
+    /// nothing is to be said of it, and nothing has failed.
+    pub fn reader_gone(&self) -> bool {
+        self.stdout.reader_gone()
     }
 
     /// One line of data.
-    pub fn line(&self, line: impl AsRef<str>) {
-        self.data(format!("{}\n", line.as_ref()));
+    pub fn line(&self, line: impl AsRef<str>) -> Result<()> {
+        self.data(format!("{}\n", line.as_ref()))
     }
 
     /// One line of data that came out of a package: exactly as it is into a file or a pipe, and
     /// without control characters onto a terminal.
-    pub fn bytes_line(&self, line: &[u8]) {
+    pub fn bytes_line(&self, line: &[u8]) -> Result<()> {
         if io::stdout().is_terminal() {
             let text: String = printable(&String::from_utf8_lossy(line)).replace('\n', "\u{fffd}");
-            self.line(text);
+            self.line(text)
         } else {
-            self.data([line, b"\n"].concat());
+            self.data([line, b"\n"].concat())
         }
     }
 
@@ -89,7 +85,7 @@ impl Ui {
 
     /// Whether to go on: said before with `--yes`, or asked on the terminal, where just Enter is a
     /// yes. Where nobody can be asked, `--yes` is needed.
-    pub fn confirm(&self, yes: bool, question: &str) -> Result<bool, CliError> {
+    pub fn confirm(&self, yes: bool, question: &str) -> Result<bool> {
         if yes {
             return Ok(true);
         }

@@ -29,6 +29,7 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -51,6 +52,8 @@ use grain::{Activity, Grain};
 use keeper::Keeper;
 use launch::Launch;
 use spk_sandbox::Denied;
+
+use crate::signals::EndSignals;
 
 /// How long `run` waits for the app's first answer unless told otherwise: a JVM with a database
 /// takes half of it on a slow machine.
@@ -536,38 +539,41 @@ pub(crate) async fn run_with(
     result
 }
 
-/// [`run`] on a runtime of its own. SIGINT and SIGTERM stop it orderly; a second one of either
-/// ends the app at once.
+/// [`run`] on a runtime of its own. SIGINT, SIGTERM and SIGHUP stop it orderly, and so does an
+/// observer that breaks; a second signal ends the app at once.
 ///
 /// # Errors
 ///
 /// As [`run`].
-pub fn block_on(options: Options, observer: impl FnMut(Event) + 'static) -> Result<(), Error> {
+pub fn block_on(
+    options: Options,
+    mut observer: impl FnMut(Event) -> ControlFlow<()> + 'static,
+) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
     let local = tokio::task::LocalSet::new();
     let result = local.block_on(&runtime, async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
-        let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
-        let (stop_now, stop) = tokio::sync::oneshot::channel::<()>();
-        let serving = run(options, observer, async {
-            let _ = stop.await;
-        });
+        let mut signals = EndSignals::new().map_err(Error::Runtime)?;
+        let stop = Rc::new(tokio::sync::Notify::new());
+        let (stop_now, asked) = (stop.clone(), stop.clone());
+        let observer = move |event| {
+            if observer(event).is_break() {
+                asked.notify_one();
+            }
+        };
+        let serving = run(options, observer, async move { stop.notified().await });
         let mut serving = std::pin::pin!(serving);
         tokio::select! {
             result = &mut serving => return result,
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = signals.recv() => {}
         }
-        let _ = stop_now.send(());
+        stop_now.notify_one();
         tokio::select! {
             result = &mut serving => result,
             // Dropping what runs kills every process of the app.
-            _ = interrupt.recv() => Ok(()),
-            _ = terminate.recv() => Ok(()),
+            _ = signals.recv() => Ok(()),
         }
     });
     drop(local);

@@ -51,7 +51,7 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
             let value = serde_json::json!({
                 "path": shown(path), "size": contents.len(), "text": text,
             });
-            ui.line(value.to_string());
+            ui.line(value.to_string())?;
         } else {
             opened.copy(item, &mut ui.pipe())?;
         }

@@ -24,6 +24,6 @@ pub fn run(args: Args, ui: &Ui) -> Result<()> {
     let mut script = Vec::new();
     // By name, so that whatever is first in the PATH then answers.
     shell.write_registration("COMPLETE", "spk", "spk", "spk", &mut script)?;
-    ui.data(script);
+    ui.data(script)?;
     Ok(())
 }

@@ -70,7 +70,7 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
                 "directories": directories,
             })
             .to_string(),
-        );
+        )?;
         return Ok(());
     }
     for (path, change) in &changes {
@@ -80,10 +80,10 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
             Change::Changed(before, after) => ("~", format!("{before} -> {after}")),
         };
         let line = [sign.as_bytes(), b" ", path, b" (", size.as_bytes(), b")"].concat();
-        ui.bytes_line(&line);
+        ui.bytes_line(&line)?;
     }
     for (path, change) in directories.iter().take(DIRECTORIES) {
-        ui.line(format!("{change:>+12} {}", crate::ui::printable(&directory(path))));
+        ui.line(format!("{change:>+12} {}", crate::ui::printable(&directory(path))))?;
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         stale::state(global),
     ];
     if args.json {
-        ui.line(serde_json::to_string(&checks)?);
+        ui.line(serde_json::to_string(&checks)?)?;
     } else {
         for check in &checks {
             let state = match check.state {
@@ -101,9 +101,9 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
                 State::Warning => "warning ",
                 State::Missing => "MISSING ",
             };
-            ui.line(format!("{state} {}: {}", check.name, check.found));
+            ui.line(format!("{state} {}: {}", check.name, check.found))?;
             if let Some(remedy) = &check.remedy {
-                ui.line(format!("          → {remedy}"));
+                ui.line(format!("          → {remedy}"))?;
             }
         }
     }

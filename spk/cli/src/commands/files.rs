@@ -137,14 +137,13 @@ impl Files {
                 if !self.record.paths.contains_key(path) {
                     return Err(CliError::new(problem.to_string()));
                 }
-                ui.line(problem.to_string());
-                self.show_uses(path, ui);
-                return Ok(());
+                ui.line(problem.to_string())?;
+                return self.show_uses(path, ui);
             }
         };
         if taken.len() > 1 {
             let links: Vec<String> = taken.iter().map(|path| text(path)).collect();
-            ui.line(format!("{name} passes through a link: {}", links.join(" → ")));
+            ui.line(format!("{name} passes through a link: {}", links.join(" → ")))?;
         }
         for path in &taken {
             self.explain(path, ui)?;
@@ -174,7 +173,7 @@ impl Files {
                 "listed": listed, "alwaysIncluded": included, "uses": uses,
             }));
         }
-        ui.line(serde_json::to_string(&all)?);
+        ui.line(serde_json::to_string(&all)?)?;
         Ok(())
     }
 
@@ -195,16 +194,15 @@ impl Files {
         let name = text(path);
         let sources = self.sources(path)?;
         let source = if sources.is_empty() { "made by spk".to_owned() } else { sources.join(", ") };
-        ui.line(format!("{name}: {source}"));
+        ui.line(format!("{name}: {source}"))?;
         let (listed, included) = self.packed(path)?;
         ui.line(match (listed, included) {
             (true, true) => "  packed: in the list, and always included",
             (true, false) => "  packed: in the list",
             (false, true) => "  packed: always included",
             (false, false) => "  not packed",
-        });
-        self.show_uses(path, ui);
-        Ok(())
+        })?;
+        self.show_uses(path, ui)
     }
 
     /// Whether it is in the list, and whether it is packed anyway.
@@ -230,15 +228,16 @@ impl Files {
         Ok((listed, included))
     }
 
-    fn show_uses(&self, path: &[u8], ui: &Ui) {
+    fn show_uses(&self, path: &[u8], ui: &Ui) -> Result<()> {
         match self.record.paths.get(path) {
-            None => ui.line("  no recorded session used it"),
+            None => ui.line("  no recorded session used it")?,
             Some(uses) => {
                 for (kind, usage) in uses {
-                    ui.line(format!("  {}", describe(*kind, usage)));
+                    ui.line(format!("  {}", describe(*kind, usage)))?;
                 }
             }
         }
+        Ok(())
     }
 
     fn diff(&self, json: bool, ui: &Ui) -> Result<()> {
@@ -251,12 +250,12 @@ impl Files {
             };
             let unused = of(&mut listed.difference(&used));
             let unlisted = of(&mut used.difference(&listed));
-            ui.line(json!({ "unused": unused, "unlisted": unlisted }).to_string());
+            ui.line(json!({ "unused": unused, "unlisted": unlisted }).to_string())?;
             return Ok(());
         }
         for path in listed.symmetric_difference(&used) {
             let sign = if listed.contains(path) { '-' } else { '+' };
-            ui.line(format!("{sign} {}", text(path)));
+            ui.line(format!("{sign} {}", text(path)))?;
         }
         Ok(())
     }
@@ -266,9 +265,9 @@ impl Files {
         if dry_run {
             let unused: Vec<String> = listed.difference(&used).map(|path| text(path)).collect();
             if json {
-                ui.line(json!({ "dropped": unused }).to_string());
+                ui.line(json!({ "dropped": unused }).to_string())?;
             } else {
-                unused.iter().for_each(|path| ui.line(format!("- {path}")));
+                unused.iter().try_for_each(|path| ui.line(format!("- {path}")))?;
             }
             return Ok(());
         }
@@ -277,13 +276,13 @@ impl Files {
         let update = file_list::update(&self.list, &kept, &self.view, true)?;
         if json {
             let dropped: Vec<String> = update.dropped.iter().map(|(path, _)| text(path)).collect();
-            ui.line(json!({ "dropped": dropped }).to_string());
+            ui.line(json!({ "dropped": dropped }).to_string())?;
             return Ok(());
         }
         for (path, why) in &update.dropped {
             match why {
-                Dropped::Unused => ui.line(format!("- {}", text(path))),
-                Dropped::Unusable(_) => ui.line(format!("- {} (not found)", text(path))),
+                Dropped::Unused => ui.line(format!("- {}", text(path)))?,
+                Dropped::Unusable(_) => ui.line(format!("- {} (not found)", text(path)))?,
             }
         }
         ui.note(format!("{} entries dropped from {}", update.dropped.len(), self.list.display()));
@@ -314,17 +313,17 @@ impl Files {
                 all.extend(suggestion.paths);
                 continue;
             }
-            ui.line(format!("{what}: {count} files, {} KB", suggestion.bytes.div_ceil(1000)));
+            ui.line(format!("{what}: {count} files, {} KB", suggestion.bytes.div_ceil(1000)))?;
             for path in suggestion.paths.iter().take(SHOWN) {
-                ui.line(format!("  {}", text(path)));
+                ui.line(format!("  {}", text(path)))?;
             }
             if count > SHOWN {
-                ui.line(format!("  … and {} more", count - SHOWN));
+                ui.line(format!("  … and {} more", count - SHOWN))?;
             }
             all.extend(suggestion.paths);
         }
         if json {
-            ui.line(serde_json::to_string(&for_scripts)?);
+            ui.line(serde_json::to_string(&for_scripts)?)?;
         }
         if all.is_empty() {
             ui.note("nothing seems to be missing");

@@ -42,7 +42,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
             .find(&id)?
             .ok_or_else(|| CliError::new(format!("{text}: no such key in {}", path.display())))
             .hint("list the keys there are with: spk listkeys")?;
-        ui.data(key.to_message());
+        ui.data(key.to_message())?;
     }
     Ok(())
 }

@@ -116,7 +116,7 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         return Err(exists(&output));
     }
     if args.dry_run {
-        ui.line(format!("would write: {}", output.display()));
+        ui.line(format!("would write: {}", output.display()))?;
         return Ok(());
     }
     let mut argv: Vec<String> = Vec::new();
@@ -138,11 +138,11 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         ],
     );
     if output.as_os_str() == "-" {
-        ui.data(&text);
+        ui.data(&text)?;
     } else {
         fs::write(&output, &text).context(format!("cannot write {}", output.display()))?;
     }
-    ui.line(format!("wrote: {}", output.display()));
+    ui.line(format!("wrote: {}", output.display()))?;
     if args.output.is_none() {
         let mut plan = Plan::new(false);
         plan.add_ignored(IGNORED, templates::GITIGNORE, ui)?;

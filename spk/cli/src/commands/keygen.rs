@@ -26,8 +26,8 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let id = make_key(args.keyring.as_ref(), global, ui)?;
-    ui.line(if args.json { serde_json::json!({ "appId": id }).to_string() } else { id });
-    Ok(())
+    let printed = if args.json { serde_json::json!({ "appId": id }).to_string() } else { id.clone() };
+    ui.line(printed).hint(format!("the new key is in the keyring; its app ID is {id}"))
 }
 
 /// Makes a key, adds it to the keyring, and gives its app ID.

@@ -26,9 +26,9 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let ids = keyring.keys().iter().map(|key| key.app_id().to_string());
     if args.json {
         let keys: Vec<_> = ids.map(|id| serde_json::json!({ "appId": id })).collect();
-        ui.line(serde_json::to_string(&keys)?);
+        ui.line(serde_json::to_string(&keys)?)?;
     } else {
-        ids.for_each(|id| ui.line(id));
+        ids.into_iter().try_for_each(|id| ui.line(id))?;
     }
     // What could be read has been listed, as the original does.
     match keyring.damage() {

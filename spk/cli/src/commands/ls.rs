@@ -52,11 +52,11 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
                 "entries": entries,
             })
             .to_string(),
-        );
+        )?;
         return Ok(());
     }
     for (path, item) in items {
-        ui.bytes_line(&if args.long { long(path, item) } else { path.clone() });
+        ui.bytes_line(&if args.long { long(path, item) } else { path.clone() })?;
     }
     Ok(())
 }

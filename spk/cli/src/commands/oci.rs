@@ -77,7 +77,7 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
             .hint("small letters, digits, dots, dashes and slashes, such as notes:3"));
     }
 
-    let mut output = Output::create(&args.output, args.format == "dir")?;
+    let mut output = Output::create(&args.output, args.format == "dir", ui)?;
     let image = Image {
         program: std::env::current_exe().context("cannot find this program")?,
         package,
@@ -96,9 +96,9 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
             "appId": image.app_id, "packageId": image.package_id,
             "findings": guarding::json(&review, &[]),
         });
-        ui.line(value.to_string());
+        ui.line(value.to_string())?;
     } else if args.output.as_os_str() != "-" {
-        ui.line(format!("{} {digest}", image.tag));
+        ui.line(format!("{} {digest}", image.tag))?;
     }
     Ok(())
 }

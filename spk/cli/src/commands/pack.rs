@@ -174,12 +174,12 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         if let Some(report) = report {
             value["report"] = report::json(&report, &review);
         }
-        ui.line(value.to_string());
+        ui.line(value.to_string())?;
     } else {
         if let Some(report) = report {
             report::print(&report, &packed, ui);
         }
-        ui.line(packed.key.to_string());
+        ui.line(packed.key.to_string())?;
     }
     Ok(())
 }
@@ -194,9 +194,9 @@ fn list_only(expanded: &Expanded, review: &Review, key: &Key, json: bool, ui: &U
             "appId": key.app_id().to_string(), "paths": paths, "dryRun": true,
             "findings": guarding::json(review, &expanded.withheld),
         });
-        ui.line(value.to_string());
+        ui.line(value.to_string())?;
     } else {
-        paths.iter().for_each(|(path, _)| ui.bytes_line(path));
+        paths.iter().try_for_each(|(path, _)| ui.bytes_line(path))?;
     }
     Ok(())
 }

@@ -98,8 +98,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
                     "dryRun": true, "findings": guarding::json(&looked_at, &[]),
                 })
                 .to_string(),
-            ),
-            false => ui.line(format!("would ask {url} for: {wish} of {}", info.package_id)),
+            )?,
+            false => ui.line(format!("would ask {url} for: {wish} of {}", info.package_id))?,
         }
         return Ok(());
     }
@@ -134,9 +134,9 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
                 "findings": guarding::json(&looked_at, &[]),
             })
             .to_string(),
-        );
+        )?;
     } else {
-        ui.line(crate::ui::printable(&outcome(&status)));
+        ui.line(crate::ui::printable(&outcome(&status)))?;
     }
     Ok(())
 }

@@ -49,7 +49,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         ui.line(format!(
             "would replace {old} in {shown} by the ID of a new key in {}",
             keyring.display()
-        ));
+        ))?;
         return Ok(());
     }
     if !ui.confirm(args.yes, &format!("make {shown} another app, with a new key?"))? {
@@ -67,6 +67,6 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
          can release new versions of the app, and whoever has it can",
         keyring.display()
     ));
-    ui.line(id);
-    Ok(())
+    let hint = format!("the new app ID is {id}");
+    ui.line(id).hint(hint)
 }

@@ -59,9 +59,9 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
             "packageId": unpacked.package_id.to_string(),
             "directory": directory.to_string_lossy(),
         });
-        ui.line(value.to_string());
+        ui.line(value.to_string())?;
     } else {
-        ui.line(unpacked.app_id.to_string());
+        ui.line(unpacked.app_id.to_string())?;
     }
     Ok(())
 }

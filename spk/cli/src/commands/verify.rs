@@ -36,9 +36,9 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
         .context(args.package.display().to_string())?;
     drop(bar);
     if args.json {
-        ui.line(info.to_json().to_string());
+        ui.line(info.to_json().to_string())?;
     } else {
-        ui.data(info.to_legacy());
+        ui.data(info.to_legacy())?;
     }
     Ok(())
 }

@@ -20,7 +20,8 @@ use crate::missing;
 use crate::package_input;
 use crate::package_tracer::PackageTracer;
 use crate::requests::{self, Request};
-use crate::serving::{self, Reserved};
+use crate::serving;
+use crate::stdout::Reserved;
 use crate::ui::Ui;
 
 use replay::Replay;
@@ -92,7 +93,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     drop(store);
     state.close().context("cannot remove the grain of the check")?;
 
-    report.print(args.json, ui);
+    report.print(args.json, ui)?;
     match report.grade() {
         Grade::Poor => Err(CliError::new(report.verdict())),
         Grade::Fair if args.strict => Err(CliError::new(report.verdict())),

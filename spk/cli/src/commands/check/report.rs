@@ -182,13 +182,11 @@ impl Report {
     }
 
     /// Prints it on stdout.
-    pub fn print(&self, as_json: bool, ui: &Ui) {
-        if as_json {
-            ui.line(self.json().to_string());
-            return;
+    pub fn print(&self, as_json: bool, ui: &Ui) -> crate::error::Result<()> {
+        match as_json {
+            true => ui.line(self.json().to_string()),
+            false => self.lines().iter().try_for_each(|line| ui.line(printable(line))),
         }
-        let lines = self.lines();
-        lines.iter().for_each(|line| ui.line(printable(line)));
     }
 
     fn lines(&self) -> Vec<String> {

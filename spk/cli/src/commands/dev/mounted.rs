@@ -5,12 +5,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use spk_host::signals::EndSignals;
 use spk_package::pkgdef::Definition;
 use spk_package::source_map::{SourceMap, join};
 use spk_package::view::View;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::ui::Ui;
@@ -75,9 +75,7 @@ fn wait(recording: &Recording, place: &Path, ui: &Ui) -> Result<()> {
         .build()
         .context("cannot start the event loop")?;
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        let mut signals = EndSignals::new()?;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {
@@ -87,9 +85,7 @@ fn wait(recording: &Recording, place: &Path, ui: &Ui) -> Result<()> {
                     }
                     continue;
                 }
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
+                _ = signals.recv() => {}
             }
             match recording.unmount() {
                 Ok(()) => return Ok(()),

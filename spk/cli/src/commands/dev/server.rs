@@ -16,11 +16,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use spk_host::signals::EndSignals;
 use spk_package::app_id::AppId;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::{CliError, Result, ResultExt};
+use crate::stdout::{self, Stdout};
 use crate::ui::{Ui, printable};
 
 use super::recording::Recording;
@@ -49,7 +50,7 @@ pub fn run(
     ui: &Ui,
 ) -> Result<()> {
     let socket = connect(&registration)?;
-    let fuse = receive(&socket, ui)?.ok_or_else(|| {
+    let fuse = receive(&socket)?.ok_or_else(|| {
         CliError::new("the server closed the connection without a file system")
             .hint("its own words above say why; its log may say more")
     })?;
@@ -84,9 +85,9 @@ fn connect(registration: &Registration<'_>) -> Result<UnixStream> {
 }
 
 /// Shows what the server says until the descriptor comes; `None` if the end comes first.
-fn receive(socket: &UnixStream, ui: &Ui) -> Result<Option<OwnedFd>> {
+fn receive(socket: &UnixStream) -> Result<Option<OwnedFd>> {
     let mut byte = [0];
-    let mut text = Vec::new();
+    let (mut text, mut out) = (Vec::new(), Stdout::default());
     loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -102,24 +103,26 @@ fn receive(socket: &UnixStream, ui: &Ui) -> Result<Option<OwnedFd>> {
             if let RecvAncillaryMessage::ScmRights(mut fds) = message
                 && let Some(fd) = fds.next()
             {
-                show(&mut text, ui);
+                show(&mut text, &mut out)?;
                 return Ok(Some(fd));
             }
         }
         if received.bytes == 0 {
-            show(&mut text, ui);
+            show(&mut text, &mut out)?;
             return Ok(None);
         }
         text.push(byte[0]);
         if byte[0] == b'\n' || text.len() >= PIECE {
-            show(&mut text, ui);
+            show(&mut text, &mut out)?;
         }
     }
 }
 
-fn show(text: &mut Vec<u8>, ui: &Ui) {
-    ui.data(printable(&String::from_utf8_lossy(text)));
+/// Prints what the server says; where nobody reads it, the session goes on without.
+fn show(text: &mut Vec<u8>, out: &mut Stdout) -> Result<()> {
+    let shown = out.write_all(printable(&String::from_utf8_lossy(text)).as_bytes());
     text.clear();
+    if out.reader_gone() { Ok(()) } else { shown.map_err(stdout::failure) }
 }
 
 /// Shows the server's text until it closes the connection; shuts down our side when a signal comes.
@@ -128,38 +131,42 @@ fn serve(socket: &UnixStream, restarts: Option<UnboundedReceiver<String>>, ui: &
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut news) = tokio::sync::mpsc::unbounded_channel();
     let mut reading = socket.try_clone().context("cannot read from the server")?;
-    let shown = ui.clone();
+    let mut out = Stdout::default();
     std::thread::Builder::new()
         .name("server-text".into())
         .spawn(move || {
             let mut piece = vec![0; PIECE];
             while let Ok(length @ 1..) = reading.read(&mut piece) {
-                show(&mut piece[..length].to_vec(), &shown);
+                if let Err(error) = show(&mut piece[..length].to_vec(), &mut out) {
+                    let _ = sender.send(News::Unwritten(error));
+                }
             }
-            let _ = sender.send(());
+            let _ = sender.send(News::Ended);
         })
         .context("cannot start a thread")?;
     runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        let mut signals = EndSignals::new()?;
+        let mut unwritten = Ok(());
         let restart = restart(restarts, socket, ui);
         tokio::pin!(restart);
         let mut asked = false;
         loop {
             tokio::select! {
-                _ = ended.recv() => {
-                    if !asked {
-                        ui.warn("the server ended the session");
+                news = news.recv() => match news {
+                    Some(News::Unwritten(error)) if !asked => unwritten = Err(error),
+                    // It is told once.
+                    Some(News::Unwritten(_)) => continue,
+                    Some(News::Ended) | None => {
+                        if !asked {
+                            ui.warn("the server ended the session");
+                        }
+                        return unwritten;
                     }
-                    return Ok(());
-                }
+                },
                 () = &mut restart => {}
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
+                _ = signals.recv() => {}
             }
             if asked {
                 return Err(CliError::new("ended before the server had unmounted")
@@ -173,6 +180,14 @@ fn serve(socket: &UnixStream, restarts: Option<UnboundedReceiver<String>>, ui: &
                 .and_then(|socket| socket.shutdown(Shutdown::Write));
         }
     })
+}
+
+/// What the thread that reads from the server tells.
+enum News {
+    /// What the server said could not be shown.
+    Unwritten(CliError),
+    /// The server closed the connection.
+    Ended,
 }
 
 /// Passes reasons to start again on; never ends.

@@ -51,8 +51,8 @@ pub fn clean(global: &Global, dry_run: bool, yes: bool, ui: &Ui) -> Result<()> {
         return Ok(());
     }
     if dry_run {
-        dead.iter().for_each(|place| ui.line(format!("would unmount: {}", place.display())));
-        left.iter().for_each(|path| ui.line(format!("would remove: {}", path.display())));
+        dead.iter().try_for_each(|at| ui.line(format!("would unmount: {}", at.display())))?;
+        left.iter().try_for_each(|at| ui.line(format!("would remove: {}", at.display())))?;
         return Ok(());
     }
     if !ui.confirm(yes, &format!("unmount or remove {}?", all.join(", ")))? {
@@ -60,7 +60,7 @@ pub fn clean(global: &Global, dry_run: bool, yes: bool, ui: &Ui) -> Result<()> {
     }
     for place in &dead {
         mounts::unmount(place).hint("sudo umount -l unmounts it in any case")?;
-        ui.line(format!("unmounted: {}", place.display()));
+        ui.line(format!("unmounted: {}", place.display()))?;
     }
     if !left.is_empty() {
         // Opening the store does that: it knows how to remove what an app may have made.
@@ -68,7 +68,7 @@ pub fn clean(global: &Global, dry_run: bool, yes: bool, ui: &Ui) -> Result<()> {
             ui.note(line);
         }
         for path in left.iter().filter(|path| path.symlink_metadata().is_err()) {
-            ui.line(format!("removed: {}", path.display()));
+            ui.line(format!("removed: {}", path.display()))?;
         }
     }
     Ok(())

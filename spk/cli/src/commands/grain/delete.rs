@@ -44,8 +44,8 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         let id = grain.id().clone();
         if args.dry_run {
             match args.json {
-                true => ui.line(json!({ "grainId": id.as_str(), "dryRun": true }).to_string()),
-                false => ui.line(format!("would delete: {id} {}", grain.meta().title)),
+                true => ui.line(json!({ "grainId": id.as_str(), "dryRun": true }).to_string())?,
+                false => ui.line(format!("would delete: {id} {}", grain.meta().title))?,
             }
             continue;
         }
@@ -65,7 +65,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
             ui.note(format!("backup before the deletion: {}", path.display()));
         }
         match args.json {
-            true => ui.line(json!({ "grainId": id.as_str(), "backup": backup }).to_string()),
+            true => ui.line(json!({ "grainId": id.as_str(), "backup": backup }).to_string())?,
             false => ui.note(format!("deleted grain {id}")),
         }
     }

@@ -77,8 +77,8 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     for id in &ids {
         let exported = one(id, &args, several, store, ui).context(format!("grain {id}"));
         match exported {
-            Err(error) if several => {
-                error.report(ui);
+            Err(error) if several && !ui.reader_gone() => {
+                error.say(ui);
                 failed += 1;
             }
             other => other?,
@@ -111,7 +111,7 @@ fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Resu
             replacing::allow(path, Sort::Backup, args.force)?;
             Target::File(path.clone())
         }
-        None => Target::Pipe(Box::new(std::io::stdout())),
+        None => Target::Pipe(Box::new(ui.pipe())),
     };
     let exported = backup::export(store, id, target, &args.options(), &mut Bar::new(ui))?;
     exported.notes.iter().for_each(|note| ui.note(note));
@@ -131,9 +131,9 @@ fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Resu
             "skipped": skipped_json(&contents.skipped),
             "warnings": skipped_json(&contents.warnings),
         });
-        ui.line(value.to_string());
+        ui.line(value.to_string())?;
     } else if let Some(path) = path {
-        ui.line(path.to_string_lossy());
+        ui.line(path.to_string_lossy())?;
     }
     Ok(())
 }

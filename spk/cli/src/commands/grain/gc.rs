@@ -29,14 +29,16 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         let backups: Vec<_> = backups.iter().map(|backup| backup.path.to_string_lossy()).collect();
         ui.line(
             json!({ "packages": packages, "backups": backups, "dryRun": args.dry_run }).to_string(),
-        );
+        )?;
         return Ok(());
     }
     let say = |what: String| match args.dry_run {
         true => ui.line(format!("would remove: {what}")),
-        false => ui.note(format!("removed {what}")),
+        false => {
+            ui.note(format!("removed {what}"));
+            Ok(())
+        }
     };
-    packages.iter().for_each(|package| say(format!("package {package}")));
-    backups.iter().for_each(|backup| say(backup.path.display().to_string()));
-    Ok(())
+    packages.iter().try_for_each(|package| say(format!("package {package}")))?;
+    backups.iter().try_for_each(|backup| say(backup.path.display().to_string()))
 }

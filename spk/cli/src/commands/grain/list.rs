@@ -30,7 +30,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
             }
             all.push(value);
         }
-        ui.line(serde_json::to_string(&all)?);
+        ui.line(serde_json::to_string(&all)?)?;
         return Ok(());
     }
     if grains.is_empty() {
@@ -50,7 +50,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
                     let size = store.grain_size(&grain.id)?;
                     line.push_str(&format!("{size:>13} {}  ", meta.app_id));
                 }
-                ui.line(line + &printable(&meta.title).replace('\n', " "));
+                ui.line(line + &printable(&meta.title).replace('\n', " "))?;
             }
             Err(error) => ui.warn(format!("{}: {}", grain.id, in_one_line(error))),
         }

@@ -41,12 +41,11 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     for mut part in store.logs(&id)? {
         let length = part.metadata().context(failed())?.len();
         let start = length.saturating_sub(MOST);
-        let end = copy(&mut part, start, length, &mut out, ui).context(failed())?;
+        let end = copy(&mut part, start, length, &mut out, ui, &failed)?;
         position = Some((part.metadata().context(failed())?.ino(), end));
     }
     if !args.follow {
-        out.finish(ui);
-        return Ok(());
+        return out.finish(ui);
     }
     loop {
         std::thread::sleep(LOOK);
@@ -57,7 +56,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
             let before = old.metadata().context(failed())?;
             if before.ino() == inode && stat.ino() != inode {
                 // What was still written before the log was put aside.
-                copy(old, end, before.len(), &mut out, ui).context(failed())?;
+                copy(old, end, before.len(), &mut out, ui, &failed)?;
             }
         }
         let start = match position {
@@ -65,23 +64,30 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
             Some((inode, end)) if inode == stat.ino() && end <= stat.len() => end,
             _ => 0,
         };
-        let end = copy(&mut log, start, stat.len(), &mut out, ui).context(failed())?;
+        let end = copy(&mut log, start, stat.len(), &mut out, ui, &failed)?;
         position = Some((stat.ino(), end));
     }
 }
 
 /// Prints a log from `start` to `end`, or what there is of it; where that ended.
-fn copy(log: &mut File, start: u64, end: u64, out: &mut Out, ui: &Ui) -> io::Result<u64> {
-    log.seek(SeekFrom::Start(start))?;
+fn copy(
+    log: &mut File,
+    start: u64,
+    end: u64,
+    out: &mut Out,
+    ui: &Ui,
+    failed: impl Fn() -> String,
+) -> Result<u64> {
+    log.seek(SeekFrom::Start(start)).context(failed())?;
     let mut rest = log.take(end.saturating_sub(start));
     let mut buffer = vec![0; 64 << 10];
     let mut at = start;
     loop {
-        match rest.read(&mut buffer)? {
+        match rest.read(&mut buffer).context(failed())? {
             0 => return Ok(at),
             count => {
                 at += count as u64;
-                out.print(&buffer[..count], ui);
+                out.print(&buffer[..count], ui)?;
             }
         }
     }
@@ -99,22 +105,23 @@ struct Out {
 const LONGEST_LINE: usize = 64 << 10;
 
 impl Out {
-    fn print(&mut self, bytes: &[u8], ui: &Ui) {
+    fn print(&mut self, bytes: &[u8], ui: &Ui) -> Result<()> {
         if !self.json && !self.terminal {
             return ui.data(bytes);
         }
         for &byte in bytes {
             match byte {
-                b'\n' => self.end_line(ui),
+                b'\n' => self.end_line(ui)?,
                 _ => self.line.push(byte),
             }
             if self.line.len() >= LONGEST_LINE {
-                self.end_line(ui);
+                self.end_line(ui)?;
             }
         }
+        Ok(())
     }
 
-    fn end_line(&mut self, ui: &Ui) {
+    fn end_line(&mut self, ui: &Ui) -> Result<()> {
         let line = std::mem::take(&mut self.line);
         let text = String::from_utf8_lossy(&line);
         match self.json {
@@ -123,9 +130,10 @@ impl Out {
         }
     }
 
-    fn finish(&mut self, ui: &Ui) {
-        if !self.line.is_empty() {
-            self.end_line(ui);
+    fn finish(&mut self, ui: &Ui) -> Result<()> {
+        match self.line.is_empty() {
+            true => Ok(()),
+            false => self.end_line(ui),
         }
     }
 }

@@ -31,8 +31,8 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     let id = grain.id().clone();
     drop(grain);
     match args.json {
-        true => ui.line(super::list::json(&store.grain_info(&id)?).to_string()),
-        false => ui.line(id.as_str()),
+        true => ui.line(super::list::json(&store.grain_info(&id)?).to_string())?,
+        false => ui.line(id.as_str())?,
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     let id = store.resolve(&args.id)?;
     store.rename_grain(&id, &args.title)?;
     if args.json {
-        ui.line(super::list::json(&store.grain_info(&id)?).to_string());
+        ui.line(super::list::json(&store.grain_info(&id)?).to_string())?;
     }
     Ok(())
 }

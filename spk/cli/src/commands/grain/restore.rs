@@ -110,9 +110,9 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         let meta = restored.grain.meta();
         let mut value = described(&meta.app_id, &meta.title, restored.counts, &restored.notes);
         value["grainId"] = json!(id.as_str());
-        ui.line(value.to_string());
+        ui.line(value.to_string())?;
     } else {
-        ui.line(id.as_str());
+        ui.line(id.as_str())?;
     }
     Ok(())
 }
@@ -125,12 +125,12 @@ fn say(examined: &Examined, json: bool, ui: &Ui) -> Result<()> {
         let mut value = described(app_id, title, *counts, notes);
         value["packageId"] = json!(package_id.map(|id| id.to_string()));
         value["dryRun"] = json!(true);
-        ui.line(value.to_string());
+        ui.line(value.to_string())?;
     } else {
         ui.line(format!(
             "would restore: {title}, {} files, {} directories, {} links, {} bytes",
             counts.files, counts.directories, counts.links, counts.bytes
-        ));
+        ))?;
     }
     Ok(())
 }

@@ -45,11 +45,11 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     let Some(to) = &args.to else {
         let shares = ask(store, &args.id, json!({ "ask": "shares" }))?;
         if args.json {
-            ui.line(shares.to_string());
+            ui.line(shares.to_string())?;
             return Ok(());
         }
         for share in shares.as_array().into_iter().flatten() {
-            ui.line(format!("{}\t{}\t{}", text(&share["from"]), text(&share["to"]), share["role"]));
+            ui.line(format!("{}\t{}\t{}", text(&share["from"]), text(&share["to"]), share["role"]))?;
         }
         return Ok(());
     };
@@ -62,7 +62,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     };
     ask(store, &args.id, question)?;
     if args.json {
-        ui.line(json!({ "to": to, "removed": args.remove }).to_string());
+        ui.line(json!({ "to": to, "removed": args.remove }).to_string())?;
     }
     Ok(())
 }

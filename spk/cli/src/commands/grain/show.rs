@@ -31,31 +31,31 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         value["url"] = serde_json::json!(running.and_then(|info| info.url));
         value["backups"] =
             backups.iter().map(|backup| backup.path.to_string_lossy().into_owned()).collect();
-        ui.line(value.to_string());
+        ui.line(value.to_string())?;
         return Ok(());
     }
     let line = |name: &str, value: &str| {
-        ui.line(format!("{name:<11}{}", printable(value).replace('\n', " ")));
+        ui.line(format!("{name:<11}{}", printable(value).replace('\n', " ")))
     };
-    line("grain", grain.id.as_str());
-    line("state", list::state(&grain));
+    line("grain", grain.id.as_str())?;
+    line("state", list::state(&grain))?;
     if let Some(url) = running.and_then(|info| info.url) {
-        line("url", &url);
+        line("url", &url)?;
     }
     let meta = grain.meta?;
-    line("title", &meta.title);
-    line("made", &list::age(meta.created));
-    line("last used", &list::age(meta.last_used));
-    line("app", &meta.app_id.to_string());
-    line("version", &meta.app_version.to_string());
+    line("title", &meta.title)?;
+    line("made", &list::age(meta.created))?;
+    line("last used", &list::age(meta.last_used))?;
+    line("app", &meta.app_id.to_string())?;
+    line("version", &meta.app_version.to_string())?;
     let package = meta.package_id.map_or("none (spk dev)".to_owned(), |id| id.to_string());
-    line("package", &package);
-    line("size", &format!("{size} bytes"));
+    line("package", &package)?;
+    line("size", &format!("{size} bytes"))?;
     for user in &meta.users {
-        line("user", &format!("{} {}", user.identity_id, user.preferred_handle));
+        line("user", &format!("{} {}", user.identity_id, user.preferred_handle))?;
     }
     for backup in backups {
-        line("backup", &backup.path.to_string_lossy());
+        line("backup", &backup.path.to_string_lossy())?;
     }
     Ok(())
 }

@@ -28,11 +28,11 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         let size = store.grain_size(&id)?;
         match args.json {
             true => all.push(json!({ "grainId": id.as_str(), "size": size })),
-            false => ui.line(format!("{id} {size:>15}")),
+            false => ui.line(format!("{id} {size:>15}"))?,
         }
     }
     if args.json {
-        ui.line(serde_json::to_string(&all)?);
+        ui.line(serde_json::to_string(&all)?)?;
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         }
     }
     if args.json {
-        ui.line(serde_json::json!({ "grainId": id.as_str(), "stopped": was_running }).to_string());
+        ui.line(serde_json::json!({ "grainId": id.as_str(), "stopped": was_running }).to_string())?;
     } else if !was_running {
         ui.note(format!("grain {id} was not running"));
     }

@@ -51,7 +51,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     if let Some(number) = &args.revoke {
         ask(store, &args.id, json!({ "ask": "revoke", "id": number }))?;
         if args.json {
-            ui.line(json!({ "revoked": number }).to_string());
+            ui.line(json!({ "revoked": number }).to_string())?;
         }
         return Ok(());
     }
@@ -68,9 +68,9 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         }),
     )?;
     if args.json {
-        ui.line(made.to_string());
+        ui.line(made.to_string())?;
     } else {
-        ui.line(text(&made["webkey"]));
+        ui.line(text(&made["webkey"]))?;
         ui.note(format!("spk grain token {} --revoke {} revokes it", args.id, text(&made["id"])));
     }
     Ok(())
@@ -93,13 +93,13 @@ pub(super) fn text(value: &Value) -> &str {
 
 fn list(tokens: &Value, as_json: bool, ui: &Ui) -> Result<()> {
     if as_json {
-        ui.line(tokens.to_string());
+        ui.line(tokens.to_string())?;
         return Ok(());
     }
     for token in tokens.as_array().into_iter().flatten() {
         let state = if token["revoked"] == true { "revoked" } else { "valid" };
         let (id, url, label) = (text(&token["id"]), text(&token["url"]), text(&token["label"]));
-        ui.line(format!("{id}\t{state}\t{}\t{url}\t{label}", text(&token["user"])));
+        ui.line(format!("{id}\t{state}\t{}\t{url}\t{label}", text(&token["user"])))?;
     }
     Ok(())
 }

@@ -70,8 +70,8 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
                     "packageId": package.id.to_string(), "dryRun": true,
                 })
                 .to_string(),
-            ),
-            false => ui.line(format!("would upgrade: {id} from version {before} to {version}")),
+            )?,
+            false => ui.line(format!("would upgrade: {id} from version {before} to {version}"))?,
         }
         drop(trial);
         return Ok(());
@@ -86,7 +86,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     grain.set_package(&package, args.force)?;
     drop(grain);
     match args.json {
-        true => ui.line(super::list::json(&store.grain_info(&id)?).to_string()),
+        true => ui.line(super::list::json(&store.grain_info(&id)?).to_string())?,
         false => ui.note(format!("grain {id} runs version {version} from now on")),
     }
     Ok(())

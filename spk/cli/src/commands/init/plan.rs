@@ -63,7 +63,7 @@ impl Plan {
     /// Says what would be written.
     pub(super) fn show(&self, ui: &Ui) {
         for (path, _) in &self.files {
-            ui.line(format!("would write: {}", path.display()));
+            ui.line(format!("would write: {}", path.display()))?;
         }
     }
 
@@ -88,7 +88,7 @@ impl Plan {
         }
         // Last: who reads this may go away, which ends the program.
         for (path, _) in &self.files {
-            ui.line(format!("wrote: {}", path.display()));
+            ui.line(format!("wrote: {}", path.display()))?;
         }
         Ok(())
     }

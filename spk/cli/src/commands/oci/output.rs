@@ -9,6 +9,7 @@ use tempfile::{NamedTempFile, TempDir};
 
 use super::image::{Blob, Hashing};
 use crate::error::{CliError, Result, ResultExt};
+use crate::ui::Ui;
 
 /// See the module's description.
 pub(super) struct Output {
@@ -23,7 +24,7 @@ enum Kind {
 
 impl Output {
     /// Nothing is there yet; a directory must not be, a file is replaced.
-    pub fn create(place: &Path, directory: bool) -> Result<Output> {
+    pub fn create(place: &Path, directory: bool, ui: &Ui) -> Result<Output> {
         let parent = place.parent().filter(|dir| !dir.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let beside = || format!("cannot write to {}", parent.display());
@@ -38,7 +39,7 @@ impl Output {
             }
             Kind::Directory(named.tempdir_in(parent).context(beside())?)
         } else if place.as_os_str() == "-" {
-            Kind::Tar(tar::Builder::new(Box::new(io::stdout())), None)
+            Kind::Tar(tar::Builder::new(Box::new(ui.pipe())), None)
         } else {
             let file = named.tempfile_in(parent).context(beside())?;
             Kind::Tar(tar::Builder::new(Box::new(file.reopen()?)), Some(file))

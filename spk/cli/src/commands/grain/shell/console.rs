@@ -1,11 +1,13 @@
 //! A command whose input and output are not a terminal: bytes are passed on through pipes of its
 //! own, so that nothing inside ever holds a descriptor of a file outside.
 
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::OwnedFd;
 use std::thread;
 
 use spk_sandbox::{Console, Exit, Running};
+
+use crate::stdout::Stdout;
 
 /// What is kept of each output stream for `--json`.
 const MOST: u64 = 1 << 20;
@@ -26,13 +28,13 @@ pub fn pipes() -> io::Result<(Ends, OwnedFd, Console)> {
     Ok((Ends { input, output, errors }, their_output.into(), console))
 }
 
-/// Passes our own standard streams on until the command has ended.
-pub fn relay(ends: Ends, running: &mut Running) -> io::Result<Exit> {
+/// Passes our own standard streams, of which `stdout` is one, on until the command has ended.
+pub fn relay(ends: Ends, running: &mut Running, stdout: &mut Stdout) -> io::Result<Exit> {
     let Ends { mut input, mut output, mut errors } = ends;
     // Not waited for: it may sit in a read that never ends.
     thread::spawn(move || io::copy(&mut io::stdin().lock(), &mut input));
     let errors = thread::spawn(move || io::copy(&mut errors, &mut io::stderr()));
-    let copied = io::copy(&mut output, &mut io::stdout());
+    let copied = io::copy(&mut output, stdout);
     if let Err(error) = copied {
         // As for any program whose reader has gone: SIGPIPE, in effect.
         if error.kind() != io::ErrorKind::BrokenPipe {
@@ -43,7 +45,6 @@ pub fn relay(ends: Ends, running: &mut Running) -> io::Result<Exit> {
     let exit = running.wait().map_err(io::Error::other)?;
     // The pipe has ended with the last process inside.
     let _ = errors.join();
-    io::stdout().flush()?;
     Ok(exit)
 }
 

@@ -69,7 +69,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         false => {
             let (ours, output, console) = console::pipes().context("cannot make pipes")?;
             let mut started = start(&session, &grain, output, console)?;
-            console::relay(ours, &mut started.running).context("a pipe failed")?
+            console::relay(ours, &mut started.running, &mut ui.pipe()).context("a pipe failed")?
         }
     };
     drop((session, grain, package));
@@ -135,7 +135,7 @@ fn report(session: &Session, grain: &Grain, ui: &Ui) -> Result<Exit> {
         "stderr": errors.text(),
         "truncated": output.truncated || errors.truncated,
     });
-    ui.line(value.to_string());
+    ui.line(value.to_string())?;
     Ok(exit)
 }
 
