@@ -16,6 +16,7 @@ mod error;
 mod examples;
 mod global;
 mod guarding;
+mod keyring;
 mod limits;
 mod log;
 mod machine;

@@ -68,6 +68,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Something else than keys.
+    #[error("{} is not a keyring: {reason}", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Why its beginning is no key.
+        reason: String,
+    },
     /// A key that cannot be read.
     #[error("the keyring {} is damaged: key {number}: {reason}", .path.display())]
     Damaged {
@@ -162,6 +170,8 @@ pub struct Keyring {
     path: PathBuf,
     entries: Vec<Entry>,
     damage: Option<(usize, String)>,
+    /// Whether not even the beginning looks like a key.
+    foreign: bool,
 }
 
 impl Keyring {
@@ -180,24 +190,31 @@ impl Keyring {
         // Non-blocking, so that a FIFO gives the error below instead of waiting for a writer.
         let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(read)?;
-        let metadata = file.metadata().map_err(read)?;
-        if !metadata.is_file() {
-            return Err(Error::NotAFile(path.to_owned()));
-        }
-        if metadata.len() > MAX_KEYRING_BYTES {
-            return Err(Error::TooLarge { path: path.to_owned(), bytes: metadata.len() });
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_KEYRING_BYTES).read_to_end(&mut bytes).map_err(read)?;
-        let (entries, damage) = parse(&bytes);
-        let damage = damage.map(|reason| (entries.len() + 1, reason));
-        Ok(Keyring { path: path.to_owned(), entries, damage })
+        let bytes = self::read(path, &file)?;
+        Ok(Keyring::of(path, &bytes))
     }
 
-    /// What ended the reading early, if anything did.
+    fn of(path: &Path, bytes: &[u8]) -> Keyring {
+        let (mut entries, damage) = parse(bytes);
+        let damage = damage.map(|reason| (entries.len() + 1, reason));
+        if damage.is_some() {
+            let whole = entries.len();
+            let known = |entry: &Entry| entries[..whole].iter().any(|other| other.id == entry.id);
+            let rescued: Vec<Entry> = rescue(bytes).filter(|entry| !known(entry)).collect();
+            entries.extend(rescued);
+        }
+        let foreign = entries.is_empty() && !HEAD.starts_with(&bytes[..bytes.len().min(8)]);
+        Keyring { path: path.to_owned(), entries, damage, foreign }
+    }
+
+    /// What ended the reading early, if anything did. The whole keys behind it are there, too.
     pub fn damage(&self) -> Option<Error> {
         let (number, reason) = self.damage.clone()?;
-        Some(Error::Damaged { path: self.path.clone(), number, reason })
+        let path = self.path.clone();
+        Some(match self.foreign {
+            true => Error::Foreign { path, reason },
+            false => Error::Damaged { path, number, reason },
+        })
     }
 
     /// The file it was read from.
@@ -249,6 +266,19 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Option<String>) {
     (entries, None)
 }
 
+/// Keys as this tool and the original write them, wherever they stand in `bytes`. Both halves of a
+/// key have to agree, so that nothing else is taken for one.
+fn rescue(bytes: &[u8]) -> impl Iterator<Item = Entry> {
+    bytes.windows(KEY_LENGTH).filter(move |window| window.starts_with(&header)).filter_map(
+        |window| {
+            let secret: [u8; 64] = window[64..].try_into().ok()?;
+            let public = SigningKey::from_keypair_bytes(&secret).ok()?.verifying_key().to_bytes();
+            (window[HEAD.len()..64] == public)
+                .then(|| Entry { id: AppId(public), secret: secret.to_vec() })
+        },
+    )
+}
+
 fn entry(bytes: &[u8]) -> Result<(Entry, usize), String> {
     let words = bytes.len() as u64 / 8;
     let message = Message::open(bytes, bytes.len() as u64, MAX_SEGMENTS, words)
@@ -279,20 +309,82 @@ fn message_length(bytes: &[u8]) -> usize {
     table_bytes(count as u64) as usize + (1..=count).map(|n| number(n * 4) * 8).sum::<usize>()
 }
 
-/// Adds `key` to the keyring at `path`, which is made (mode 0600) if it does not exist. The file is
-/// locked meanwhile, and on disk when this returns.
-pub fn append(path: &Path, key: &Key) -> Result<(), Error> {
-    let failed = |source| Error::Append { path: path.to_owned(), source };
-    let mut file: File =
-        OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(failed)?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)
-        .map_err(|errno| failed(errno.into()))?;
-    // Trailing bytes that readers ignore would shift what comes after them.
-    let length = file.metadata().map_err(failed)?.len();
-    if length % 8 != 0 {
-        file.set_len(length / 8 * 8).map_err(failed)?;
+/// A keyring to which a key can be added: it can be written, and all that is in it was read. Locked
+/// as long as this exists.
+pub struct Addition {
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl Addition {
+    /// Opens the keyring at `path`, which is made (mode 0600) if it does not exist.
+    ///
+    /// # Errors
+    /// When it cannot be written, and when it is damaged or no keyring: a key behind something that
+    /// is no key could never be read again.
+    pub fn prepare(path: &Path) -> Result<Addition, Error> {
+        let failed = |source| Error::Append { path: path.to_owned(), source };
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600).custom_flags(flags);
+        let file = options.open(path).map_err(failed)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(|errno| failed(errno.into()))?;
+        let bytes = read(path, &file)?;
+        let keyring = Keyring::of(path, &bytes);
+        match keyring.damage() {
+            Some(error) => Err(error),
+            None if keyring.entries.is_empty() && !bytes.is_empty() => {
+                let reason = format!("{} bytes, and no key", bytes.len());
+                Err(Error::Foreign { path: path.to_owned(), reason })
+            }
+            // Trailing bytes that readers ignore would shift what comes after them.
+            None => {
+                let length = bytes.len() as u64 / 8 * 8;
+                Ok(Addition { path: path.to_owned(), file, length })
+            }
+        }
     }
-    file.write_all(&key.to_message()).and_then(|()| file.sync_all()).map_err(failed)
+
+    /// Adds `key`, which is on disk when this returns. What could not be added whole is taken back.
+    ///
+    /// # Errors
+    /// Among others when the disk is full.
+    pub fn add(mut self, key: &Key) -> Result<(), Error> {
+        let failed = |path: &Path, source| Error::Append { path: path.to_owned(), source };
+        self.file.set_len(self.length).map_err(|error| failed(&self.path, error))?;
+        let added = self.file.write_all(&key.to_message()).and_then(|()| self.file.sync_all());
+        if let Err(error) = added {
+            // The rest of a key would make the keyring a damaged one.
+            let _ = self.file.set_len(self.length);
+            return Err(failed(&self.path, error));
+        }
+        Ok(())
+    }
+}
+
+/// Adds `key` to the keyring at `path`: see [`Addition`].
+///
+/// # Errors
+/// As [`Addition::prepare`] and [`Addition::add`].
+pub fn append(path: &Path, key: &Key) -> Result<(), Error> {
+    Addition::prepare(path)?.add(key)
+}
+
+/// What is in the file of a keyring.
+fn read(path: &Path, file: &File) -> Result<Vec<u8>, Error> {
+    let read = |source| Error::Read { path: path.to_owned(), source };
+    let metadata = file.metadata().map_err(read)?;
+    if !metadata.is_file() {
+        return Err(Error::NotAFile(path.to_owned()));
+    }
+    if metadata.len() > MAX_KEYRING_BYTES {
+        return Err(Error::TooLarge { path: path.to_owned(), bytes: metadata.len() });
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_KEYRING_BYTES).read_to_end(&mut bytes).map_err(read)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -361,7 +453,60 @@ mod tests {
         assert!(matches!(Keyring::open(Path::new("/dev/zero")), Err(Error::NotAFile(_))));
     }
 
+    fn ring(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring");
+        std::fs::write(&path, bytes).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn nothing_is_added_to_what_is_damaged_or_no_keyring() {
+        let two = [key().to_message(), Key::from_seed([1; 32]).to_message()].concat();
+        let text = b"these are the notes of last week, and no key is here at all.";
+        // The number of the damaged key; 0 for what is no keyring at all.
+        let cut = [(two.len() - 9, 2), (136, 2), (100, 1), (8, 1)];
+        let cases = cut.map(|(length, number)| (&two[..length], number));
+        for (bytes, expected) in cases.into_iter().chain([(&text[..], 0), (&text[..24], 0), (&text[..3], 0)]) {
+            let (_dir, path) = ring(bytes);
+            let found = match append(&path, &key()).unwrap_err() {
+                Error::Foreign { .. } => 0,
+                Error::Damaged { number, .. } => number,
+                other => panic!("{other}"),
+            };
+            assert_eq!(found, expected, "{} bytes", bytes.len());
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn whole_keys_behind_damage_are_found() {
+        let other = Key::from_seed([1; 32]);
+        // Cut off in the middle of a key, and another added behind it by a tool that did not look.
+        let cut = [&key().to_message()[..], &[7; 119], &other.to_message()[..], &[0; 50]].concat();
+        let (_dir, path) = ring(&cut);
+        let keyring = Keyring::open_lenient(&path).unwrap();
+        assert!(matches!(keyring.damage(), Some(Error::Damaged { number: 2, .. })));
+        assert_eq!(keyring.keys().len(), 2);
+        let found = keyring.find(&other.app_id()).unwrap().unwrap();
+        assert_eq!(found.to_message(), other.to_message());
+    }
+
+    #[test]
+    fn keys_can_be_kept_behind_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring");
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), &path).unwrap();
+        append(&path, &key()).unwrap();
+        assert_eq!(Keyring::open(&path).unwrap().keys().len(), 1);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn no_bytes_panic_when_keys_are_looked_for(bytes: Vec<u8>) {
+            let _ = Keyring::of(Path::new("ring"), &bytes);
+        }
+
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>) {
             let _ = parse(&bytes);

@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use spk_package::app_id::AppId;
-use spk_package::keyring::Keyring;
 use spk_package::replacements::Table;
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
+use crate::keyring;
 use crate::ui::Ui;
 
 /// Write keys of the keyring to stdout
@@ -31,17 +31,20 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
             .hint("redirect the output to a file"));
     }
     let (path, _) = global.keyring_path(args.keyring.as_ref())?;
-    let keyring = Keyring::open(&path).hint("make a key with: spk keygen")?;
+    let missing = |id| format!("make a key with: spk keygen{}", keyring::elsewhere(id, &path));
+    let keyring = keyring::open(&path, ui).hint(missing(None))?;
     for text in &args.app_ids {
         let id: AppId = text.parse()?;
         let current = Table::built_in().signing(id);
         if current != id {
             ui.warn(format!("the key {id} is obsolete: the app is signed with {current} now"));
         }
-        let key = keyring
-            .find(&id)?
+        let key = keyring::find(&keyring, &id)?
             .ok_or_else(|| CliError::new(format!("{text}: no such key in {}", path.display())))
-            .hint("list the keys there are with: spk listkeys")?;
+            .hint(format!(
+                "list the keys there are with: spk listkeys{}",
+                keyring::elsewhere(Some(&id), &path)
+            ))?;
         ui.data(key.to_message())?;
     }
     Ok(())

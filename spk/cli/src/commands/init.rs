@@ -4,10 +4,10 @@ mod found;
 mod plan;
 
 use std::ffi::OsString;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use spk_package::keyring::Key;
 use spk_package::suggest::closest;
 
 use crate::error::{CliError, Result, ResultExt};
@@ -126,12 +126,12 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
     argv.extend(args.command.iter().map(|argument| templates::escape(argument.as_bytes())));
     let argv: Vec<String> = argv.iter().map(|argument| format!("\"{argument}\"")).collect();
 
-    let app_id = app_id(args, global, ui)?;
+    let app = AppKey::new(args)?;
     let text = templates::fill(
         templates::GENERIC,
         &[
             ("fileId", &file_id()?),
-            ("appId", &app_id),
+            ("appId", &app.id),
             ("searchPath", &search_path(&args.source_path)),
             ("fileSelection", file_selection(args.include_all)),
             ("argv", &argv.join(", ")),
@@ -139,16 +139,17 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
     );
     if output.as_os_str() == "-" {
         ui.data(&text)?;
-    } else {
-        fs::write(&output, &text).context(format!("cannot write {}", output.display()))?;
+        app.keep(args, global, ui)?;
+        return ui.line("wrote: -");
     }
-    ui.line(format!("wrote: {}", output.display()))?;
+    let mut plan = Plan::new(args.force || args.output.is_some());
+    plan.add(output, text.into_bytes())?;
     if args.output.is_none() {
-        let mut plan = Plan::new(false);
         plan.add_ignored(IGNORED, templates::GITIGNORE, ui)?;
-        plan.write(&[], ui)?;
     }
-    Ok(())
+    let staged = plan.stage(&[])?;
+    app.keep(args, global, ui)?;
+    staged.finish(ui)
 }
 
 fn from_template(name: &str, args: &Args, global: &Global, ui: &Ui) -> Result<()> {
@@ -162,12 +163,13 @@ fn from_template(name: &str, args: &Args, global: &Global, ui: &Ui) -> Result<()
         }
     }
     if args.dry_run {
-        plan.show(ui);
-        return Ok(());
+        return plan.show(ui);
     }
-    let app_id = app_id(args, global, ui)?;
+    let app = AppKey::new(args)?;
     let title = args.title.as_deref().unwrap_or("Notes");
-    plan.write(&definition_values(&app_id, title)?, ui)?;
+    let staged = plan.stage(&definition_values(&app.id, title)?)?;
+    app.keep(args, global, ui)?;
+    staged.finish(ui)?;
     if let Some(runtime) = template.runtime
         && !Path::new(runtime).exists()
     {
@@ -199,17 +201,34 @@ fn definition_values(app_id: &str, title: &str) -> Result<[(&'static str, String
     ])
 }
 
-/// The ID given with `-i`, or that of a new key in the keyring.
-fn app_id(args: &Args, global: &Global, ui: &Ui) -> Result<String> {
-    if let Some(id) = &args.app_id {
+/// The ID given with `-i`, or a new key and its ID.
+struct AppKey {
+    id: String,
+    key: Option<Key>,
+}
+
+impl AppKey {
+    fn new(args: &Args) -> Result<AppKey> {
+        let Some(id) = &args.app_id else {
+            let key = Key::generate()?;
+            return Ok(AppKey { id: key.app_id().to_string(), key: Some(key) });
+        };
         // As the original, which lets people fill in an ID whose key is elsewhere.
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(CliError::usage(format!("{id:?} is not an app ID"))
                 .hint("an app ID has 52 letters and digits"));
         }
-        return Ok(id.clone());
+        Ok(AppKey { id: id.clone(), key: None })
     }
-    super::keygen::make_key(args.keyring.as_ref(), global, ui).map(|id| id.to_string())
+
+    /// Adds a new key to the keyring, once it is sure that the definition which names it can be
+    /// written.
+    fn keep(&self, args: &Args, global: &Global, ui: &Ui) -> Result<()> {
+        match &self.key {
+            Some(key) => super::keygen::keep(key, args.keyring.as_ref(), global, ui),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A Cap'n Proto file ID: 64 random bits, the top one set.

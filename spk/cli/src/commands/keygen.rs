@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use spk_package::keyring::{self, Key};
+use spk_package::keyring::Key;
 
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
-use crate::replacing::{self, Sort};
+use crate::keyring;
 use crate::ui::Ui;
 
 /// Make a new app key and print its app ID
@@ -25,22 +25,21 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
-    let id = make_key(args.keyring.as_ref(), global, ui)?;
+    let key = Key::generate()?;
+    keep(&key, args.keyring.as_ref(), global, ui)?;
+    let id = key.app_id().to_string();
     let printed = if args.json { serde_json::json!({ "appId": id }).to_string() } else { id.clone() };
     ui.line(printed).hint(format!("the new key is in the keyring; its app ID is {id}"))
 }
 
-/// Makes a key, adds it to the keyring, and gives its app ID.
-pub fn make_key(keyring: Option<&PathBuf>, global: &Global, ui: &Ui) -> Result<String> {
+/// Adds a new key to the keyring.
+pub fn keep(key: &Key, keyring: Option<&PathBuf>, global: &Global, ui: &Ui) -> Result<()> {
     let (path, _) = global.keyring_path(keyring)?;
-    // It is added to, never replaced: nothing but another keyring helps.
-    replacing::allow(&path, Sort::Keyring, false).hint("name another keyring with -k")?;
-    let key = Key::generate()?;
+    let keyring = keyring::addition(&path)?;
     ui.note(format!(
         "adding a new key to {}\nkeep a copy of that file: without it nobody can release new \
          versions of the app, and whoever has it can",
         path.display()
     ));
-    keyring::append(&path, &key)?;
-    Ok(key.app_id().to_string())
+    Ok(keyring.add(key)?)
 }

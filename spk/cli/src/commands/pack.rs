@@ -16,7 +16,7 @@ use spk_package::app_id::AppId;
 use spk_package::closure;
 use spk_package::file_list;
 use spk_package::guard::{Allowed, Review, Withheld};
-use spk_package::keyring::{Key, Keyring};
+use spk_package::keyring::Key;
 use spk_package::pack::{self, Options, selected};
 use spk_package::pkgdef::Definition;
 use spk_package::replacements::Table;
@@ -30,6 +30,7 @@ use crate::definition;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::guarding;
+use crate::keyring;
 use crate::progress::Bar;
 use crate::replacing::{self, Sort};
 use crate::ui::Ui;
@@ -227,16 +228,19 @@ fn key(definition: &Definition, local: Option<&PathBuf>, global: &Global, ui: &U
         return Err(CliError::new(format!("there is no keyring {}", path.display())).hint(
             format!(
                 "make a key with spk keygen{option}, and put its app ID into the \
-                           definition; or name the right keyring with -k"
+                           definition; or name the right keyring with -k{}",
+                keyring::elsewhere(Some(&signing), &path)
             ),
         ));
     }
-    Keyring::open(&path)?.find(&signing)?.ok_or_else(|| {
+    let keyring = keyring::open(&path, ui)?;
+    keyring::find(&keyring, &signing)?.ok_or_else(|| {
         CliError::new(format!("no key for {signing} in the keyring {}", path.display())).hint(
             format!(
                 "name the keyring that has it with -k, or make a new key with spk keygen{option} \
-                 and put its app ID into {}",
-                definition.file.display()
+                 and put its app ID into {}{}",
+                definition.file.display(),
+                keyring::elsewhere(Some(&signing), &path)
             ),
         )
     })

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use spk_package::guard;
-use spk_package::keyring::Keyring;
 use spk_package::replacements::Table;
 use spk_package::submission::{self, MAX_ANSWER, Review, Status, Webkey, Wish};
 use spk_package::verify::{self, Options};
@@ -16,6 +15,7 @@ use spk_package::verify::{self, Options};
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::guarding;
+use crate::keyring;
 use crate::progress::Bar;
 use crate::ui::Ui;
 
@@ -82,10 +82,12 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     };
     let signing = Table::built_in().signing(info.app_id);
     let (path, _) = global.keyring_path(args.keyring.as_ref())?;
-    let key = Keyring::open(&path)?
-        .find(&signing)?
+    let key = keyring::find(&keyring::open(&path, ui)?, &signing)?
         .ok_or_else(|| CliError::new(format!("no key for {signing} in {}", path.display())))
-        .hint("name the keyring that has it with -k")?;
+        .hint(format!(
+            "name the keyring that has it with -k{}",
+            keyring::elsewhere(Some(&signing), &path)
+        ))?;
     let sequence = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let request = submission::request(&info.package_id, wish, sequence, &webkey, &key)?;
 

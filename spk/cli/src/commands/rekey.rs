@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use spk_package::keyring::{self, Key};
+use spk_package::keyring::Key;
 use spk_package::pkgdef::Rekey;
 
 use crate::definition::{self, locate};
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
+use crate::keyring;
 use crate::ui::Ui;
 
 /// Give the app a new key, and print its new app ID
@@ -55,12 +56,14 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     if !ui.confirm(args.yes, &format!("make {shown} another app, with a new key?"))? {
         return Ok(());
     }
-    // The key first: a definition whose key is nowhere could not be packed.
     let key = Key::generate()?;
     let id = key.app_id().to_string();
-    keyring::append(&keyring, &key)?;
-    rekey
-        .write(&id)
+    let ring = keyring::addition(&keyring)?;
+    let staged = rekey.stage(&id).context(format!("cannot write {shown}"))?;
+    // The key first: a definition whose key is nowhere could not be packed.
+    ring.add(&key)?;
+    staged
+        .finish()
         .context(format!("cannot write {shown}; the new key {id} is in {}", keyring.display()))?;
     ui.note(format!(
         "replaced {old} in {shown}; the key is in {}\nkeep a copy of that file: without it nobody \

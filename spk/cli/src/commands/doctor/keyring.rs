@@ -1,9 +1,13 @@
-//! The keyring: only its owner should read it, and somebody should have a copy.
+//! The keyring: it is whole, only its owner should read it, and somebody should have a copy.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use spk_package::keyring::{Error, Keyring};
 
 use super::Check;
 use crate::global::Global;
+use crate::keyring::of_vagrant;
 
 /// Permission bits of everyone but the owner.
 const OTHERS: u32 = 0o077;
@@ -15,16 +19,55 @@ pub fn check(global: &Global) -> Check {
         Ok((path, _)) => path,
         Err(_) => return Check::warning(name, "$HOME is not set", "name it with -k"),
     };
-    match path.metadata() {
-        Ok(found) if found.mode() & OTHERS != 0 => Check::warning(
+    let shown = path.display();
+    let found = match path.metadata() {
+        Ok(found) => found,
+        Err(_) => return Check::ok(name, format!("{shown} is made by the first keygen{}", other(&path))),
+    };
+    if found.mode() & OTHERS != 0 {
+        return Check::warning(
             name,
-            format!("{} can be read by others", path.display()),
-            format!("chmod 600 {}", path.display()),
-        ),
-        Ok(_) => Check::ok(
+            format!("{shown} can be read by others"),
+            format!("chmod 600 {shown}"),
+        );
+    }
+    match Keyring::open(&path) {
+        Ok(keyring) => Check::ok(
             name,
-            format!("{}; whoever loses it cannot publish updates: keep a copy", path.display()),
+            format!(
+                "{shown}, {}; whoever loses it cannot publish updates: keep a copy{}",
+                keys(&keyring),
+                other(&path)
+            ),
         ),
-        Err(_) => Check::ok(name, format!("{} is made by the first keygen", path.display())),
+        Err(error @ Error::Damaged { .. }) => Check::warning(
+            name,
+            error.to_string(),
+            "copy its whole keys with spk getkey ID >copy, and put the copy in its place",
+        ),
+        Err(error) => Check::warning(name, described(&error), "name the right one with -k"),
+    }
+}
+
+fn keys(keyring: &Keyring) -> String {
+    match keyring.keys().len() {
+        1 => "1 key".to_owned(),
+        count => format!("{count} keys"),
+    }
+}
+
+/// The error with its cause, in one line.
+fn described(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// That there are keys elsewhere.
+fn other(used: &Path) -> String {
+    match of_vagrant(used) {
+        Some(path) => format!("; vagrant-spk's keys are in {0}: use them with -k {0}", path.display()),
+        None => String::new(),
     }
 }

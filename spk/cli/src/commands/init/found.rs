@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::plan::{Plan, exists};
-use super::{Args, app_id, definition_values};
+use super::{AppKey, Args, definition_values};
 use crate::definition;
 use crate::error::{CliError, Result};
 use crate::global::Global;
@@ -39,9 +39,11 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
     if !plan.agreed(args, ui)? {
         return Ok(());
     }
-    let app_id = app_id(args, global, ui)?;
+    let app = AppKey::new(args)?;
     let title = title(&found, args);
-    plan.write(&definition_values(&app_id, &title)?, ui)?;
+    let staged = plan.stage(&definition_values(&app.id, &title)?)?;
+    app.keep(args, global, ui)?;
+    staged.finish(ui)?;
     if let Some((dir, _)) = &found.site {
         std::fs::create_dir_all(Path::new(DIR).join(dir))?;
     }

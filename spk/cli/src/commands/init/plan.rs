@@ -1,9 +1,12 @@
 //! Files that are about to be written: shown, agreed to, then written, and none of them if one
 //! is there already.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use super::Args;
 use crate::error::{CliError, Result, ResultExt};
@@ -52,7 +55,7 @@ impl Plan {
     /// with `--dry-run`, which is a no.
     pub(super) fn agreed(&self, args: &Args, ui: &Ui) -> Result<bool> {
         if args.dry_run {
-            self.show(ui);
+            self.show(ui)?;
             return Ok(false);
         }
         let names: Vec<String> =
@@ -61,38 +64,127 @@ impl Plan {
     }
 
     /// Says what would be written.
-    pub(super) fn show(&self, ui: &Ui) {
-        for (path, _) in &self.files {
-            ui.line(format!("would write: {}", path.display()))?;
-        }
+    pub(super) fn show(&self, ui: &Ui) -> Result<()> {
+        let mut paths = self.files.iter().map(|(path, _)| path.display());
+        paths.try_for_each(|path| ui.line(format!("would write: {path}")))
     }
 
-    /// Fills the blanks of texts and writes all files.
-    pub(super) fn write(&self, values: &[(&str, String)], ui: &Ui) -> Result<()> {
+    /// Fills the blanks of texts and writes all files, beside their places: see [`Staged::finish`].
+    pub(super) fn stage(&self, values: &[(&str, String)]) -> Result<Staged> {
         let values: Vec<(&str, &str)> =
             values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut staged =
+            Staged { overwrite: self.overwrite, files: Vec::new(), directories: Vec::new() };
         for (path, contents) in &self.files {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).context(format!("cannot make {}", parent.display()))?;
-            }
-            let contents = match std::str::from_utf8(contents) {
-                Ok(text) => templates::fill(text, &values).into_bytes(),
-                Err(_) => contents.clone(),
-            };
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create_new(!self.overwrite).create(true).truncate(true);
-            options
-                .open(path)
-                .and_then(|mut file| file.write_all(&contents))
-                .context(format!("cannot write {}", path.display()))?;
+            match std::str::from_utf8(contents) {
+                Ok(text) => staged.add(path, templates::fill(text, &values).as_bytes()),
+                Err(_) => staged.add(path, contents),
+            }?;
         }
-        // Last: who reads this may go away, which ends the program.
-        for (path, _) in &self.files {
-            ui.line(format!("wrote: {}", path.display()))?;
+        Ok(staged)
+    }
+}
+
+/// Files that are written, and not yet in their places; those that do not get there leave nothing
+/// behind.
+pub(super) struct Staged {
+    overwrite: bool,
+    files: Vec<StagedFile>,
+    /// The directories that were made for them, each behind the one it is in.
+    directories: Vec<PathBuf>,
+}
+
+struct StagedFile {
+    /// As it is called to the user.
+    path: PathBuf,
+    /// Where it goes: symbolic links are followed.
+    place: PathBuf,
+    contents: Contents,
+}
+
+enum Contents {
+    Beside(NamedTempFile),
+    /// For a device or a pipe, which cannot be replaced.
+    Kept(Vec<u8>),
+}
+
+impl Staged {
+    fn add(&mut self, path: &Path, contents: &[u8]) -> Result<()> {
+        let cannot = || format!("cannot write {}", path.display());
+        let existing = path.metadata().ok();
+        let place = match existing {
+            Some(_) => path.canonicalize().context(cannot())?,
+            None => path.to_owned(),
+        };
+        let contents = if existing.as_ref().is_some_and(|found| !found.is_file()) {
+            Contents::Kept(contents.to_vec())
+        } else {
+            let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = parent.unwrap_or(Path::new("."));
+            self.make(parent).context(format!("cannot make {}", parent.display()))?;
+            let mut file = tempfile::Builder::new()
+                .prefix(".spk-")
+                .suffix(".tmp")
+                .permissions(Permissions::from_mode(NEW_MODE))
+                .tempfile_in(parent)
+                .context(cannot())?;
+            if let Some(existing) = existing {
+                file.as_file().set_permissions(existing.permissions()).context(cannot())?;
+            }
+            file.write_all(contents).context(cannot())?;
+            Contents::Beside(file)
+        };
+        self.files.push(StagedFile { path: path.to_owned(), place, contents });
+        Ok(())
+    }
+
+    /// Makes a directory and those above it that are not there.
+    fn make(&mut self, dir: &Path) -> io::Result<()> {
+        let missing: Vec<&Path> = dir
+            .ancestors()
+            .take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists())
+            .collect();
+        for dir in missing.into_iter().rev() {
+            fs::create_dir(dir)?;
+            self.directories.push(dir.to_owned());
         }
         Ok(())
     }
+
+    /// Puts them in their places, and says so.
+    pub(super) fn finish(mut self, ui: &Ui) -> Result<()> {
+        let mut paths = Vec::new();
+        for StagedFile { path, place, contents } in self.files.drain(..) {
+            let written = match contents {
+                Contents::Kept(contents) => fs::write(&place, contents),
+                Contents::Beside(file) if self.overwrite => {
+                    file.persist(&place).map(drop).map_err(|error| error.error)
+                }
+                Contents::Beside(file) => {
+                    file.persist_noclobber(&place).map(drop).map_err(|error| error.error)
+                }
+            };
+            written.context(format!("cannot write {}", path.display()))?;
+            paths.push(path);
+        }
+        self.directories.clear();
+        paths.iter().try_for_each(|path| ui.line(format!("wrote: {}", path.display())))
+    }
 }
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // What is in the directories goes first.
+        self.files.clear();
+        for dir in self.directories.drain(..).rev() {
+            // It may have got other contents meanwhile.
+            let _ = fs::remove_dir(dir);
+        }
+    }
+}
+
+/// The mode of a new file, of which the umask takes its part.
+const NEW_MODE: u32 = 0o666;
 
 /// The refusal to overwrite a file.
 pub(super) fn exists(path: &Path) -> CliError {
