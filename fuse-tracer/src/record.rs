@@ -44,6 +44,11 @@ impl Use {
     pub fn is_listed(self) -> bool {
         !matches!(self, Use::Stat | Use::Miss | Use::Withheld | Use::Write)
     }
+
+    /// Whether the path was there to be used so.
+    fn is_of_something(self) -> bool {
+        self.is_listed() || self == Use::Stat
+    }
 }
 
 /// One kind of use of one path.
@@ -119,6 +124,18 @@ impl Record {
         }
         self.unreadable.extend(other.unreadable);
         self.notes.extend(other.notes);
+    }
+
+    /// Forgets how paths were used that are not there any more; that they were missed, or to be
+    /// written, stays known.
+    pub fn forget_gone(&mut self, is_there: impl Fn(&[u8]) -> bool) {
+        self.paths.retain(|path, uses| {
+            let used = uses.keys().any(|kind| kind.is_of_something());
+            if used && !is_there(path) {
+                uses.retain(|kind, _| !kind.is_of_something());
+            }
+            !uses.is_empty()
+        });
     }
 
     /// Notes one use.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -80,11 +81,55 @@ pub fn load(path: &Path) -> Result<Record, Error> {
     Ok(Record { paths, ..Record::default() })
 }
 
-/// Adds a session's record to the file, in one step.
-pub fn add(path: &Path, record: &Record) -> Result<(), Error> {
-    let mut all = load(path)?;
-    all.merge(record.clone());
-    save(path, &all)
+/// The trace file of a session that goes on: what past sessions used, to which this one's record is
+/// added as often as one likes.
+pub struct Growing {
+    path: PathBuf,
+    /// Without what this session has added.
+    before: Record,
+    /// What the file was when it was last read or written here.
+    known: Option<Identity>,
+}
+
+/// What changes when somebody else writes the file anew.
+type Identity = (u64, i64, i64);
+
+impl Growing {
+    /// Begins with what is in the file at `path`, if there is one.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn open(path: &Path) -> Result<Growing, Error> {
+        let before = load(path)?;
+        Ok(Growing { path: path.to_owned(), before, known: identity(path) })
+    }
+
+    /// Writes the file anew, in one step: what it had before, and all that `session` used so far.
+    /// Paths that are not there any more are forgotten.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or was replaced by one that cannot be read.
+    pub fn save(
+        &mut self,
+        session: &Record,
+        is_there: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), Error> {
+        if identity(&self.path) != self.known {
+            // Of another session. What this one had added may be in there, and is counted again.
+            self.before = load(&self.path)?;
+        }
+        let mut all = self.before.clone();
+        all.merge(session.clone());
+        all.forget_gone(is_there);
+        save(&self.path, &all)?;
+        self.known = identity(&self.path);
+        Ok(())
+    }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
 /// Writes the file anew, in one step.
@@ -152,13 +197,29 @@ mod tests {
         let mut record = Record::default();
         record.note(b"a\xff%", Use::Exec);
         record.note_caller(b"a\xff%", Use::Exec, "/bin/sh".into());
-        add(&path, &record).unwrap();
-        add(&path, &record).unwrap();
-        let all = load(&path).unwrap();
-        assert_eq!(all.paths[&b"a\xff%"[..]][&Use::Exec].count, 2);
+        let mut first = Growing::open(&path).unwrap();
+        // However often a session is saved, its uses count once.
+        for _ in 0..3 {
+            first.save(&record, |_| true).unwrap();
+        }
+        Growing::open(&path).unwrap().save(&record, |_| true).unwrap();
+        let count = || load(&path).unwrap().paths[&b"a\xff%"[..]][&Use::Exec].count;
+        assert_eq!(count(), 2);
+        // What another session has added meanwhile stays.
+        first.save(&record, |_| true).unwrap();
+        assert_eq!(count(), 3);
+        // What is gone is forgotten; that something was looked for in vain is not.
+        record.note(b"gone", Use::Read);
+        record.note(b"gone", Use::Miss);
+        record.note(b"stale", Use::Stat);
+        first.save(&record, |path| path == b"a\xff%").unwrap();
+        let paths = load(&path).unwrap().paths;
+        assert_eq!(paths[&b"gone"[..]].keys().collect::<Vec<_>>(), [&Use::Miss]);
+        assert!(!paths.contains_key(&b"stale"[..]));
         std::fs::write(&path, "{\"version\":2,\"paths\":{}}").unwrap();
         assert!(matches!(load(&path), Err(Error::Format { .. })));
         std::fs::write(&path, "x").unwrap();
-        assert!(matches!(add(&path, &record), Err(Error::Format { .. })));
+        assert!(matches!(Growing::open(&path), Err(Error::Format { .. })));
+        assert!(matches!(first.save(&record, |_| true), Err(Error::Format { .. })));
     }
 }

@@ -1,10 +1,11 @@
 //! The requests that `spk dev --record` keeps and `spk check` asks again: a hidden file beside the
 //! file list. What people typed is in it, so nobody else may read it.
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -99,37 +100,94 @@ pub fn load(path: &Path) -> Result<Vec<Request>> {
 }
 
 /// Collects what passes while an app is served.
-#[derive(Clone, Default)]
-pub struct Recording(Rc<RefCell<Vec<Exchange>>>);
+#[derive(Clone)]
+pub struct Recording {
+    path: PathBuf,
+    recorded: Arc<Mutex<Recorded>>,
+}
+
+#[derive(Default)]
+struct Recorded {
+    /// By the order in which they came.
+    requests: BTreeMap<u64, Request>,
+    /// How many of them are in the file; nothing as long as it was not written.
+    saved: Option<usize>,
+}
 
 impl Recording {
+    fn locked(&self) -> MutexGuard<'_, Recorded> {
+        // A request is in there or not.
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the session of the app whose file list is `list`.
+    ///
+    /// # Errors
+    /// When what is recorded could not be written there.
+    pub fn beside(list: &Path) -> Result<Recording> {
+        let path = beside(list);
+        tempfile::tempfile_in(dir_of(&path)).context(cannot_write(&path))?;
+        Ok(Recording { path, recorded: Arc::default() })
+    }
+
+    /// Where it is saved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the host tells.
     pub fn hook(&self) -> ExchangeHook {
-        let exchanges = self.0.clone();
+        let recording = self.clone();
         Rc::new(move |exchange| {
-            let mut exchanges = exchanges.borrow_mut();
-            if exchanges.len() < MAX_REQUESTS {
-                exchanges.push(exchange);
+            let mut recorded = recording.locked();
+            if recorded.requests.len() < MAX_REQUESTS {
+                recorded.requests.insert(exchange.number, Request::of(exchange));
             }
         })
     }
 
-    /// Writes it in one step, and gives how many there were.
-    pub fn save(&self, path: &Path) -> Result<usize> {
-        let mut exchanges = self.0.take();
-        exchanges.sort_by_key(|exchange| exchange.number);
-        let requests: Vec<Request> = exchanges.into_iter().map(Request::of).collect();
-        let count = requests.len();
-        write(path, &File { version: VERSION, requests })
-            .context(format!("cannot write the recorded requests {}", path.display()))?;
+    /// Writes it in one step, if there are requests that the file does not have.
+    pub fn save_new(&self) -> Result<()> {
+        let recorded = self.locked();
+        let count = recorded.requests.len();
+        if count == recorded.saved.unwrap_or(0) {
+            return Ok(());
+        }
+        let requests = recorded.requests.values().cloned().collect();
+        // Requests that come meanwhile do not wait for the disk.
+        drop(recorded);
+        write(&self.path, &File { version: VERSION, requests })
+            .context(cannot_write(&self.path))?;
+        self.locked().saved = Some(count);
+        Ok(())
+    }
+
+    /// Writes it in one step, also if there were none, and gives how many there were.
+    pub fn save(&self) -> Result<usize> {
+        self.save_new()?;
+        let (count, saved) = {
+            let recorded = self.locked();
+            (recorded.requests.len(), recorded.saved)
+        };
+        if saved.is_none() {
+            write(&self.path, &File { version: VERSION, requests: Vec::new() })
+                .context(cannot_write(&self.path))?;
+        }
         Ok(count)
     }
 }
 
+fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write the recorded requests {}", path.display())
+}
+
 fn write(path: &Path, file: &File) -> io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A temporary file's mode is 0600, which it keeps.
-    let mut temporary = tempfile::NamedTempFile::new_in(dir)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(dir_of(path))?;
     temporary.write_all(&serde_json::to_vec_pretty(file)?)?;
     temporary.persist(path).map_err(|error| error.error)?;
     Ok(())
@@ -144,9 +202,11 @@ mod tests {
     #[test]
     fn a_recording_comes_back_in_the_order_of_the_requests() {
         let dir = tempfile::tempdir().unwrap();
-        let path = beside(&dir.path().join("list"));
+        let recording = Recording::beside(&dir.path().join("list")).unwrap();
+        let path = recording.path().to_owned();
         assert!(path.ends_with(".list.requests"));
-        let recording = Recording::default();
+        recording.save_new().unwrap();
+        assert!(!path.exists(), "nothing is new");
         for number in [1, 0] {
             (recording.hook())(Exchange {
                 number,
@@ -160,7 +220,11 @@ mod tests {
                 location: Some("/x".into()),
             });
         }
-        assert_eq!(recording.save(&path).unwrap(), 2);
+        assert_eq!(recording.save().unwrap(), 2);
+        let modified = || std::fs::metadata(&path).unwrap().modified().unwrap();
+        let before = modified();
+        recording.save_new().unwrap();
+        assert_eq!(modified(), before, "it has all of them");
         let requests = load(&path).unwrap();
         assert_eq!(requests[0].target, "/0");
         assert_eq!(requests[1].body().unwrap(), b"\0x");

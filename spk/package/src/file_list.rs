@@ -145,14 +145,54 @@ pub fn is_list(text: &[u8], view: &View) -> bool {
 /// Merges what was used into the list at `path` and puts the result in its place at once, keeping
 /// its permissions and, if it is a link, the link. The file is not touched if nothing changed.
 ///
-/// Old entries stay unless they lead to nothing in `view` or, with `prune`, were not used. Used
-/// paths are not checked. A list that is not there yet is made.
+/// Old entries stay unless they lead to nothing in `view` or, with `prune`, were not used. What was
+/// used and is gone is not added. A list that is not there yet is made.
 pub fn update(
     path: &Path,
     used: &BTreeSet<Vec<u8>>,
     view: &View,
     prune: bool,
 ) -> Result<Update, Error> {
+    let (mut update, text) = compare(path, used, view, prune)?;
+    if let Some(text) = text {
+        let write = |source| Error::Write { path: path.to_owned(), source };
+        replace(path, &text).map_err(write)?;
+        update.written = true;
+    }
+    Ok(update)
+}
+
+/// What [`update`] would do.
+pub fn preview(
+    path: &Path,
+    used: &BTreeSet<Vec<u8>>,
+    view: &View,
+    prune: bool,
+) -> Result<Update, Error> {
+    compare(path, used, view, prune).map(|(update, _)| update)
+}
+
+/// Whether [`update`] can read and write the list at `path`, which need not be there yet.
+///
+/// # Errors
+/// The same as it would give.
+pub fn can_update(path: &Path) -> Result<(), Error> {
+    match load(path) {
+        Ok(_) | Err(Error::NotFound(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let write = |source| Error::Write { path: path.to_owned(), source };
+    let (target, dir) = place(path).map_err(write)?;
+    beside(&target, &dir).map(drop).map_err(write)
+}
+
+/// What an update does, and the new text if there is one.
+fn compare(
+    path: &Path,
+    used: &BTreeSet<Vec<u8>>,
+    view: &View,
+    prune: bool,
+) -> Result<(Update, Option<Vec<u8>>), Error> {
     let old_text = match load(path) {
         Ok(text) => Some(text),
         Err(Error::NotFound(_)) => None,
@@ -191,17 +231,30 @@ pub fn update(
     for entry in used {
         if !is_listable(entry) {
             update.unlistable.push(entry.clone());
-        } else if new.insert(entry.clone()) && !old.contains(entry) {
-            update.added.push(entry.clone());
+            continue;
+        }
+        if new.contains(entry) {
+            continue;
+        }
+        match selection::resolve(view, entry) {
+            // used, and gone since then
+            Err(reason) if !matches!(reason, Reason::Unreadable(..)) => {
+                // of an old entry that was said above
+                if !old.contains(entry) {
+                    update.dropped.push((entry.clone(), Dropped::Unusable(reason)));
+                }
+            }
+            _ => {
+                new.insert(entry.clone());
+                if !old.contains(entry) {
+                    update.added.push(entry.clone());
+                }
+            }
         }
     }
     let text = render(old_text.as_deref(), &new);
-    if old_text.as_deref() != Some(text.as_slice()) {
-        let write = |source| Error::Write { path: path.to_owned(), source };
-        replace(path, &text).map_err(write)?;
-        update.written = true;
-    }
-    Ok(update)
+    let changed = old_text.as_deref() != Some(text.as_slice());
+    Ok((update, changed.then_some(text)))
 }
 
 /// The text of a list: the old one's first comment lines, or ours, then the paths, sorted by
@@ -229,17 +282,9 @@ fn render(old: Option<&[u8]>, paths: &BTreeSet<Vec<u8>>) -> Vec<u8> {
 /// Puts `text` in the place of the file at `path` in one step; a link there stays, and so do the
 /// permissions of an old file.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let target = match std::fs::canonicalize(path) {
-        Ok(target) => target,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-        Err(error) => return Err(error),
-    };
-    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (target, dir) = place(path)?;
     let mode = std::fs::metadata(&target).ok().map(|old| old.permissions().mode() & 0o7777);
-    // as any new file: the umask applies
-    let fresh = std::fs::Permissions::from_mode(0o666);
-    let name = format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy());
-    let mut file = tempfile::Builder::new().prefix(&name).permissions(fresh).tempfile_in(dir)?;
+    let mut file = beside(&target, &dir)?;
     file.write_all(text)?;
     if let Some(mode) = mode {
         file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
@@ -247,6 +292,26 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(&target).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Where the list at `path` is, behind links, and the directory it is in.
+fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let target = match std::fs::canonicalize(path) {
+        Ok(target) => target,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        Err(error) => return Err(error),
+    };
+    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = dir.unwrap_or(Path::new(".")).to_owned();
+    Ok((target, dir))
+}
+
+/// A new file in `dir`, to be put in the place of `target`.
+fn beside(target: &Path, dir: &Path) -> io::Result<tempfile::NamedTempFile> {
+    // as any new file: the umask applies
+    let fresh = std::fs::Permissions::from_mode(0o666);
+    let name = format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy());
+    tempfile::Builder::new().prefix(&name).permissions(fresh).tempfile_in(dir)
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, Error> {

@@ -28,7 +28,7 @@ use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
 use crate::{bridge, definition, requests};
 
-use recording::Recording;
+use recording::{Recording, Saved};
 
 pub use build::SCRIPT as BUILD_SCRIPT;
 
@@ -125,13 +125,13 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
 
     if let Some(dir) = &args.mount {
         let view = mounted::without(dir, &definition, view)?;
-        let recording = Recording::new(view, cache, list, None, None);
+        let recording = Recording::new(view, cache, list, None, None, None)?;
         return mounted::run(dir, recording, all, ui);
     }
     if let Some(dir) = &args.server {
         let watch = if args.watch { Some(watching::debounced()?) } else { None };
         let (changes, restarts) = watch.unzip();
-        let recording = Recording::new(view, cache, list, None, changes);
+        let recording = Recording::new(view, cache, list, None, changes, None)?;
         let registered = server::Registration { dir, app_id: &app_id, proc: args.proc };
         return server::run(registered, recording, restarts, all, ui);
     }
@@ -147,15 +147,21 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         }
         false => None,
     };
-    let requests = args.record.then(|| {
-        (requests::Recording::default(), requests::beside(list.as_deref().unwrap_or(&located.file)))
-    });
+    let requests = match args.record {
+        true => Some(requests::Recording::beside(list.as_deref().unwrap_or(&located.file))?),
+        false => None,
+    };
     let (changes, restarts) = match args.watch {
         true => watching::debounced().map(|(changes, restarts)| (Some(changes), Some(restarts)))?,
         false => (None, None),
     };
     let (changed, changes) = panel::changes(changes)?;
-    let recording = Recording::new(view.clone(), cache, list, only, Some(changes));
+    let saved = requests.clone().map(|requests| {
+        // It is tried again at the end, where an error can be told.
+        let save: Saved = Box::new(move || drop(requests.save_new()));
+        save
+    });
+    let recording = Recording::new(view.clone(), cache, list, only, Some(changes), saved)?;
     let panel = panel::Panel::new(recording.looked_at(), changed, args.watch);
     let served = Served {
         store,
@@ -167,7 +173,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         dev: true,
         proc: args.proc,
         idle_timeout: None,
-        exchanges: requests.as_ref().map(|(requests, _)| requests.hook()),
+        exchanges: requests.as_ref().map(requests::Recording::hook),
         restarts,
     };
     let served = serving::serve_grain(served, grain, &args.serve, ui);
@@ -175,8 +181,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     // Whatever became of the app: what it used is not lost.
     let written = recording.finish(all, ui);
     let recorded = match requests {
-        Some((requests, path)) => requests.save(&path).map(|count| {
-            ui.note(format!("{}: {count} requests were recorded", path.display()));
+        Some(requests) => requests.save().map(|count| {
+            ui.note(format!("{}: {count} requests were recorded", requests.path().display()));
         }),
         None => Ok(()),
     };

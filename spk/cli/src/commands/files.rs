@@ -262,18 +262,12 @@ impl Files {
 
     fn prune(&self, dry_run: bool, json: bool, ui: &Ui) -> Result<()> {
         let (listed, used) = (self.listed()?, self.used()?);
-        if dry_run {
-            let unused: Vec<String> = listed.difference(&used).map(|path| text(path)).collect();
-            if json {
-                ui.line(json!({ "dropped": unused }).to_string())?;
-            } else {
-                unused.iter().try_for_each(|path| ui.line(format!("- {path}")))?;
-            }
-            return Ok(());
-        }
         // only what is there already: to add is `spk dev`'s business
         let kept = used.intersection(&listed).cloned().collect();
-        let update = file_list::update(&self.list, &kept, &self.view, true)?;
+        let update = match dry_run {
+            true => file_list::preview(&self.list, &kept, &self.view, true)?,
+            false => file_list::update(&self.list, &kept, &self.view, true)?,
+        };
         if json {
             let dropped: Vec<String> = update.dropped.iter().map(|(path, _)| text(path)).collect();
             ui.line(json!({ "dropped": dropped }).to_string())?;
@@ -285,7 +279,10 @@ impl Files {
                 Dropped::Unusable(_) => ui.line(format!("- {} (not found)", text(path)))?,
             }
         }
-        ui.note(format!("{} entries dropped from {}", update.dropped.len(), self.list.display()));
+        if !dry_run {
+            let count = update.dropped.len();
+            ui.note(format!("{count} entries dropped from {}", self.list.display()));
+        }
         Ok(())
     }
 }

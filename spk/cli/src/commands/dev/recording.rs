@@ -6,19 +6,24 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use fuse_tracer::{Cache, Callers, Options, Record, Tracer, Use, trace_file, with_implied};
+use fuse_tracer::trace_file::{self, Growing};
+use fuse_tracer::{Cache, Callers, Options, Record, Tracer, Use, with_implied};
 use spk_host::serve::FuseHook;
 use spk_package::file_list::{self, Update};
 use spk_package::selection::Tree;
 use spk_package::view::View;
 
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Result, ResultExt};
 use crate::ui::Ui;
 
-/// How often the list is written while the session goes on, so that little is lost with it.
+/// How often what was recorded is written while the session goes on, so that little is lost with it.
 const INTERVAL: Duration = Duration::from_secs(3);
+
+/// How many times longer than it takes to write is waited until it is done again, at least: what
+/// is recorded may be much.
+const REST: u32 = 20;
 
 /// How many paths of one kind are named in the summary; the list has them all.
 const NAMED: usize = 10;
@@ -49,6 +54,10 @@ struct State {
     /// How much there was when the list was last written.
     written: u64,
     added: BTreeSet<Vec<u8>>,
+    /// Where it is kept why a path is in the list.
+    trace: Option<Growing>,
+    /// How many uses there were when the trace was last written.
+    traced: usize,
 }
 
 impl Shared {
@@ -107,35 +116,63 @@ impl Shared {
         self.sources.iter().find(|source| !source.exists())
     }
 
-    /// Writes the list if something new was used. Errors wait for the end of the session, where
-    /// the same thing is tried again and can be told.
+    /// Whether the view has something at `path`, readable or not.
+    fn has(&self, path: &[u8]) -> bool {
+        !matches!(self.view.lookup(path), Ok(None))
+    }
+
+    /// Writes list and trace if something new was used. Errors wait for the end of the session,
+    /// where the same thing is tried again and can be told.
     fn write_in_between(&self) {
-        let (Some(list), None) = (&self.list, &self.only) else { return };
+        let Some(list) = self.list() else { return };
+        let uses = self.uses();
         let mut state = self.state();
         let now = state.tracers.iter().map(Tracer::listed).sum();
-        if now == state.written || self.vanished().is_some() {
+        let (listed, traced) = (now != state.written, uses != state.traced);
+        if !(listed || traced) || self.vanished().is_some() {
             return;
         }
-        let used = state.tracers.iter().flat_map(|tracer| tracer.record().used()).collect();
-        let used = with_implied(&self.view, used);
-        if let Ok(update) = file_list::update(list, &used, &self.view, false) {
-            state.written = now;
-            state.added.extend(update.added);
+        let mut record = Record::default();
+        state.tracers.iter().for_each(|tracer| record.merge(tracer.record()));
+        if listed {
+            let used = with_implied(&self.view, record.used());
+            if let Ok(update) = file_list::update(list, &used, &self.view, false) {
+                state.written = now;
+                state.added.extend(update.added);
+            }
+        }
+        if let Some(trace) = state.trace.as_mut()
+            && trace.save(&record, |path| self.has(path)).is_ok()
+        {
+            state.traced = uses;
         }
     }
 }
 
+/// What else a session keeps, and how it is saved while that goes on.
+pub type Saved = Box<dyn FnMut() + Send>;
+
 impl Recording {
-    /// Begins one; `list` is where it goes in the end.
-    /// `only`: show the app nothing but this, and write no list.
+    /// Begins one; `list` is where it goes. `only`: show the app nothing but this, and write no
+    /// list. `saved` is called now and then.
+    ///
+    /// # Errors
+    /// When list or trace cannot be written, or the trace that is there cannot be read: that is
+    /// better known now than after an hour.
     pub fn new(
         view: Arc<View>,
         cache: Cache,
         list: Option<PathBuf>,
         only: Option<Arc<Tree>>,
         changes: Option<Sender<Vec<u8>>>,
-    ) -> Recording {
-        let (state, changes) = (Mutex::new(State::default()), Mutex::new(changes));
+        mut saved: Option<Saved>,
+    ) -> Result<Recording> {
+        let trace = match list.as_deref().filter(|_| only.is_none()) {
+            Some(list) => Some(prepare(list)?),
+            None => None,
+        };
+        let state = State { trace, ..State::default() };
+        let (state, changes) = (Mutex::new(state), Mutex::new(changes));
         let mappings = view.source_map().mappings().iter();
         let sources = mappings.map(|mapping| mapping.source_path.clone());
         let sources = sources.filter(|source| source.exists()).collect();
@@ -143,13 +180,17 @@ impl Recording {
         let (stop, stopped) = mpsc::channel();
         let writing = shared.clone();
         let thread = std::thread::Builder::new().name("file-list".into()).spawn(move || {
-            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            let mut pause = INTERVAL;
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                let begun = Instant::now();
                 writing.write_in_between();
+                saved.iter_mut().for_each(|saved| saved());
+                pause = INTERVAL.max(begun.elapsed() * REST);
             }
         });
         // Without it the list is written at the end only.
         let writer = thread.ok().map(|thread| (stop, thread));
-        Recording { shared, writer }
+        Ok(Recording { shared, writer })
     }
 
     /// For who wants to look at it while it goes on.
@@ -197,9 +238,10 @@ impl Recording {
             drop(stop);
             let _ = thread.join();
         }
-        let (tracers, mut added) = {
+        let (tracers, mut added, trace) = {
             let mut state = self.shared.state();
-            (std::mem::take(&mut state.tracers), std::mem::take(&mut state.added))
+            let (tracers, added) = (std::mem::take(&mut state.tracers), std::mem::take(&mut state.added));
+            (tracers, added, state.trace.take())
         };
         if tracers.is_empty() {
             return Ok(());
@@ -236,6 +278,8 @@ impl Recording {
             }
             return Ok(());
         };
+        // Whatever becomes of the list.
+        let traced = trace.map(|mut trace| trace.save(&record, |path| self.shared.has(path)));
         let update = file_list::update(list, &used, &self.shared.view, false)?;
         added.extend(update.added.iter().cloned());
         ui.note(format!(
@@ -245,9 +289,21 @@ impl Recording {
             added.len()
         ));
         report(&update, ui);
-        trace_file::add(&trace_file::beside(list), &record)?;
-        Ok(())
+        Ok(traced.transpose().map(drop)?)
     }
+}
+
+/// Looks whether list and trace can be written, and reads the trace.
+fn prepare(list: &Path) -> Result<Growing> {
+    let hint = "spk dev writes there which files the app uses: make it writable, or work in a copy \
+                of the project";
+    file_list::can_update(list).hint(hint)?;
+    let trace = trace_file::beside(list);
+    let dir = list.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(dir)
+        .context(format!("cannot write the trace {}", trace.display()))
+        .hint(hint)?;
+    Ok(Growing::open(&trace)?)
 }
 
 /// What the app looked for and would not find in the package, though it is here.
