@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use spk_package::programs;
+
 use crate::error::{CliError, Result};
 
 /// Name of the program.
@@ -15,10 +17,20 @@ const PLACES: &[&str] = &["", "../libexec/spk", "../lib/spk"];
 pub fn find() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("SPK_BRIDGE") {
         let path = PathBuf::from(path);
-        if path.is_file() {
-            return Ok(path);
+        if !path.is_file() {
+            return Err(CliError::new(format!("SPK_BRIDGE names no file: {}", path.display())));
         }
-        return Err(CliError::new(format!("SPK_BRIDGE names no file: {}", path.display())));
+        return match programs::is_static(&path) {
+            Ok(true) => Ok(path),
+            Ok(false) => Err(CliError::new(format!(
+                "SPK_BRIDGE names no bridge: {} is no static program for this machine",
+                path.display()
+            ))
+            .hint(format!("unset it, or name a {NAME}"))),
+            Err(error) => {
+                Err(CliError::from(error).context(format!("cannot read {}", path.display())))
+            }
+        };
     }
     let exe = std::env::current_exe()?;
     let dir = exe.parent().map(PathBuf::from).unwrap_or_default();

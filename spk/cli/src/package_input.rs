@@ -6,10 +6,14 @@ use std::path::Path;
 
 use spk_host::store::{Package, Store};
 use spk_package::contents::Opened;
+use spk_package::source_map::{Mapping, SourceMap};
 use spk_package::verify::Options;
+use spk_package::view::View;
+use spk_package::{programs, selection};
 
-use crate::error::{Result, ResultExt};
+use crate::error::{CliError, Result, ResultExt};
 use crate::progress::Bar;
+use crate::serving;
 use crate::ui::Ui;
 
 /// Opens a package for looking into it.
@@ -29,6 +33,22 @@ pub fn add(store: &Store, path: &Path) -> Result<Package> {
     let mut collected = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
     io::copy(&mut io::stdin().lock(), &mut collected).context("cannot collect the package")?;
     store.add_package(collected.path()).context("the package on stdin cannot be taken")
+}
+
+/// Refuses a package that has nothing to start, before a grain is made that could never run.
+pub fn can_start(package: &Package) -> Result<()> {
+    serving::program(&package.manifest, false)?;
+    let mapping = Mapping {
+        package_path: Vec::new(),
+        source_path: package.dir.clone(),
+        hide_paths: Vec::new(),
+    };
+    let view = View::plain(SourceMap::new(vec![mapping])?);
+    let has = |path: &[u8]| selection::follow(&view, path).is_ok();
+    match programs::missing(&package.manifest, has).first() {
+        Some(missing) => Err(CliError::new(missing.to_string())),
+        None => Ok(()),
+    }
 }
 
 /// Whether `path` is `top` or below it; the root is `.` or empty.

@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod pack;
 pub mod package_id;
 pub mod pkgdef;
+pub mod programs;
 pub mod progress;
 pub mod replacements;
 pub mod report;

@@ -264,14 +264,31 @@ impl Expansion<'_> {
         tree.listed |= scope != Scope::Implied;
         if scope == Scope::Below {
             let path = path_of(&walked.end);
-            let mut withheld = Vec::new();
-            let mut below = Below {
-                view: self.view,
-                uses_bridge: self.uses_bridge,
-                withheld: &mut withheld,
-                problems: &mut self.problems,
-            };
-            below.include(tree, &path);
+            if tree.node.kind() == NodeKind::Symlink {
+                return self.include_target(&path);
+            }
+            let withheld = Below::all(self.view, self.uses_bridge, tree, &path, &mut self.problems);
+            withheld.into_iter().for_each(|one| self.leave_out(one));
+        }
+        Ok(())
+    }
+
+    /// What a link leads to, with all that is below it. A link that leads to nothing here stays one
+    /// that leads to nothing: its target may be made by the app.
+    fn include_target(&mut self, link: &[u8]) -> Result<(), Reason> {
+        let walked = match walk(self.view, link, Last::Followed) {
+            Err(Reason::Unreadable(path, error)) => return Err(Reason::Unreadable(path, error)),
+            Err(_) => return Ok(()),
+            Ok(walked) => walked,
+        };
+        for link in &walked.links {
+            insert(&mut self.root, link).listed = true;
+        }
+        let tree = insert(&mut self.root, &walked.end);
+        tree.listed = true;
+        let path = path_of(&walked.end);
+        if tree.node.kind() == NodeKind::Directory {
+            let withheld = Below::all(self.view, self.uses_bridge, tree, &path, &mut self.problems);
             withheld.into_iter().for_each(|one| self.leave_out(one));
         }
         Ok(())
@@ -293,6 +310,19 @@ struct Below<'a> {
 }
 
 impl Below<'_> {
+    /// Takes all of `tree`, the directory at `path`, and returns what the view withholds there.
+    fn all(
+        view: &View,
+        uses_bridge: bool,
+        tree: &mut Tree,
+        path: &[u8],
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Withheld> {
+        let mut withheld = Vec::new();
+        Below { view, uses_bridge, withheld: &mut withheld, problems }.include(tree, path);
+        withheld
+    }
+
     fn include(&mut self, tree: &mut Tree, path: &[u8]) {
         let names = match self.view.children(&tree.node) {
             Ok(names) => names,

@@ -17,12 +17,14 @@ use spk_package::closure;
 use spk_package::file_list;
 use spk_package::guard::{Allowed, Review, Withheld};
 use spk_package::keyring::Key;
+use spk_package::manifest::Manifest;
 use spk_package::pack::{self, Options, selected};
 use spk_package::pkgdef::Definition;
+use spk_package::programs;
 use spk_package::replacements::Table;
 use spk_package::report::Report;
 use spk_package::selection::{self, Expanded, Selection};
-use spk_package::view::{Generated, View};
+use spk_package::view::{BRIDGE, Generated, View};
 
 use crate::allocator;
 use crate::bridge;
@@ -268,7 +270,10 @@ pub(crate) fn select(
     for warning in definition.source_map.warnings() {
         ui.warn(warning);
     }
-    let bridge = if uses_bridge { Some(bridge::find()) } else { None };
+    // A launcher script may be what starts the bridge: then the list names it.
+    let names_bridge = file_list.iter().any(|path| path == BRIDGE)
+        || definition.always_include.iter().any(|path| path.as_bytes() == BRIDGE);
+    let bridge = if uses_bridge || names_bridge { Some(bridge::find()) } else { None };
     let (bridge, no_bridge) = match bridge {
         Some(Ok(path)) => (Some(path), None),
         Some(Err(error)) => (None, Some(error)),
@@ -299,6 +304,17 @@ pub(crate) fn select(
                 .hint("run spk dev to bring the file list up to date, or edit it"),
         }
     })?;
+    let manifest = Manifest::from_bytes(&definition.manifest)?;
+    let packed = |path: &[u8]| match selection::follow(&view, path) {
+        Ok(way) => way.iter().all(|step| expanded.root.get(step).is_some()),
+        Err(_) => false,
+    };
+    if let Some(missing) = programs::missing(&manifest, packed).first() {
+        return Err(CliError::new(missing.to_string()).hint(
+            "build it, and see that the definition's source map and its file list or alwaysInclude \
+             have it",
+        ));
+    }
     for rewritten in &expanded.rewritten {
         let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
         let taken: Vec<String> = rewritten.taken.iter().map(|path| text(path)).collect();

@@ -1,10 +1,11 @@
 //! `spk run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
-use spk_host::store::{Grain, NewGrain, Package, Store};
+use spk_host::store::{Grain, GrainId, GrainMeta, NewGrain, Package, Store};
+use spk_package::app_id::AppId;
 
 use super::grain;
 use crate::developer::Developer;
@@ -62,6 +63,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         ui.note(line);
     }
     let package = package_input::add(&store, &args.package)?;
+    package_input::can_start(&package)?;
     let grain = open_grain(&store, &package, &args, ui)?;
     let program = serving::program(&package.manifest, grain.meta().started)?;
     // What it looks for in vain can be told only where the developer's files are.
@@ -104,7 +106,10 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
 fn open_grain(store: &Store, package: &Package, args: &Args, ui: &Ui) -> Result<Grain> {
     let Some(id) = &args.grain else {
         let title = args.title.clone().unwrap_or_default();
-        return Ok(store.create_grain(package, NewGrain { title })?);
+        let others = of_app(store, &package.app_id)?;
+        let grain = store.create_grain(package, NewGrain { title })?;
+        tell_of(&others, &args.package, ui);
+        return Ok(grain);
     };
     let mut grain = grain::hold(store, id, "run")?;
     let context = format!("cannot open grain {}", grain.id());
@@ -116,4 +121,28 @@ fn open_grain(store: &Store, package: &Package, args: &Args, ui: &Ui) -> Result<
     }
     grain.set_package(package, args.force).context(context)?;
     Ok(grain)
+}
+
+/// The grains of an app, apart from those of `spk dev`, the last used one last.
+fn of_app(store: &Store, app_id: &AppId) -> Result<Vec<(GrainId, GrainMeta)>> {
+    let grains = store.grains()?.into_iter().filter_map(|info| Some((info.id, info.meta.ok()?)));
+    let mut grains: Vec<_> = grains
+        .filter(|(_, meta)| meta.app_id == *app_id && meta.package_id.is_some())
+        .collect();
+    grains.sort_by_key(|(_, meta)| meta.last_used);
+    Ok(grains)
+}
+
+/// Who looks for yesterday's notes in a new grain is told where they are.
+fn tell_of(others: &[(GrainId, GrainMeta)], package: &Path, ui: &Ui) {
+    let Some((id, meta)) = others.last() else { return };
+    let count = match others.len() {
+        1 => "another grain of this app is".to_owned(),
+        count => format!("{count} other grains of this app are"),
+    };
+    ui.note(format!(
+        "this is a new grain; {count} here, last used: {id} ({})\nopen it with: spk run {} --grain {id}",
+        meta.title.replace('\n', " "),
+        package.display()
+    ));
 }

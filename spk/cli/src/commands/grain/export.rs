@@ -64,12 +64,14 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     };
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && (ids.len() > 1 || args.json) {
-        return Err(CliError::usage("stdout has room for one backup and nothing else"));
+        return Err(CliError::usage("stdout has room for one backup and nothing else").hint(
+            "-o DIR writes a file for each grain; without --json there is room for a backup",
+        ));
     }
     if to_stdout && std::io::stdout().is_terminal() {
         return Err(CliError::usage("a backup is not for a terminal").hint("-o FILE, or a pipe"));
     }
-    let several = args.all || ids.len() > 1;
+    let several = !to_stdout && (args.all || ids.len() > 1);
     if let (true, Some(dir)) = (several, &args.output) {
         std::fs::create_dir_all(dir).context(format!("cannot create {}", dir.display()))?;
     }

@@ -27,6 +27,7 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     let package = package_input::add(store, &args.package)?;
+    package_input::can_start(&package)?;
     let grain = store.create_grain(&package, NewGrain { title: args.title })?;
     let id = grain.id().clone();
     drop(grain);
