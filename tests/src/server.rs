@@ -168,16 +168,22 @@ impl Server {
 
     /// Stops it as Ctrl-C would; it must end with status 0. Gives what it said.
     #[track_caller]
-    pub fn stop(mut self) -> String {
-        self.signal(Signal::SIGINT);
+    pub fn stop(self) -> String {
+        let (status, said) = self.end(Signal::SIGINT);
+        assert!(status.success(), "it ended with {status}:\n{said}");
+        said
+    }
+
+    /// Sends a signal and waits for its end. Gives how it ended and what it said.
+    #[track_caller]
+    pub fn end(mut self, signal: Signal) -> (ExitStatus, String) {
+        self.signal(signal);
         let status = self.wait();
         // Its last words may still be in the pipe.
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
-        let said = self.said();
-        assert!(status.success(), "it ended with {status}:\n{said}");
-        said
+        (status, self.said())
     }
 }
 

@@ -122,12 +122,12 @@ impl Place {
         stage.write("app.py", APP);
         ok(stage.spk().args(["init", "-p", "8000", "--", "/usr/bin/python3", "-B", "/app.py"]));
         let server = Server::start(stage.spk().arg("dev"));
-        http::get(&server.at("notes"));
+        http::get(&server.at(""));
         server.stop();
         ok(stage.spk().args(["pack", "--fast", "a.spk"]));
         let app = ok(stage.spk().arg("listkeys")).trim().to_owned();
         let ran = Server::start(stage.spk().args(["run", "a.spk"]));
-        http::get(&ran.at("notes"));
+        http::get(&ran.at(""));
         let stopped = ran.field("grainId");
         ran.stop();
         // So that its log has a line in any case.
