@@ -87,9 +87,8 @@ fn a_killed_session_has_lost_seconds_and_no_more() {
     assert_eq!(http::get(&server.at("static")).text(), "a page\n");
     let [list, trace, requests] = kept(&stage);
     let end = Instant::now() + SAVED;
-    let saved = |file: &Path, text: &str| {
-        fs::read_to_string(file).is_ok_and(|found| found.contains(text))
-    };
+    let saved =
+        |file: &Path, text: &str| fs::read_to_string(file).is_ok_and(|found| found.contains(text));
     while !(saved(&list, "static/page.txt")
         && saved(&trace, "\"static/page.txt\"")
         && saved(&requests, "\"/static\""))

@@ -44,7 +44,11 @@ fn no_key_is_added_to_what_is_no_whole_keyring() {
             assert!(said(&rekey).contains(word), "{}", said(&rekey));
             assert_eq!(fs::read(&definition).unwrap(), before);
             let init = fails(stage.spk().args(["init", "--template", "static", "-k", file]));
-            assert!(said(&init).contains(word) || said(&init).contains("exists"), "{}", said(&init));
+            assert!(
+                said(&init).contains(word) || said(&init).contains("exists"),
+                "{}",
+                said(&init)
+            );
             assert_eq!(fs::read(stage.work().join(file)).unwrap(), contents, "{file} was changed");
         }
         // Also into an empty directory nothing is written then.
@@ -72,7 +76,13 @@ fn whole_keys_of_a_damaged_keyring_stay_usable() {
             assert_eq!(ok(stage.spk().args(["listkeys", "-k", "copy"])).trim(), id);
         }
         let list = fails(stage.spk().args(["listkeys", "-k", "ring"]));
-        assert_eq!(String::from_utf8_lossy(&list.stdout), format!("{id}\n{other}\n"));
+        // The one that was cut off still has its name.
+        let listed = String::from_utf8_lossy(&list.stdout).into_owned();
+        let listed: Vec<&str> = listed.lines().collect();
+        assert_eq!((listed.len(), listed[0], listed[2]), (3, id.as_str(), other.as_str()));
+        let cut = fails(stage.spk().args(["getkey", "-k", "ring", listed[1]]));
+        assert!(said(&cut).contains("is damaged"), "{}", said(&cut));
+        assert!(cut.stdout.is_empty());
         // It also signs.
         stage.write("app", "");
         ok(stage.spk().args(["init", "-q", "-r", "-I", ".", "-A", "-i", &id, "--", "/app"]));

@@ -65,7 +65,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("spk run app.spk", "a new grain"),
             ("spk run app.spk --grain 8fKc", "that grain again; the beginning of its ID will do"),
-            ("spk run app.spk --user bob --permissions view", "as somebody else"),
+            (
+                "spk run app.spk --grain 8fKc --user bob --permissions view",
+                "the same grain as somebody else",
+            ),
             ("spk run app.spk --explain", "names what the sandbox denies"),
         ],
     ),

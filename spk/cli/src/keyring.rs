@@ -56,7 +56,8 @@ pub fn elsewhere(id: Option<&AppId>, used: &Path) -> String {
     let Some(path) = of_vagrant(used) else { return String::new() };
     let shown = path.display();
     let keyring = Keyring::open_lenient(&path).ok();
-    let has = |id| keyring.as_ref().is_some_and(|ring| ring.keys().iter().any(|key| key.app_id() == id));
+    let has =
+        |id| keyring.as_ref().is_some_and(|ring| ring.keys().iter().any(|key| key.app_id() == id));
     match id {
         Some(id) if has(*id) => format!("; vagrant-spk's keyring has it: -k {shown}"),
         _ => format!("; vagrant-spk's keyring is {shown}"),

@@ -467,7 +467,9 @@ mod tests {
         // The number of the damaged key; 0 for what is no keyring at all.
         let cut = [(two.len() - 9, 2), (136, 2), (100, 1), (8, 1)];
         let cases = cut.map(|(length, number)| (&two[..length], number));
-        for (bytes, expected) in cases.into_iter().chain([(&text[..], 0), (&text[..24], 0), (&text[..3], 0)]) {
+        for (bytes, expected) in
+            cases.into_iter().chain([(&text[..], 0), (&text[..24], 0), (&text[..3], 0)])
+        {
             let (_dir, path) = ring(bytes);
             let found = match append(&path, &key()).unwrap_err() {
                 Error::Foreign { .. } => 0,

@@ -157,7 +157,12 @@ mod tests {
             ("/sandstorm-http-bridge 8000 /app x", None, &[bridge], &["/app"]),
             ("/sandstorm-http-bridge --var /v -v 80 -- /app", None, &[bridge, "app"], &[]),
             ("/sandstorm-http-bridge 80 -- node x.js", Some("/bin:/usr/bin"), &[bridge], &["node"]),
-            ("/sandstorm-http-bridge 80 -- node", Some("/bin:/usr/bin"), &[bridge, "usr/bin/node"], &[]),
+            (
+                "/sandstorm-http-bridge 80 -- node",
+                Some("/bin:/usr/bin"),
+                &[bridge, "usr/bin/node"],
+                &[],
+            ),
             // Nobody can tell from here.
             ("/sandstorm-http-bridge 80 -- node x.js", None, &[bridge], &[]),
             ("/sandstorm-http-bridge 80 -- node", Some("/var/bin:/bin"), &[bridge], &[]),

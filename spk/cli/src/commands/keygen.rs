@@ -28,7 +28,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let key = Key::generate()?;
     keep(&key, args.keyring.as_ref(), global, ui)?;
     let id = key.app_id().to_string();
-    let printed = if args.json { serde_json::json!({ "appId": id }).to_string() } else { id.clone() };
+    let printed =
+        if args.json { serde_json::json!({ "appId": id }).to_string() } else { id.clone() };
     ui.line(printed).hint(format!("the new key is in the keyring; its app ID is {id}"))
 }
 

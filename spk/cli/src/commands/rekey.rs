@@ -58,8 +58,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     }
     let key = Key::generate()?;
     let id = key.app_id().to_string();
-    let ring = keyring::addition(&keyring)?;
     let staged = rekey.stage(&id).context(format!("cannot write {shown}"))?;
+    let ring = keyring::addition(&keyring)?;
     // The key first: a definition whose key is nowhere could not be packed.
     ring.add(&key)?;
     staged

@@ -126,9 +126,8 @@ fn open_grain(store: &Store, package: &Package, args: &Args, ui: &Ui) -> Result<
 /// The grains of an app, apart from those of `spk dev`, the last used one last.
 fn of_app(store: &Store, app_id: &AppId) -> Result<Vec<(GrainId, GrainMeta)>> {
     let grains = store.grains()?.into_iter().filter_map(|info| Some((info.id, info.meta.ok()?)));
-    let mut grains: Vec<_> = grains
-        .filter(|(_, meta)| meta.app_id == *app_id && meta.package_id.is_some())
-        .collect();
+    let mut grains: Vec<_> =
+        grains.filter(|(_, meta)| meta.app_id == *app_id && meta.package_id.is_some()).collect();
     grains.sort_by_key(|(_, meta)| meta.last_used);
     Ok(grains)
 }

@@ -240,7 +240,8 @@ impl Recording {
         }
         let (tracers, mut added, trace) = {
             let mut state = self.shared.state();
-            let (tracers, added) = (std::mem::take(&mut state.tracers), std::mem::take(&mut state.added));
+            let (tracers, added) =
+                (std::mem::take(&mut state.tracers), std::mem::take(&mut state.added));
             (tracers, added, state.trace.take())
         };
         if tracers.is_empty() {

@@ -22,7 +22,9 @@ pub fn check(global: &Global) -> Check {
     let shown = path.display();
     let found = match path.metadata() {
         Ok(found) => found,
-        Err(_) => return Check::ok(name, format!("{shown} is made by the first keygen{}", other(&path))),
+        Err(_) => {
+            return Check::ok(name, format!("{shown} is made by the first keygen{}", other(&path)));
+        }
     };
     if found.mode() & OTHERS != 0 {
         return Check::warning(
@@ -67,7 +69,9 @@ fn described(error: &Error) -> String {
 /// That there are keys elsewhere.
 fn other(used: &Path) -> String {
     match of_vagrant(used) {
-        Some(path) => format!("; vagrant-spk's keys are in {0}: use them with -k {0}", path.display()),
+        Some(path) => {
+            format!("; vagrant-spk's keys are in {0}: use them with -k {0}", path.display())
+        }
         None => String::new(),
     }
 }

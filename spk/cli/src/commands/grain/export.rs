@@ -71,6 +71,9 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     if to_stdout && std::io::stdout().is_terminal() {
         return Err(CliError::usage("a backup is not for a terminal").hint("-o FILE, or a pipe"));
     }
+    if to_stdout && ids.is_empty() {
+        return Err(CliError::new("there is no grain to export"));
+    }
     let several = !to_stdout && (args.all || ids.len() > 1);
     if let (true, Some(dir)) = (several, &args.output) {
         std::fs::create_dir_all(dir).context(format!("cannot create {}", dir.display()))?;

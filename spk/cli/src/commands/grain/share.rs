@@ -49,7 +49,12 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
             return Ok(());
         }
         for share in shares.as_array().into_iter().flatten() {
-            ui.line(format!("{}\t{}\t{}", text(&share["from"]), text(&share["to"]), share["role"]))?;
+            ui.line(format!(
+                "{}\t{}\t{}",
+                text(&share["from"]),
+                text(&share["to"]),
+                share["role"]
+            ))?;
         }
         return Ok(());
     };
