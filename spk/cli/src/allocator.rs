@@ -19,7 +19,8 @@ const TUNABLES: &str = "GLIBC_TUNABLES";
 /// Starts this command again with these settings, unless the user has some of their own. Must come
 /// before anything is read or written.
 pub fn tune() {
-    if std::env::var_os(TUNABLES).is_some() {
+    // Started again, a program could not tell any more that stdout was closed.
+    if std::env::var_os(TUNABLES).is_some() || spk_sandbox::stdout_was_closed() {
         return;
     }
     let on_request = std::fs::read_to_string(PAGES).is_ok_and(|text| text.contains("[madvise]"));

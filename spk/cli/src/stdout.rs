@@ -31,7 +31,7 @@ impl Write for Stdout {
         if written == Err(Errno::PIPE) {
             self.reader_gone.store(true, Ordering::Relaxed);
         }
-        Ok(written?)
+        written.map_err(unwritten)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -73,7 +73,7 @@ impl Reserved {
 
 impl Write for Reserved {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(checked(&self.0, bytes)?)
+        checked(&self.0, bytes).map_err(unwritten)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -88,7 +88,21 @@ impl Drop for Reserved {
     }
 }
 
+/// What is behind the errors of these writers, so that whoever passes them on tells where it was.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to stdout")]
+struct Unwritten(#[source] io::Error);
+
+fn unwritten(errno: Errno) -> io::Error {
+    let error = io::Error::from(errno);
+    io::Error::new(error.kind(), Unwritten(error))
+}
+
 /// What a command says when its data could not be written.
 pub fn failure(error: io::Error) -> CliError {
-    CliError::from(error).context("cannot write to stdout")
+    match error.raw_os_error() {
+        // Of `std`, which does not say where.
+        Some(_) => CliError::from(error).context("cannot write to stdout"),
+        None => error.into(),
+    }
 }

@@ -73,6 +73,10 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         }
     };
     drop((session, grain, package));
+    if ui.reader_gone() {
+        // It was killed because nobody reads what it prints.
+        return Ok(());
+    }
     match status(exit, ui) {
         0 => Ok(()),
         status => std::process::exit(status),
