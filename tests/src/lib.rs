@@ -11,6 +11,7 @@ pub mod memory;
 pub mod procs;
 pub mod projects;
 pub mod server;
+pub mod signed;
 pub mod skip;
 pub mod sources;
 pub mod web;

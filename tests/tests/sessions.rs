@@ -6,6 +6,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use spk_tests::bins::{fails, ok};
+use spk_tests::signed::Signed;
 use spk_tests::{Server, Stage, Who, http};
 
 const APP: &str = include_str!("../data/powerbox_app.py");
@@ -127,7 +128,90 @@ fn programs(stage: &Stage, server: &Server, grain: &str) {
     assert_eq!(seen["headers"]["x-sandstorm-permissions"], "see");
     ok(stage.spk().args(["grain", "share", grain, "--to", "bob", "--remove"]));
     let seen = json_of(&http::get(bob["url"].as_str().unwrap()));
-    assert_eq!(seen["headers"]["x-sandstorm-permissions"], "see,change");
+    assert_eq!(seen["headers"]["x-sandstorm-permissions"], "see", "the app's default role");
+}
+
+/// What the app is told of who asks at this address.
+fn held(url: &str) -> String {
+    let seen = json_of(&http::get(&http::join(url, "x")));
+    seen["headers"]["x-sandstorm-permissions"].as_str().unwrap().to_owned()
+}
+
+/// What a program with this token may do.
+fn held_by(made: &Value) -> String {
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let url = format!("{}/x", made["url"].as_str().unwrap());
+    let seen = json_of(&http::request("GET", &url, &[("Authorization", &bearer)], b""));
+    seen["headers"]["x-sandstorm-permissions"].as_str().unwrap().to_owned()
+}
+
+/// One user has one set of permissions: on the page, in the commands' sessions, with a token, in
+/// the app's chooser; in this run and in the next, whoever it is for.
+#[test]
+fn a_share_counts_in_every_session() {
+    let stage = stage();
+    let server = Server::start(stage.spk().args(["dev", "--user", "carol"]));
+    let grain = server.field("grainId");
+    let share = |args: &[&str]| {
+        ok(stage.spk().args(["grain", "share", &grain]).args(args));
+    };
+    let page = Signed::at(&server);
+    let on_page = |ask: Value| {
+        let session = page.post(&format!("/api/grains/{grain}/session"), &ask);
+        let held = held(session["origin"].as_str().unwrap());
+        (held, session["why"].as_str().unwrap().to_owned(), session["role"].as_u64())
+    };
+    let asked = |user: &str| {
+        let session = stage.ask(&grain, &json!({ "ask": "session", "user": user }));
+        held(session["url"].as_str().unwrap())
+    };
+    let seen = |held: &str, why: &str, role| (held.to_owned(), why.to_owned(), role);
+    let token = ["grain", "token", &grain, "--user", "bob", "--json"];
+    let token: Value = serde_json::from_str(&ok(stage.spk().args(token))).unwrap();
+
+    // The owner is whom it is served for, on the page as on the command line.
+    assert_eq!(held(&server.session_url()), "see,change");
+    assert_eq!(on_page(json!({})), seen("see,change", "owner", None));
+    assert_eq!(on_page(json!({ "user": "carol" })), seen("see,change", "owner", None));
+    assert_eq!(asked("carol"), "see,change");
+    for user in ["alice", "bob"] {
+        assert_eq!(on_page(json!({ "user": user })), seen("see", "default", Some(1)));
+        assert_eq!(asked(user), "see");
+    }
+    assert_eq!(held_by(&token), "see");
+
+    // More than strangers have, and less.
+    share(&["--to", "bob", "--role", "editor"]);
+    assert_eq!(on_page(json!({ "user": "bob" })), seen("see,change", "share", Some(0)));
+    assert_eq!((asked("bob").as_str(), held_by(&token).as_str()), ("see,change", "see,change"));
+    share(&["--to", "bob", "--remove"]);
+    share(&["--to", "bob", "--permissions", ""]);
+    assert_eq!(on_page(json!({ "user": "bob" })), seen("", "share", None));
+    assert_eq!((asked("bob").as_str(), held_by(&token).as_str()), ("", ""));
+    let chooser = json!({ "user": "bob", "query": [API_QUERY], "choice": { "kind": "app" } });
+    let chooser = page.post(&format!("/api/grains/{grain}/powerbox"), &chooser);
+    let chooser = chooser["url"].as_str().unwrap();
+    let chosen = http::request("POST", chooser, &[("Content-Type", "text/plain")], b"cal");
+    assert!(chosen.status >= 400, "bob gives what he does not have: {}", chosen.text());
+
+    // What is chosen on the page counts for that session only, and shows as chosen.
+    let chosen = on_page(json!({ "user": "bob", "role": 0 }));
+    assert_eq!(chosen, seen("see,change", "chosen", Some(0)));
+    let chosen = on_page(json!({ "user": "bob", "permissions": ["see", "gone"] }));
+    assert_eq!(chosen, seen("see", "chosen", None));
+    assert_eq!(on_page(json!({ "user": "bob" })), seen("", "share", None));
+
+    // The next run is for somebody else: it stays carol's grain, and bob has what she gave.
+    server.stop();
+    let server = Server::start(stage.spk().args(["dev", "--grain", &grain, "--user", "bob"]));
+    assert_eq!(held(&server.session_url()), "");
+    let page = Signed::at(&server);
+    let carol = page.post(&format!("/api/grains/{grain}/session"), &json!({ "user": "carol" }));
+    assert_eq!(carol["why"], "owner");
+    // Taken back.
+    ok(stage.spk().args(["grain", "share", &grain, "--to", "bob", "--remove"]));
+    assert_eq!(held(&server.session_url()), "see,change");
+    server.stop();
 }
 
 /// X14: the bridge has saved the identities of those who came; the links.

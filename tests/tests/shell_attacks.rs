@@ -4,46 +4,9 @@
 
 use spk_tests::bins::ok;
 use spk_tests::guest::{self, PLAIN, Package};
-use spk_tests::http::{self, Response};
+use spk_tests::http;
+use spk_tests::signed::Signed;
 use spk_tests::{Browser, Server, Stage, Who};
-
-struct Signed {
-    origin: String,
-    cookie: String,
-    csrf: String,
-}
-
-/// Signs in as a browser does.
-fn sign_in(server: &Server) -> Signed {
-    let url = server.field("url");
-    let origin = url.split("/?").next().unwrap().to_owned();
-    let answer = http::get(&url);
-    assert_eq!(answer.status, 303);
-    let cookie = answer.header("set-cookie").unwrap();
-    assert!(cookie.contains("HttpOnly") && !cookie.contains("Domain"), "{cookie}");
-    let cookie = cookie.split(';').next().unwrap().to_owned();
-    let page = http::request("GET", &format!("{origin}/"), &[("Cookie", &cookie)], b"");
-    let text = page.text();
-    let csrf = text.split("name=\"spk-csrf\" content=\"").nth(1).unwrap();
-    let csrf = csrf.split('"').next().unwrap().to_owned();
-    Signed { origin, cookie, csrf }
-}
-
-impl Signed {
-    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
-        http::request(method, &format!("{}{path}", self.origin), headers, b"")
-    }
-
-    fn asked_well(&self, method: &str, path: &str, body: &str) -> Response {
-        let headers = [
-            ("Cookie", self.cookie.as_str()),
-            ("X-Spk-Csrf", &self.csrf),
-            ("Origin", &self.origin),
-            ("Sec-Fetch-Site", "same-origin"),
-        ];
-        http::request(method, &format!("{}{path}", self.origin), &headers, body.as_bytes())
-    }
-}
 
 fn served(title: &str) -> (Stage, Server) {
     let stage = guest::stage(Who::User);
@@ -75,7 +38,7 @@ fn addresses(grain: &str) -> Vec<(&'static str, String)> {
 fn every_action_needs_the_cookie_the_page_s_secret_and_its_own_origin() {
     let (stage, server) = served("untouched");
     let grain = server.field("grainId");
-    let signed = sign_in(&server);
+    let signed = Signed::at(&server);
     let (cookie, csrf, origin) =
         (signed.cookie.as_str(), signed.csrf.as_str(), signed.origin.as_str());
     let session = server.session_url();
@@ -133,7 +96,7 @@ fn every_action_needs_the_cookie_the_page_s_secret_and_its_own_origin() {
 #[test]
 fn other_host_names_and_frames_are_refused() {
     let (_stage, server) = served("untouched");
-    let signed = sign_in(&server);
+    let signed = Signed::at(&server);
     let port = signed.origin.rsplit_once(':').unwrap().1;
     // DNS rebinding: the attacker's name leads here, the browser sends the attacker's name
     for host in ["evil.example", "127.0.0.1", "localhost", "spk.localhost.evil.example"] {

@@ -20,6 +20,8 @@ use super::error::Error;
 use super::launch::{Launch, Process};
 use super::limits::{BODIES, SMALL_BODY};
 use super::log::Log;
+use super::permissions::{self, Held, Said, Unknown, asked};
+use super::user::User;
 use super::{HostLimits, Notes, Settings, rpc};
 use crate::store::control::{Info, Op, Request};
 
@@ -119,6 +121,7 @@ pub(crate) struct Grain {
     pub log: Log,
     pub notes: Notes,
     pub activity: Rc<Activity>,
+    said: Said,
     idle_timeout: Option<Duration>,
     /// When a `WebSession` that nobody uses is closed.
     pub session_idle: Duration,
@@ -146,6 +149,10 @@ impl Grain {
             notes: objects.notes.clone(),
             objects,
             activity,
+            said: Said {
+                user: User::named(&settings.user).key().to_owned(),
+                role: asked(settings.permissions.as_deref(), settings.role.as_deref()),
+            },
             idle_timeout: settings.idle_timeout,
             session_idle: settings.session_idle,
             launcher: RefCell::new(launcher),
@@ -161,6 +168,17 @@ impl Grain {
     /// Its ID.
     pub fn id(&self) -> &str {
         &self.objects.grain_id
+    }
+
+    /// What a user may do in this grain.
+    pub fn permissions_of(&self, info: &ViewInfo, user: &User) -> Result<Held, Unknown> {
+        let keeper = &self.objects.keeper;
+        keeper.read(|records| permissions::permissions_of(info, records, &self.said, user.key()))
+    }
+
+    /// Who owns it.
+    pub fn owner(&self) -> String {
+        self.objects.keeper.read(|records| permissions::owner(records, &self.said).to_owned())
     }
 
     /// The app, if it runs and has answered.

@@ -15,11 +15,11 @@ mod keeper;
 mod launch;
 mod limits;
 mod log;
+pub(crate) mod permissions;
 mod powerbox;
 mod rpc;
 pub(crate) mod sandboxed;
 mod session;
-mod sharing;
 pub(crate) mod site;
 mod user;
 

@@ -17,7 +17,7 @@ use spk_schema::web_session_capnp::web_session;
 use super::caps::context::Context;
 use super::error::Error;
 use super::grain::{App, Grain, ViewInfo};
-use super::sharing::{self, Unknown};
+use super::permissions::{self, Held, Unknown, Why};
 use super::user::User;
 use super::{API_SESSION, WEB_SESSION};
 use crate::store::capabilities::{Assignment, Object};
@@ -69,22 +69,12 @@ pub(crate) enum Kind {
 /// What the user may do.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
-    /// What was shared with the user; everything, if nothing was.
-    Shared {
-        /// Who owns the grain.
-        owner: String,
-    },
-    /// These, by name.
-    Named(Vec<String>),
-    /// What a role gives.
-    Assigned(Assignment),
-    /// What a role gives of what its giver has.
-    Given {
-        /// Who owns the grain.
-        owner: String,
-        /// What the role gives.
-        role: Assignment,
-    },
+    /// What they may do in this grain, wherever they appear: see [`permissions`].
+    Own,
+    /// This, whoever the user is: it was chosen for the session.
+    Chosen(Assignment),
+    /// What a token allows of what the user may do.
+    Within(Assignment),
 }
 
 /// A user at an origin.
@@ -195,7 +185,7 @@ impl Session {
         }
         let app = self.grain.app().await.map_err(OpenError::Start)?;
         let permissions = self.permissions(&app.info).map_err(OpenError::Unknown)?;
-        let web = self.open_web(&app, &permissions, browser).await.map_err(OpenError::App)?;
+        let web = self.open_web(&app, &permissions.bits, browser).await.map_err(OpenError::App)?;
         tracing::info!(user = self.user.key(), "session opened");
         let opened = Rc::new(Opened { web, app, used: Cell::new(Instant::now()) });
         self.open.borrow_mut().insert(browser.clone(), opened.clone());
@@ -203,20 +193,17 @@ impl Session {
     }
 
     /// What the user may do, by the app's own account of its permissions.
-    pub fn permissions(&self, info: &ViewInfo) -> Result<Vec<bool>, Unknown> {
-        let shared = |owner: &str| {
-            let keeper = &self.grain.objects.keeper;
-            let shares = keeper.read(|records| records.shares.clone());
-            sharing::of_user(info, &shares, owner, self.user.key())
-        };
+    pub fn permissions(&self, info: &ViewInfo) -> Result<Held, Unknown> {
+        let own = || self.grain.permissions_of(info, &self.user);
         match &self.access {
-            Access::Named(names) => sharing::named(info, names),
-            Access::Assigned(role) => sharing::assigned(info, role),
-            Access::Shared { owner } => shared(owner),
-            Access::Given { owner, role } => {
-                let given = sharing::assigned(info, role)?;
-                let held = shared(owner)?;
-                Ok(given.iter().zip(held).map(|(given, held)| *given && held).collect())
+            Access::Own => own(),
+            Access::Chosen(role) => {
+                Ok(Held { bits: permissions::assigned(info, role)?, why: Why::Chosen })
+            }
+            Access::Within(role) => {
+                let (given, own) = (permissions::assigned(info, role)?, own()?);
+                let bits = given.iter().zip(own.bits).map(|(given, held)| *given && held).collect();
+                Ok(Held { bits, why: own.why })
             }
         }
     }

@@ -166,13 +166,8 @@ impl Shell {
         query: &[String],
     ) -> Result<Value, Problem> {
         let user = sessions::user(user)?;
-        let (open, app) = self.running(&id).await?;
-        let permissions = match Rc::ptr_eq(&open, &self.open_grain(&self.primary).await?) {
-            // As on the command line and by its shares.
-            true => None,
-            false => Some(sessions::permissions(&app.info, &user, None, None)?.1),
-        };
-        let opened = front.request_session(&open.grain, &user, permissions, query);
+        let (open, _) = self.running(&id).await?;
+        let opened = front.request_session(&open.grain, &user, query);
         let (number, url) = opened.map_err(|error| Problem::bad(&error))?;
         let asked = Asked { grain: id.as_str().to_owned(), number };
         Ok(json!({ "request": asked, "url": url }))

@@ -1,5 +1,5 @@
-//! Who looks at a grain, and with which permissions: the user switcher, the role picker, and links
-//! that share a role.
+//! Who looks at a grain, and with which permissions: the user switcher, the role picker, which
+//! chooses other permissions than the user has, and links that share a role.
 
 use std::rc::Rc;
 
@@ -10,7 +10,9 @@ use super::Shell;
 use super::problem::{Problem, printable};
 use super::supervisor::Open;
 use crate::serve::grain::{App, RoleDef, ViewInfo};
+use crate::serve::permissions::{Unknown, Why, assignment};
 use crate::serve::{KNOWN, User};
+use crate::store::capabilities::{Assignment, Role};
 use crate::store::{GrainId, random_name};
 
 /// Who may be named besides the known: any name of this length that is plain text.
@@ -22,19 +24,35 @@ const SHARES: usize = 1000;
 /// Who opens a grain, and as what.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Ask {
-    user: String,
+    /// None: the user that spk was started for, or, with a link, a visitor.
+    user: Option<String>,
+    #[serde(flatten)]
+    chosen: Chosen,
+}
+
+/// Permissions that are to count instead of what the user has in the grain.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Chosen {
     /// Number of a role of the app; wins over `permissions`.
     role: Option<usize>,
-    /// Names of permissions; without both, the owner has all, and others what the app gives
-    /// everybody.
+    /// Names of permissions.
     permissions: Option<Vec<String>>,
 }
 
-/// What is to be shared.
-#[derive(Debug, Deserialize)]
-pub(super) struct AskShare {
-    role: Option<usize>,
-    permissions: Option<Vec<String>>,
+impl Chosen {
+    /// What was chosen, if anything was.
+    fn read(self, info: &ViewInfo) -> Result<Option<Assignment>, Problem> {
+        if let Some(index) = self.role {
+            info.roles.get(index).ok_or_else(|| Problem::missing("role of this app"))?;
+            let id = u16::try_from(index).map_err(|_| Problem::missing("role of this app"))?;
+            return Ok(Some(Assignment { role: Role::Id(id), ..Assignment::default() }));
+        }
+        // An address may be older than the app: what it does not know any more is left out.
+        Ok(self.permissions.map(|names| {
+            let known = names.into_iter().filter(|name| info.permissions.contains(name));
+            assignment(None, Some(&known.collect::<Vec<_>>()))
+        }))
+    }
 }
 
 /// A link that lets whoever has it into one grain.
@@ -43,61 +61,68 @@ pub(super) struct Share {
     grain: GrainId,
     /// What the link calls it.
     name: String,
-    /// `None`: all permissions.
-    permissions: Option<Vec<String>>,
+    /// What it gives.
+    role: Assignment,
 }
 
-/// The names of a role's permissions.
-fn of_role(info: &ViewInfo, role: &RoleDef) -> Vec<String> {
-    let held = info.permissions.iter().zip(&role.permissions).filter(|(_, held)| **held);
-    held.map(|(name, _)| name.clone()).collect()
+/// The role that has just these permissions, by its number: the app's default role before others,
+/// those that are not for new shares last.
+fn role_of(info: &ViewInfo, held: &[bool]) -> Option<usize> {
+    let count = info.permissions.len();
+    let is_held = |role: &RoleDef| {
+        (0..count).all(|bit| role.permissions.get(bit).copied().unwrap_or(false) == held[bit])
+    };
+    let fitting = info.roles.iter().enumerate().filter(|(_, role)| is_held(role));
+    fitting.min_by_key(|(_, role)| (role.obsolete, !role.default)).map(|(index, _)| index)
 }
 
-/// The permissions asked for: the number of the role they come from, and their names (`None`: all).
-pub(super) fn permissions(
-    info: &ViewInfo,
-    user: &User,
-    role: Option<usize>,
-    names: Option<Vec<String>>,
-) -> Result<(Option<usize>, Option<Vec<String>>), Problem> {
-    if let Some(index) = role {
-        let role = info.roles.get(index).ok_or_else(|| Problem::missing("role of this app"))?;
-        return Ok((Some(index), Some(of_role(info, role))));
-    }
-    if let Some(names) = names {
-        let held = info.permissions.iter().filter(|known| names.contains(known)).cloned();
-        return Ok((None, Some(held.collect())));
-    }
-    // The owner has every permission; others what a share without a role gives (http-bridge §7.6).
-    // An app without a default role would let nobody in: then it is all.
-    let default = info.roles.iter().position(|role| role.default);
-    match default
-        .filter(|_| user.key() != OWNER)
-        .and_then(|index| Some((index, info.roles.get(index)?)))
-    {
-        Some((index, role)) => Ok((Some(index), Some(of_role(info, role)))),
-        None => Ok((None, None)),
-    }
+/// What a link gives of which nothing is said: the app's default role, or everything if it has
+/// none.
+fn by_default(info: &ViewInfo) -> Assignment {
+    let role = match info.roles.iter().any(|role| role.default) {
+        true => Role::None,
+        false => Role::AllAccess,
+    };
+    Assignment { role, ..Assignment::default() }
 }
 
-/// Who owns every grain here, as on a server the first account does.
-const OWNER: &str = KNOWN[0];
+/// What people call it.
+fn name_of(info: &ViewInfo, role: &Assignment) -> String {
+    let index = match &role.role {
+        Role::None => info.roles.iter().position(|role| role.default),
+        Role::Id(index) => Some(usize::from(*index)),
+        Role::AllAccess => return "all permissions".to_owned(),
+        Role::Titled(title) => return printable(title),
+    };
+    let known = index.and_then(|index| info.roles.get(index));
+    known.map_or_else(|| "chosen permissions".to_owned(), |role| printable(&role.title))
+}
 
 impl Shell {
     /// A session for the page to put into its frame; starts the app if needed.
     pub(super) async fn session(self: &Rc<Self>, id: GrainId, ask: Ask) -> Result<Value, Problem> {
-        let user = user(&ask.user)?;
+        let front = self.front()?;
+        let user = named_or(ask.user.as_deref(), front.user())?;
         let (open, app) = self.running(&id).await?;
-        let (role, names) = permissions(&app.info, &user, ask.role, ask.permissions)?;
-        let session = self.front()?.session_for(&open.grain, &user, names.as_deref());
-        let held = |name: &String| names.as_ref().is_none_or(|names| names.contains(name));
+        let chosen = ask.chosen.read(&app.info)?;
+        let session = front.session_for(&open.grain, &user, chosen.as_ref());
+        let unknown = |unknown: Unknown| Problem::bad(&unknown.to_string());
+        let held = session.permissions(&app.info).map_err(unknown)?;
         let titles = &app.info.permission_titles;
-        let all: Vec<Value> = (app.info.permissions.iter().enumerate())
-            .map(|(index, name)| {
+        let all: Vec<Value> = (app.info.permissions.iter().zip(&held.bits).enumerate())
+            .map(|(index, (name, held))| {
                 let title = titles.get(index).filter(|title| !title.is_empty()).unwrap_or(name);
-                json!({ "name": name, "title": printable(title), "held": held(name) })
+                json!({ "name": name, "title": printable(title), "held": held })
             })
             .collect();
+        // An owner has no role; a chosen one is the one that was chosen.
+        let role = match (&chosen, held.why) {
+            (Some(Assignment { role: Role::Id(index), .. }), _) => {
+                Some(usize::from(*index)).filter(|index| *index < app.info.roles.len())
+            }
+            (Some(_), _) | (None, Why::Owner) => None,
+            (None, _) => role_of(&app.info, &held.bits),
+        };
         let roles: Vec<Value> = (app.info.roles.iter().enumerate())
             .filter(|(_, role)| !role.obsolete)
             .map(|(index, role)| {
@@ -109,7 +134,7 @@ impl Shell {
             .collect();
         Ok(json!({
             "origin": session.base(), "user": user.key(), "name": printable(user.display_name()),
-            "role": role, "permissions": all, "roles": roles,
+            "role": role, "why": held.why, "permissions": all, "roles": roles,
             "title": printable(&open.held.borrow().meta().title),
         }))
     }
@@ -130,22 +155,16 @@ impl Shell {
     }
 
     /// Makes a link that shares a grain. It is good as long as spk runs.
-    pub(super) async fn share(
-        self: &Rc<Self>,
-        id: GrainId,
-        ask: AskShare,
-    ) -> Result<Value, Problem> {
+    pub(super) async fn share(self: &Rc<Self>, id: GrainId, ask: Chosen) -> Result<Value, Problem> {
         let (_, app) = self.running(&id).await?;
-        let bearer = User::named("anonymous");
-        let (role, names) = permissions(&app.info, &bearer, ask.role, ask.permissions)?;
-        let name = role.and_then(|index| app.info.roles.get(index));
-        let name = name.map_or_else(|| "chosen permissions".to_owned(), |r| printable(&r.title));
+        let role = ask.read(&app.info)?.unwrap_or_else(|| by_default(&app.info));
+        let name = name_of(&app.info, &role);
         let mut shares = self.shares.borrow_mut();
         if shares.len() >= SHARES {
             return Err(Problem::conflict("there are too many share links; restart spk"));
         }
         let token = random_name(32)?;
-        shares.insert(token.clone(), Share { grain: id, name, permissions: names });
+        shares.insert(token.clone(), Share { grain: id, name, role });
         let url = format!("{}/shared/{token}", self.front()?.shell_origin());
         Ok(json!({ "url": url }))
     }
@@ -159,15 +178,22 @@ impl Shell {
     pub(super) async fn shared(self: &Rc<Self>, token: &str, ask: Ask) -> Result<Value, Problem> {
         let share = self.shares.borrow().get(token).cloned();
         let share = share.ok_or_else(|| Problem::missing("share link"))?;
-        let user = user(&ask.user)?;
+        let front = self.front()?;
+        // Nothing is known of whoever comes by a link: least of all that they own the grain.
+        let user = named_or(ask.user.as_deref(), &User::named("anonymous"))?;
         let (open, _) = self.running(&share.grain).await?;
-        let session = self.front()?.session_for(&open.grain, &user, share.permissions.as_deref());
+        let session = front.session_for(&open.grain, &user, Some(&share.role));
         Ok(json!({
             "origin": session.base(), "user": user.key(), "name": printable(user.display_name()),
             "share": share.name, "users": KNOWN,
             "title": printable(&open.held.borrow().meta().title),
         }))
     }
+}
+
+/// The user of this name, or, without one, `otherwise`.
+fn named_or(name: Option<&str>, otherwise: &User) -> Result<User, Problem> {
+    name.map_or_else(|| Ok(otherwise.clone()), user)
 }
 
 /// The user of this name.
@@ -199,17 +225,31 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_has_all_and_others_the_default_role() {
-        let read = Some(vec!["read".to_owned()]);
-        let of = |user: &str, role, names| permissions(&info(), &User::named(user), role, names);
-        assert_eq!(of("alice", None, None).unwrap(), (None, None));
-        assert_eq!(of("bob", None, None).unwrap(), (Some(1), read.clone()));
-        assert_eq!(of("alice", Some(1), None).unwrap(), (Some(1), read.clone()));
-        let names = Some(vec!["read".into(), "unknown".into()]);
-        assert_eq!(of("bob", None, names).unwrap(), (None, read));
-        assert!(of("bob", Some(2), None).is_err());
-        let none = ViewInfo::default();
-        let bob = User::named("bob");
-        assert_eq!(permissions(&none, &bob, None, None).unwrap(), (None, None));
+    fn what_is_chosen_is_a_role_or_permissions_that_the_app_has() {
+        let read = |text: &str| serde_json::from_str::<Ask>(text).unwrap().chosen.read(&info());
+        assert_eq!(read(r#"{"user": "bob"}"#).unwrap(), None);
+        let viewer = Assignment { role: Role::Id(1), ..Assignment::default() };
+        assert_eq!(read(r#"{"role": 1, "permissions": ["write"]}"#).unwrap(), Some(viewer));
+        let names = read(r#"{"permissions": ["read", "unknown"]}"#).unwrap();
+        assert_eq!(names, Some(assignment(None, Some(&["read".to_owned()]))));
+        assert!(read(r#"{"role": 2}"#).is_err());
+        assert!(read(r#"{"role": 65537}"#).is_err());
+    }
+
+    #[test]
+    fn permissions_are_shown_as_the_role_that_has_them() {
+        let info = info();
+        assert_eq!(role_of(&info, &[true, true]), Some(0));
+        assert_eq!(role_of(&info, &[true, false]), Some(1));
+        assert_eq!(role_of(&info, &[false, true]), None);
+    }
+
+    #[test]
+    fn a_link_gives_the_default_role_or_all() {
+        let names = |info: &ViewInfo| name_of(info, &by_default(info));
+        assert_eq!(names(&info()), "viewer");
+        assert_eq!(names(&ViewInfo::default()), "all permissions");
+        let some = assignment(None, Some(&["read".to_owned()]));
+        assert_eq!(name_of(&info(), &some), "chosen permissions");
     }
 }

@@ -122,6 +122,8 @@ impl Shell {
             grain.log_path(),
         );
         let how = self.how.clone();
+        let front = self.front()?;
+        options.user = front.user().name().to_owned();
         options.limits = how.limits;
         options.host_limits = how.host_limits;
         options.start_timeout = how.start_timeout;
@@ -142,7 +144,6 @@ impl Shell {
             let feed = feed.clone();
             move |event| feed.event(&event)
         });
-        let front = self.front()?;
         let grain = serve::make_grain(&mut settings, launcher, log, notes, front.port())
             .map_err(|error| Problem::from(&error))?;
         front.serve_also(&grain);

@@ -35,6 +35,9 @@ pub(crate) struct Records {
     pub saved: BTreeMap<String, Saved>,
     /// API tokens, by the hash of the token.
     pub tokens: BTreeMap<String, ApiToken>,
+    /// Who owned the grain when it was shared first; none while nothing is shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Who lets whom do what.
     pub shares: Vec<Share>,
     /// Scheduled jobs, by number.

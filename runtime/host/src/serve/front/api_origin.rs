@@ -64,14 +64,11 @@ impl Programs {
         }
     }
 
-    /// The grain is served no more.
+    /// The grain is served no more, or what its users may do has changed.
     pub fn forget_grain(&self, grain: &Rc<Grain>) {
-        self.0.borrow_mut().retain(|_, session| !Rc::ptr_eq(session.grain(), grain));
-    }
-
-    /// What users may do has changed.
-    pub fn close_all(&self) {
-        self.0.borrow_mut().drain().for_each(|(_, session)| session.close());
+        let mut sessions = self.0.borrow_mut();
+        let gone = sessions.extract_if(|_, session| Rc::ptr_eq(session.grain(), grain));
+        gone.for_each(|(_, session)| session.close());
     }
 }
 
@@ -171,11 +168,8 @@ fn session(front: &Rc<Front>, grain: &Rc<Grain>, hash: &str, record: &ApiToken) 
     }
     let (user, access) = match &record.user {
         // The token's maker acts, with what the token allows of what the maker may do.
-        Some(name) => {
-            let owner = front.owner();
-            (User::named(name), Access::Given { owner, role: record.role.clone() })
-        }
-        None => (User::named("anonymous"), Access::Assigned(record.role.clone())),
+        Some(name) => (User::named(name), Access::Within(record.role.clone())),
+        None => (User::named("anonymous"), Access::Chosen(record.role.clone())),
     };
     let base = format!("http://api-{}.{}:{}", record.host, hosts::PARENT, front.port);
     let session = Session::new(grain.clone(), user, Kind::Api, access, hash, base);

@@ -28,12 +28,13 @@ use spk_web_session::values;
 use super::error::Error;
 use super::exchange::Recorder;
 use super::grain::{App, Grain};
+use super::permissions::Unknown;
 pub(crate) use super::printable as plain;
 use super::session::{Access, Browser, Kind, OpenError, Session};
-use super::sharing::Unknown;
 use super::site::ShellSite;
 use super::user::User;
 use super::{Event, Notes, Settings};
+use crate::store::capabilities::Assignment;
 pub(super) use hosts::PARENT;
 pub(super) use listen::{Sockets, listen, serve};
 pub(super) use patience::Patience;
@@ -46,8 +47,6 @@ pub(crate) struct Front {
     port: u16,
     title: String,
     user: User,
-    /// What the user may do, if the developer said.
-    access: Option<Access>,
     explain: bool,
     patience: Patience,
     bridge_port: Option<u16>,
@@ -96,7 +95,6 @@ impl Front {
             port: sockets.port,
             title: settings.title.clone(),
             user: User::named(&settings.user),
-            access: questions::access(settings.permissions.as_deref(), settings.role.as_deref()),
             explain: settings.explain,
             patience: settings.patience.clone(),
             bridge_port: settings.bridge_port,
@@ -144,19 +142,20 @@ impl Front {
         self.port
     }
 
-    /// The session of a user with these permissions (`None`: all) in any grain, with an origin of
-    /// its own.
+    /// Whom the grain is served for: who looks at it unless somebody else is named.
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// The session of a user in any grain, with an origin of its own; `chosen`: what is to count
+    /// instead of what the user may do there.
     pub fn session_for(
         &self,
         grain: &Rc<Grain>,
         user: &User,
-        permissions: Option<&[String]>,
+        chosen: Option<&Assignment>,
     ) -> Rc<Session> {
-        let announced = Rc::ptr_eq(grain, &self.grain) && *user == self.user;
-        if announced && self.announced_with(permissions) {
-            return self.session_of(user);
-        }
-        let what = serde_json::json!([grain.id(), user.key(), permissions]);
+        let what = serde_json::json!([grain.id(), user.key(), chosen]);
         let id = self.derive(&format!("session of {what}"));
         let mut sessions = self.sessions.borrow_mut();
         let known = sessions.get(&id).filter(|session| Rc::ptr_eq(session.grain(), grain));
@@ -165,20 +164,10 @@ impl Front {
         }
         let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
         let base = format!("http://{host}");
-        let access =
-            permissions.map_or_else(|| self.shared(), |names| Access::Named(names.to_vec()));
+        let access = chosen.map_or(Access::Own, |role| Access::Chosen(role.clone()));
         let session = Session::new(grain.clone(), user.clone(), Kind::Ui, access, &host, base);
         sessions.insert(id, session.clone());
         session
-    }
-
-    /// Whether the announced user was announced with these permissions.
-    fn announced_with(&self, permissions: Option<&[String]>) -> bool {
-        match (&self.access, permissions) {
-            (None, None) => true,
-            (Some(Access::Named(names)), Some(wanted)) => names == wanted,
-            _ => false,
-        }
     }
 
     /// Forgets the sessions of a grain that is served no more.
@@ -204,19 +193,9 @@ impl Front {
         self.derive("shell token")
     }
 
-    /// The session of a user, with an origin of its own.
+    /// The session of a user in the grain that the front end was started for.
     fn session_of(&self, user: &User) -> Rc<Session> {
-        let id = self.derive(&format!("session {}", user.key()));
-        let mut sessions = self.sessions.borrow_mut();
-        let session = sessions.entry(id.clone()).or_insert_with(|| {
-            let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
-            // What is asked for is for the user asked for.
-            let asked = self.access.clone().filter(|_| *user == self.user);
-            let access = asked.unwrap_or_else(|| self.shared());
-            let base = format!("http://{host}");
-            Session::new(self.grain.clone(), user.clone(), Kind::Ui, access, &host, base)
-        });
-        session.clone()
+        self.session_for(&self.grain, user, None)
     }
 
     /// What a person opens.

@@ -13,12 +13,12 @@ use crate::serve::caps::grants::{self, GRANTS};
 use crate::serve::error::Error;
 use crate::serve::grain::Grain;
 use crate::serve::keeper::{self, TOKENS};
+use crate::serve::permissions::{assigned, assignment};
 use crate::serve::powerbox::{Offer, Outcome};
 use crate::serve::session::{Access, Kind, Session};
-use crate::serve::sharing;
 use crate::serve::user::{KNOWN, User};
 use crate::serve::{ApiAccess, Settings};
-use crate::store::capabilities::{ApiToken, Assignment, Object, Role, Share, Unauthenticated};
+use crate::store::capabilities::{ApiToken, Object, Share, Unauthenticated};
 use crate::store::now;
 
 /// Shares of a grain.
@@ -114,55 +114,7 @@ pub(crate) enum Choice {
     App,
 }
 
-/// A role as people and commands name it: nothing and "none", "all", its number, its title.
-fn role(text: Option<&str>) -> Role {
-    match text.map(str::trim) {
-        None | Some("" | "none") => Role::None,
-        Some("all") => Role::AllAccess,
-        Some(text) => match text.parse() {
-            Ok(index) => Role::Id(index),
-            Err(_) => Role::Titled(text.to_owned()),
-        },
-    }
-}
-
-/// An assignment out of a role and permissions: either alone, or the role and what is added; none
-/// of them is everything.
-fn assignment(role_name: Option<&str>, permissions: Option<&[String]>) -> Assignment {
-    match (role_name, permissions) {
-        (None, None) => Assignment { role: Role::AllAccess, ..Assignment::default() },
-        (name, permissions) => {
-            // Permissions alone are all there is: a role that does not exist gives nothing.
-            let role = match name {
-                None => Role::Id(u16::MAX),
-                name => role(name),
-            };
-            let add = permissions.unwrap_or_default().to_vec();
-            Assignment { role, add, remove: Vec::new() }
-        }
-    }
-}
-
-/// What the user of the command line may do; `None`: nobody said.
-pub(super) fn access(permissions: Option<&[String]>, role_name: Option<&str>) -> Option<Access> {
-    match (permissions, role_name) {
-        (None, None) => None,
-        (Some(names), None) => Some(Access::Named(names.to_vec())),
-        (names, name) => Some(Access::Assigned(assignment(name, names))),
-    }
-}
-
 impl Front {
-    /// Who owns the grain: the user it was opened for.
-    pub(super) fn owner(&self) -> String {
-        self.user.key().to_owned()
-    }
-
-    /// What users may do of whom nothing was said on the command line.
-    pub(super) fn shared(&self) -> Access {
-        Access::Shared { owner: self.owner() }
-    }
-
     /// Makes what the command line asked for, once the app answers.
     pub async fn announce(self: &Rc<Self>, settings: &Settings) -> Result<(), Error> {
         for name in &settings.grants {
@@ -191,7 +143,7 @@ impl Front {
         role.remove = wanted.without;
         let app = grain.app().await.map_err(|error| error.to_string())?;
         // What the app does not know is said now, and not when somebody uses the token.
-        sharing::assigned(&app.info, &role).map_err(|error| error.to_string())?;
+        assigned(&app.info, &role).map_err(|error| error.to_string())?;
         let size = serde_json::to_string(&wanted.unauthenticated).map_or(0, |text| text.len());
         if size > UNAUTHENTICATED {
             return Err(format!(
@@ -263,11 +215,16 @@ impl Front {
         grain: &Rc<Grain>,
         change: impl FnOnce(&mut Vec<Share>),
     ) -> Result<(), String> {
-        let keeper = &grain.objects.keeper;
-        let kept = keeper.change(|records| change(&mut records.shares)).await;
-        kept.map_err(|error| error.to_string())?;
-        self.sessions.borrow().values().for_each(|session| session.close());
-        self.programs.close_all();
+        let (keeper, owner) = (&grain.objects.keeper, grain.owner());
+        let kept = keeper.change(|records| {
+            change(&mut records.shares);
+            // Whose it is must not change with whom it is served for next.
+            records.owner = (!records.shares.is_empty()).then_some(owner);
+        });
+        kept.await.map_err(|error| error.to_string())?;
+        let sessions = self.sessions.borrow();
+        sessions.values().filter(|s| Rc::ptr_eq(s.grain(), grain)).for_each(|s| s.close());
+        self.programs.forget_grain(grain);
         Ok(())
     }
 
@@ -276,16 +233,13 @@ impl Front {
         &self,
         grain: &Rc<Grain>,
         user: &User,
-        access: Option<Access>,
         kind: Kind,
     ) -> Result<Rc<Session>, String> {
         let random = keeper::new_token().map_err(|error| error.to_string())?;
         let id = self.derive(&format!("passing {random}"));
         let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
-        let usual = || self.access.clone().filter(|_| *user == self.user);
-        let access = access.or_else(usual).unwrap_or_else(|| self.shared());
         let base = format!("http://{host}");
-        let session = Session::new(grain.clone(), user.clone(), kind, access, &host, base);
+        let session = Session::new(grain.clone(), user.clone(), kind, Access::Own, &host, base);
         let mut passing = self.passing.borrow_mut();
         if passing.len() >= PASSING
             && let Some(oldest) = passing.pop_front()
@@ -303,15 +257,12 @@ impl Front {
         &self,
         grain: &Rc<Grain>,
         user: &User,
-        permissions: Option<Option<Vec<String>>>,
         query: &[String],
     ) -> Result<(u64, String), String> {
         let query = descriptors(query)?;
-        let all = || Access::Assigned(assignment(None, None));
-        let access = permissions.map(|names| names.map_or_else(all, Access::Named));
         let number = grain.objects.powerbox.request();
         let kind = Kind::Request { number, query };
-        let session = self.passing_session(grain, user, access, kind)?;
+        let session = self.passing_session(grain, user, kind)?;
         Ok((number, format!("{}/", session.base())))
     }
 
@@ -424,9 +375,9 @@ impl Front {
             Question::Share { from, to, role: name, permissions } => {
                 let role = assignment(name.as_deref(), permissions.as_deref());
                 let app = grain.app().await.map_err(|error| error.to_string())?;
-                sharing::assigned(&app.info, &role).map_err(|error| error.to_string())?;
+                assigned(&app.info, &role).map_err(|error| error.to_string())?;
                 let key = |name: &str| User::named(name).key().to_owned();
-                let from = from.map_or_else(|| self.owner(), |from| key(&from));
+                let from = from.map_or_else(|| grain.owner(), |from| key(&from));
                 let share = Share { from, to: key(&to), role };
                 if objects.keeper.read(|records| records.shares.len() >= SHARES) {
                     return Err(format!("the grain has {SHARES} shares, the most"));
@@ -446,11 +397,7 @@ impl Front {
             }
             Question::Shares => objects.keeper.read(|records| json!(records.shares)),
             Question::Session { user } => {
-                let user = User::named(&user);
-                let session = match Rc::ptr_eq(grain, &self.grain) {
-                    true => self.session_of(&user),
-                    false => self.session_for(grain, &user, None),
-                };
+                let session = self.session_for(grain, &User::named(&user), None);
                 json!({ "url": format!("{}/", session.base()) })
             }
             Question::Choices { query } => {
@@ -463,7 +410,7 @@ impl Front {
             Question::Choose { choice } => self.choose(grain, &choice)?,
             Question::Request { user, query } => {
                 let user = User::named(&user);
-                let (number, url) = self.request_session(grain, &user, None, &query)?;
+                let (number, url) = self.request_session(grain, &user, &query)?;
                 json!({ "request": number, "url": url })
             }
             Question::Outcome { request } => match objects.powerbox.outcome(request) {
@@ -486,7 +433,7 @@ impl Front {
                 let taken = objects.powerbox.take_offer(offer);
                 let taken = taken.ok_or_else(|| format!("there is no offer {offer}"))?;
                 let kind = Kind::Offer { object: taken.object, descriptor: taken.descriptor };
-                let session = self.passing_session(grain, &User::named(&user), None, kind)?;
+                let session = self.passing_session(grain, &User::named(&user), kind)?;
                 json!({ "url": format!("{}/", session.base()) })
             }
             Question::Awake => {
@@ -509,18 +456,5 @@ impl Front {
                 Value::Array(jobs.collect())
             }),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn roles_are_named_in_several_ways() {
-        assert_eq!(role(None), Role::None);
-        assert_eq!(role(Some("all")), Role::AllAccess);
-        assert_eq!(role(Some("1")), Role::Id(1));
-        assert_eq!(role(Some(" Editor ")), Role::Titled("Editor".into()));
     }
 }

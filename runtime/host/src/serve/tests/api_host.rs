@@ -288,7 +288,7 @@ fn l06_what_is_shared_is_taken_back_during_a_session() {
             let session = host.launches.sessions.borrow().last().unwrap().clone();
             session.split("permissions=").nth(1).unwrap()[..3].to_owned()
         };
-        assert_eq!(bits().await, "111", "nothing was said of bob");
+        assert_eq!(bits().await, "100", "nothing was said of bob");
         host.ask(json!({ "ask": "share", "to": "Bob", "role": "editor" })).await.unwrap();
         assert_eq!(bits().await, "111");
         let opened = host.launches.sessions.borrow().len();

@@ -17,7 +17,7 @@ function fromAddress() {
   const path = location.hash.startsWith("#/") ? location.hash.slice(1) : "/";
   const role = query.get("role");
   return {
-    user: query.get("user") ?? "alice",
+    user: query.get("user"),
     role: role === null ? null : Number(role),
     permissions: query.has("permissions") ? query.get("permissions").split(",").filter(Boolean) : null,
     path,
@@ -25,10 +25,11 @@ function fromAddress() {
 }
 
 function toAddress({ user, role, permissions }, path) {
-  const query = new URLSearchParams({ user });
+  const query = new URLSearchParams(user === null ? {} : { user });
   if (role !== null) query.set("role", role);
   else if (permissions !== null) query.set("permissions", permissions.join(","));
-  history.replaceState(null, "", `?${query}${path && path !== "/" ? `#${path}` : ""}`);
+  const search = query.size > 0 ? `?${query}` : location.pathname;
+  history.replaceState(null, "", `${search}${path && path !== "/" ? `#${path}` : ""}`);
 }
 
 export function GrainView({ id, shared }) {
@@ -52,7 +53,8 @@ export function GrainView({ id, shared }) {
     setStarting(true);
     setFailure(null);
     const { user, role, permissions } = ask;
-    const body = { user, role: role ?? undefined, permissions: permissions ?? undefined };
+    // Who is not named is whom spk was started for, or, with a link, a visitor.
+    const body = { user: user ?? undefined, role: role ?? undefined, permissions: permissions ?? undefined };
     post(shared ? `/api/shared/${id}` : `/api/grains/${id}/session`, body).then(
       (session) => {
         if (stale) return;
@@ -129,6 +131,7 @@ export function GrainView({ id, shared }) {
       return `${made.name} (${bytes(made.size)}) was made.`;
     });
   const toggle = (name) => setPanel(panel === name ? "none" : name);
+  const user = ask.user ?? session?.user ?? "";
   const users = session?.users ?? state?.users ?? ["alice", "bob", "carol", "dave", "eve", "anonymous"];
 
   return html`<div class="grain-view">
@@ -136,8 +139,8 @@ export function GrainView({ id, shared }) {
       ${!shared && html`<a class="button" href="/" aria-label="All grains">☰<span class="wide"> All grains</span></a>`}
       <h1><span id="grain-title">${name || "…"}</span>${title && html`<span class="page-title" id="page-title">${title}</span>`}</h1>
       <label><span class="sr">User</span>
-        <select id="user" value=${ask.user} onChange=${(event) => change({ user: event.target.value, role: null, permissions: null })}>
-          ${(users.includes(ask.user) ? users : [...users, ask.user]).map((user) => html`<option key=${user} value=${user}>${user}</option>`)}
+        <select id="user" value=${user} onChange=${(event) => change({ user: event.target.value, role: null, permissions: null })}>
+          ${(users.includes(user) ? users : [...users, user]).map((user) => html`<option key=${user} value=${user}>${user}</option>`)}
         </select>
       </label>
       ${session?.share && html`<span class="badge">shared: ${session.share}</span>`}
@@ -173,6 +176,15 @@ export function GrainView({ id, shared }) {
   </div>`;
 }
 
+// Where the permissions of a session come from.
+const WHY = {
+  owner: { short: "owner", long: "the grain is theirs: they have every permission" },
+  commandLine: { short: "command line", long: "--role and --permissions say so" },
+  share: { short: "shared", long: "what was shared with them by `spk grain share`" },
+  default: { short: "not shared", long: "what the app gives whom nobody shared with" },
+  chosen: { short: "chosen here", long: "chosen on this page, in place of what they have" },
+};
+
 function Roles({ session, ask, onChange }) {
   if (session.roles.length === 0 && session.permissions.length === 0) return null;
   const held = session.permissions.filter((permission) => permission.held).map((p) => p.name);
@@ -180,9 +192,11 @@ function Roles({ session, ask, onChange }) {
     const permissions = on ? [...held, name] : held.filter((other) => other !== name);
     onChange({ role: null, permissions });
   };
+  const chosen = session.why === "chosen";
   const value = session.role ?? (held.length === session.permissions.length ? "all" : "some");
   const choose = (value) => {
     if (value === "all") onChange({ role: null, permissions: session.permissions.map((p) => p.name) });
+    else if (value === "own") onChange({ role: null, permissions: null });
     else if (value !== "some") onChange({ role: Number(value), permissions: null });
   };
   return html`<label><span class="sr">Role</span>
@@ -190,8 +204,10 @@ function Roles({ session, ask, onChange }) {
         ${session.roles.map((role) => html`<option key=${role.index} value=${String(role.index)}>${role.title}</option>`)}
         <option value="all">all permissions</option>
         ${value === "some" && html`<option value="some">chosen permissions</option>`}
+        ${chosen && html`<option value="own">what ${session.user} has</option>`}
       </select>
     </label>
+    <span class="badge" id="why" title=${WHY[session.why].long}>${WHY[session.why].short}</span>
     ${session.permissions.length > 0 && html`<details class="permissions"><summary>Permissions</summary>
       <fieldset><legend class="sr">Permissions</legend>${session.permissions.map((permission) => html`<label key=${permission.name}>
         <input type="checkbox" name=${permission.name} checked=${permission.held}

@@ -10,8 +10,8 @@ use crate::ui::Ui;
 /// Say what a user may do in a running grain
 ///
 /// As sharing works on a server: what a user has is what any chain of shares from the owner lets
-/// through. A user with whom nobody has shared has all permissions here. Open sessions of the user
-/// are opened anew with the next request.
+/// through. A user with whom nobody has shared has those of the app's default role, or all if the
+/// app has none. Open sessions are opened anew with the next request.
 #[derive(clap::Args)]
 pub struct Args {
     /// The grain: its ID, or a unique beginning of it
@@ -62,7 +62,10 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         true => json!({ "ask": "unshare", "to": to }),
         false => json!({
             "ask": "share", "to": to, "from": args.from, "role": args.role,
-            "permissions": args.permissions,
+            "permissions": args.permissions.as_ref().map(|names| {
+                // `--permissions ""` means none at all.
+                names.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>()
+            }),
         }),
     };
     ask(store, &args.id, question)?;
