@@ -60,3 +60,49 @@ pub(crate) async fn collect(mut body: impl Source, most: usize) -> Result<BytesM
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body in these pieces, whose length is not known; the connection breaks behind them.
+    struct Pieces(Vec<&'static [u8]>, bool);
+
+    impl Source for Pieces {
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::default()
+        }
+
+        async fn piece(&mut self) -> Option<Result<Bytes, Broken>> {
+            match self.0.is_empty() {
+                false => Some(Ok(Bytes::from_static(self.0.remove(0)))),
+                true => self.1.then_some(Err(Broken)),
+            }
+        }
+    }
+
+    fn collected(pieces: &[&'static [u8]], breaks: bool) -> Result<Vec<u8>, Failure> {
+        let body = Pieces(pieces.to_vec(), breaks);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(collect(body, 5)).map(Vec::from)
+    }
+
+    #[test]
+    fn what_is_collected_has_an_end() {
+        assert_eq!(collected(&[], false).unwrap(), b"");
+        assert_eq!(collected(&[b"ab", b"", b"cde"], false).unwrap(), b"abcde");
+        let too_large =
+            |result| matches!(result, Err(Failure::Refused(refusal)) if refusal.status == 413);
+        assert!(too_large(collected(&[b"ab", b"cdef"], false)));
+        assert!(too_large(collected(&[b"abcdef"], true)));
+        assert!(matches!(collected(&[b"ab"], true), Err(Failure::ClientGone)));
+    }
+
+    #[test]
+    fn what_says_that_it_is_too_long_is_not_read() {
+        let body = http_body_util::Full::new(Bytes::from_static(b"abcdef"));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let result = runtime.block_on(collect(body, 5));
+        assert!(matches!(result, Err(Failure::Refused(refusal)) if refusal.status == 413));
+    }
+}

@@ -1,9 +1,10 @@
 //! http-bridge §10.10: programs with tokens, and the hosts that need none.
 
 use serde_json::json;
+use spk_web_session_conformance::client::Answer;
+use spk_web_session_conformance::session::{echo, script};
 
-use super::app::{MANNER, Manner, echo, script};
-use super::client::Client;
+use super::app::{MANNER, Manner};
 use super::*;
 
 /// A token, and a client of its own host.
@@ -26,7 +27,7 @@ async fn token(host: &Host, mut wanted: serde_json::Value) -> Api {
 }
 
 impl Api {
-    async fn get(&self, host: &Host, path: &str, headers: &str) -> super::client::Answer {
+    async fn get(&self, host: &Host, path: &str, headers: &str) -> Answer {
         host.at(&self.host).await.exchange(&format!("GET {path}"), headers, "").await
     }
 

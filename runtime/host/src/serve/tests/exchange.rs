@@ -1,6 +1,7 @@
 //! What is told of requests and answers to who records them.
 
-use super::app::echo;
+use spk_web_session_conformance::session::echo;
+
 use super::*;
 use crate::serve::{Exchange, KEPT_BODY};
 

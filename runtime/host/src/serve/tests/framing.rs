@@ -1,61 +1,24 @@
 //! http-bridge §10.7: streaming, framing, failures; and what must not be smuggled.
 
 use capnp::Error;
-use spk_schema::web_session_capnp::web_session::response::ClientErrorCode;
+use spk_web_session_conformance::session::{done, echo, expect_size, script, write};
 
-use super::app::{echo, script, stream, write};
 use super::*;
-
-#[test]
-fn f01_f02_head_has_no_body_and_the_app_s_length() {
-    let script = script(|call, mut reply| async move {
-        match call.path.as_str() {
-            "bytes" => reply.text(""),
-            "missing" => {
-                let mut error = reply.response().init_client_error();
-                error.set_status_code(ClientErrorCode::NotFound);
-                error.set_description_html("long text");
-            }
-            _ => {
-                let to = stream(&call, &mut reply);
-                tokio::task::spawn_local(async move {
-                    let mut size = to.expect_size_request();
-                    size.get().set_size(12345);
-                    size.send().promise.await.unwrap();
-                    let _ = to.done_request().send().promise.await;
-                });
-            }
-        }
-        Ok(())
-    });
-    with_host(script, |host| async move {
-        let mut client = host.connect().await;
-        let answer = client.exchange("HEAD /stream", "", "").await;
-        assert_eq!((answer.status, answer.header("content-length")), (200, Some("12345")));
-        let answer = client.exchange("HEAD /bytes", "", "").await;
-        assert_eq!(answer.header("transfer-encoding"), None);
-        // Had a body followed the heads, this answer would not be read right.
-        assert_eq!(client.exchange("HEAD /missing", "", "").await.status, 404);
-        assert_eq!(client.exchange("HEAD /missing", "", "").await.status, 404);
-    });
-}
 
 #[test]
 fn f03_f05_f06_streams_arrive_piece_by_piece() {
     let script = script(|call, mut reply| async move {
-        let to = stream(&call, &mut reply);
+        let to = reply.stream(&call);
         let sized = call.path == "sized";
         tokio::task::spawn_local(async move {
             if sized {
-                let mut size = to.expect_size_request();
-                size.get().set_size(9);
-                let _ = size.send().promise.await;
+                let _ = expect_size(&to, 9).await;
             }
             for piece in ["one", "two", "six"] {
                 let _ = write(&to, piece.as_bytes()).await;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            let _ = to.done_request().send().promise.await;
+            let _ = done(&to).await;
         });
         Ok(())
     });
@@ -79,17 +42,15 @@ fn f03_f05_f06_streams_arrive_piece_by_piece() {
 #[test]
 fn f10_f12_f13_a_response_cut_short_breaks_the_connection() {
     let script = script(|call, mut reply| async move {
-        let to = stream(&call, &mut reply);
+        let to = reply.stream(&call);
         let path = call.path.clone();
         tokio::task::spawn_local(async move {
             if path != "chunked" {
-                let mut size = to.expect_size_request();
-                size.get().set_size(100);
-                let _ = size.send().promise.await;
+                let _ = expect_size(&to, 100).await;
             }
             let _ = write(&to, b"short").await;
             if path == "early-done" {
-                let done = to.done_request().send().promise.await;
+                let done = done(&to).await;
                 assert!(done.err().unwrap().extra.contains("fewer bytes"));
             }
         });
@@ -107,11 +68,9 @@ fn f10_f12_f13_a_response_cut_short_breaks_the_connection() {
 #[test]
 fn more_than_announced_is_refused() {
     let script = script(|call, mut reply| async move {
-        let to = stream(&call, &mut reply);
+        let to = reply.stream(&call);
         tokio::task::spawn_local(async move {
-            let mut size = to.expect_size_request();
-            size.get().set_size(3);
-            let _ = size.send().promise.await;
+            let _ = expect_size(&to, 3).await;
             let _ = write(&to, b"abcHTTP/1.1 200 OK\r\n\r\n").await;
         });
         Ok(())
@@ -166,13 +125,13 @@ fn f17_f18_what_the_client_does_not_read_the_app_cannot_send() {
                 reply.text("");
                 return Ok(());
             }
-            let to = stream(&call, &mut reply);
+            let to = reply.stream(&call);
             tokio::task::spawn_local(async move {
                 let piece = vec![7; 65536];
                 while counter.get() < TOTAL && write(&to, &piece).await.is_ok() {
                     counter.set(counter.get() + piece.len());
                 }
-                let _ = to.done_request().send().promise.await;
+                let _ = done(&to).await;
             });
             Ok(())
         }
@@ -216,7 +175,7 @@ fn f19_f20_a_client_that_goes_away_is_noticed() {
                     std::future::pending().await
                 }
                 "stream" => {
-                    let to = stream(&call, &mut reply);
+                    let to = reply.stream(&call);
                     tokio::task::spawn_local(async move {
                         while write(&to, &[1; 1000]).await.is_ok() {}
                     });
@@ -234,7 +193,7 @@ fn f19_f20_a_client_that_goes_away_is_noticed() {
         client.request("GET /stream", "", "").await;
         client.head().await.unwrap();
         drop(client);
-        host.launches.life().handles_dropped.notified().await;
+        host.launches.seen.handle_dropped.notified().await;
         let mut client = host.connect().await;
         client.request("GET /think", "", "").await;
         while host.last_call() != "GET think" {
@@ -252,7 +211,7 @@ fn f22_events_come_as_they_happen_and_the_head_before_the_first() {
             reply.text("");
             return Ok(());
         }
-        let to = stream(&call, &mut reply);
+        let to = reply.stream(&call);
         tokio::task::spawn_local(async move {
             tokio::time::sleep(Duration::from_millis(600)).await;
             let _ = write(&to, b"data: 1\n\n").await;

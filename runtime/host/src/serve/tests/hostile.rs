@@ -3,7 +3,8 @@
 
 use std::sync::mpsc;
 
-use super::app::echo;
+use spk_web_session_conformance::session::echo;
+
 use super::raw::{Heard, Raw, RawLauncher};
 use super::*;
 
@@ -500,12 +501,12 @@ fn downloads_that_nobody_reads_leave_room_for_others() {
     const CLIENTS: usize = 100;
     /// What one holds: three pieces, and their messages.
     const EACH: u64 = 400 << 10;
-    let endless = super::app::script(|call, mut reply| async move {
+    let endless = spk_web_session_conformance::session::script(|call, mut reply| async move {
         if !call.path.starts_with("endless") {
             reply.text("x");
             return Ok(());
         }
-        let to = super::app::stream(&call, &mut reply);
+        let to = reply.stream(&call);
         // With one that is not acknowledged yet, these are the three of a bridge's window.
         let write = |to: &spk_schema::util_capnp::byte_stream::Client| {
             let mut request = to.write_request();

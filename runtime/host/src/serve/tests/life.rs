@@ -1,7 +1,8 @@
 //! Starting, ending, starting again.
 
-use super::app::{MANNER, Manner, echo, script, stream, write};
-use super::client::Client;
+use spk_web_session_conformance::session::{echo, script, write};
+
+use super::app::{MANNER, Manner};
 use super::*;
 use crate::serve::Exit;
 
@@ -141,7 +142,7 @@ fn f21_a_download_that_takes_long_keeps_the_app_awake() {
             reply.text("x");
             return Ok(());
         }
-        let stream = stream(&call, &mut reply);
+        let stream = reply.stream(&call);
         write(&stream, b"begin").await?;
         // Kept until the app ends: neither done nor broken.
         std::mem::forget(stream);

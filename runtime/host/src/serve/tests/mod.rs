@@ -3,11 +3,11 @@
 
 mod api_host;
 mod app;
-mod client;
 mod exchange;
 mod framing;
 mod hostile;
 mod life;
+mod mapping;
 mod objects;
 mod patience;
 mod powerbox;
@@ -23,8 +23,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use app::{Launches, Script};
-use client::Client;
+use app::Launches;
+use spk_web_session_conformance::client::Client;
+use spk_web_session_conformance::session::Script;
 
 use super::launch::Launch;
 use super::{Error, Event, Settings, run_with};
@@ -82,11 +83,11 @@ impl Host {
     }
 
     fn calls(&self) -> Vec<String> {
-        self.launches.calls.borrow().clone()
+        self.launches.seen.calls.borrow().clone()
     }
 
     fn last_call(&self) -> String {
-        self.launches.calls.borrow().last().cloned().unwrap_or_default()
+        self.launches.seen.calls.borrow().last().cloned().unwrap_or_default()
     }
 }
 

@@ -7,8 +7,9 @@ use serde_json::json;
 use spk_schema::grain_capnp::session_context;
 use spk_schema::hack_session_capnp::hack_session_context;
 use spk_schema::identity_capnp::identity;
+use spk_web_session_conformance::session::echo;
 
-use super::app::{Life, echo, thing};
+use super::app::{Life, thing};
 use super::*;
 use crate::store::CapabilityFile;
 use spk_files::Dir;

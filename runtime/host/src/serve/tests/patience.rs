@@ -1,7 +1,7 @@
 //! Clients that are slow, idle or many, and the end of the front end while some are served.
 
-use super::app::{echo, script, stream, write};
-use super::client::Client;
+use spk_web_session_conformance::session::{echo, script, write};
+
 use super::*;
 
 /// Soon enough for a test, and long enough for a busy machine to send a request in one go.
@@ -60,7 +60,7 @@ fn a_client_that_takes_nothing_is_given_up() {
             reply.text("x");
             return Ok(());
         }
-        let to = stream(&call, &mut reply);
+        let to = reply.stream(&call);
         tokio::task::spawn_local(
             async move { while write(&to, &[b'x'; 32 << 10]).await.is_ok() {} },
         );
@@ -71,7 +71,7 @@ fn a_client_that_takes_nothing_is_given_up() {
         let mut client = host.connect().await;
         client.request("GET /endless", "", "").await;
         assert_eq!(client.head().await.unwrap().0, 200);
-        host.launches.life().handles_dropped.notified().await;
+        host.launches.seen.handle_dropped.notified().await;
         // What was on its way is all that comes.
         client.rest().await;
     });

@@ -7,8 +7,9 @@ use spk_schema::grain_capnp::session_context;
 use spk_schema::identity_capnp::identity;
 use spk_schema::powerbox_capnp::powerbox_descriptor;
 use spk_schema::web_session_capnp::web_session;
+use spk_web_session_conformance::session::echo;
 
-use super::app::{Life, TAG, echo, thing};
+use super::app::{Life, TAG, thing};
 use super::objects::{restore, save};
 use super::*;
 

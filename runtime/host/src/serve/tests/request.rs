@@ -1,29 +1,13 @@
 //! http-bridge §10.2 to §10.4: what the app is told of a request.
 
-use super::app::{MANNER, Manner, echo, script};
+use spk_web_session_conformance::session::echo;
+
 use super::*;
 
 async fn told(host: &Host, line: &str, headers: &str, body: &str) -> String {
     let answer = host.connect().await.exchange(line, headers, body).await;
     assert_eq!(answer.status, 200, "{line}: {answer:?}");
     answer.text()
-}
-
-#[test]
-fn b01_b02_the_target_arrives_unchanged() {
-    with_host(echo(), |host| async move {
-        assert_eq!(
-            told(&host, "GET //a%20b/c?d=e%2f&f=g+h", "", "").await,
-            "GET /a%20b/c?d=e%2f&f=g+h"
-        );
-        assert_eq!(told(&host, "GET /", "", "").await, "GET ");
-        assert_eq!(told(&host, "GET /a/../b/./c?", "", "").await, "GET a/../b/./c?");
-        assert_eq!(
-            told(&host, "GET /%ff%C3%A9;x=|'[]{}^", "", "").await,
-            "GET %ff%C3%A9;x=|'[]{}^"
-        );
-        assert_eq!(told(&host, "GET ///", "", "").await, "GET //");
-    });
 }
 
 #[test]
@@ -120,20 +104,6 @@ fn b23_to_b33_headers() {
 }
 
 #[test]
-fn b38_to_b42_preconditions() {
-    with_host(echo(), |host| async move {
-        let text = told(&host, "GET /", "If-None-Match: \"a\" , W/\"b\"\r\n", "").await;
-        assert_eq!(text, "GET \nnone-match <a> W/<b>");
-        assert_eq!(told(&host, "GET /", "If-Match: *\r\n", "").await, "GET \nexists");
-        assert_eq!(told(&host, "GET /", "If-None-Match: *\r\n", "").await, "GET \ndoesn't exist");
-        let both = "If-None-Match: \"n\"\r\nIf-Match: \"m\"\r\n";
-        assert_eq!(told(&host, "GET /", both, "").await, "GET \nmatch <m>");
-        let answer = host.connect().await.exchange("GET /", "If-None-Match: bare\r\n", "").await;
-        assert_eq!(answer.status, 400);
-    });
-}
-
-#[test]
 fn b43_b44_large_headers() {
     with_host(echo(), |host| async move {
         let value = "v".repeat(100_000);
@@ -144,48 +114,6 @@ fn b43_b44_large_headers() {
         client.request("GET /", &format!("X-Requested-With: {value}\r\n"), "").await;
         let (status, _) = client.head().await.unwrap();
         assert_eq!(status, 431);
-    });
-}
-
-#[test]
-fn c01_to_c05_small_bodies() {
-    with_host(echo(), |host| async move {
-        let post = "Content-Type: text/x\r\nContent-Length: 3\r\nContent-Encoding: gzip\r\n";
-        let text = told(&host, "POST /p", post, "abc").await;
-        assert_eq!(text, "POST p\ntype=\"text/x\" encoding=\"gzip\" length=3");
-        let text = told(&host, "POST /p", "Content-Length: 0\r\n", "").await;
-        assert_eq!(text, "POST p\ntype=none encoding=none length=0");
-        // No length information at all is an empty body (http-bridge §4.9).
-        assert_eq!(told(&host, "PUT /p", "", "").await, "PUT p\ntype=none length=0");
-        let body = "x".repeat(65535);
-        let text = told(&host, "POST /p", "Content-Length: 65535\r\n", &body).await;
-        assert!(text.ends_with("length=65535"), "{text}");
-    });
-}
-
-#[test]
-fn c06_c07_larger_and_chunked_bodies_are_streamed() {
-    with_host(echo(), |host| async move {
-        let body = "x".repeat(65536);
-        let text = told(&host, "POST /p", "Content-Length: 65536\r\n", &body).await;
-        assert_eq!(text, "POST p streamed length=65536 expected=Some(65536)");
-        let chunked = "Transfer-Encoding: chunked\r\n";
-        let text = told(&host, "POST /p", chunked, "3\r\nabc\r\n0\r\n\r\n").await;
-        assert_eq!(text, "POST p streamed length=3 expected=None");
-    });
-}
-
-#[test]
-fn c08_c10_patch_is_collected_and_delete_has_no_body() {
-    with_host(echo(), |host| async move {
-        let body = "x".repeat(3_000_000);
-        let text = told(&host, "PATCH /p", "Content-Length: 3000000\r\n", &body).await;
-        assert!(text.ends_with("length=3000000"), "{text}");
-        let text = told(&host, "DELETE /p", "Content-Length: 3\r\n", "abc").await;
-        assert_eq!(text, "DELETE p");
-        let mut client = host.connect().await;
-        client.request("PATCH /p", "Content-Length: 70000000\r\n", "x").await;
-        assert_eq!(client.head().await.unwrap().0, 413);
     });
 }
 
@@ -202,30 +130,6 @@ fn c17_an_upload_cut_short_is_not_completed() {
 }
 
 #[test]
-fn c18_c22_an_early_answer_does_not_wait_for_the_upload() {
-    with_host(echo(), |host| async move {
-        for path in ["/early", "/breaks"] {
-            let mut client = host.connect().await;
-            let line = format!("POST {path}");
-            client.request(&line, "Content-Length: 3000000\r\n", "some of it").await;
-            let answer = client.answer(false).await.unwrap();
-            assert_eq!(answer.status, 200);
-        }
-    });
-}
-
-#[test]
-fn c19_c20_apps_without_streaming_get_the_body_at_once() {
-    MANNER.set(Manner::NoStreaming);
-    with_host(echo(), |host| async move {
-        let body = "x".repeat(70000);
-        let text = told(&host, "POST /p", "Content-Length: 70000\r\n", &body).await;
-        assert!(text.starts_with("POST p\n") && text.ends_with("length=70000"), "{text}");
-    });
-    MANNER.set(Manner::Ordinary);
-}
-
-#[test]
 fn c21_the_client_is_told_to_go_on() {
     with_host(echo(), |host| async move {
         let mut client = host.connect().await;
@@ -233,81 +137,5 @@ fn c21_the_client_is_told_to_go_on() {
         assert_eq!(client.head().await.unwrap().0, 100);
         client.send("abc").await;
         assert!(client.answer(false).await.unwrap().text().ends_with("length=3"));
-    });
-}
-
-#[test]
-fn d01_to_d08_webdav() {
-    with_host(echo(), |host| async move {
-        let dav = |line: &'static str, headers: String, body: &'static str| {
-            let host = host.clone();
-            async move { told(&host, line, &headers, body).await }
-        };
-        assert_eq!(dav("PROPFIND /d", String::new(), "").await, "PROPFIND d\ndepth=0 xml=");
-        let one = "Depth: 1\r\nContent-Type: text/xml\r\nContent-Length: 4\r\n".to_owned();
-        assert_eq!(dav("PROPFIND /d", one, "<a/>").await, "PROPFIND d\ndepth=2 xml=<a/>");
-        let text =
-            dav("COPY /a", "Destination: /x\r\nOverwrite: f\r\nDepth: 0\r\n".into(), "").await;
-        assert_eq!(text, "COPY a\nto=x no-overwrite=true shallow=true");
-        let text = dav("COPY /a", "Destination: /x\r\n".into(), "").await;
-        assert_eq!(text, "COPY a\nto=x no-overwrite=false shallow=false");
-        let own = format!("Destination: http://{}/x/y%20z?q\r\n", host.host);
-        assert_eq!(dav("MOVE /a", own, "").await, "MOVE a\nto=x/y%20z?q no-overwrite=false");
-        let text = dav("UNLOCK /a", "Lock-Token: <urn:x>\r\n".into(), "").await;
-        assert_eq!(text, "UNLOCK a\ntoken=<urn:x>");
-        let lock = "Content-Type: application/xml; charset=utf-8\r\nContent-Length: 4\r\n";
-        assert_eq!(dav("LOCK /a", "Depth: 0\r\n".into(), "").await, "LOCK a\nshallow=true xml=");
-        assert_eq!(dav("ACL /a", lock.replace("; ", ";"), "<a/>").await, "ACL a\nxml=<a/>");
-        assert_eq!(
-            dav("MKCOL /a", String::new(), "").await,
-            "MKCOL a\ntype=none encoding=none length=0"
-        );
-        for (line, headers, status) in [
-            ("PROPFIND /d", "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", 415),
-            ("MOVE /d", "Destination: http://other.example/x\r\n", 502),
-            ("MOVE /d", "", 400),
-            ("SEARCH /d", "", 501),
-            ("PURGE /d", "", 501),
-            ("BREW /d", "", 501),
-        ] {
-            let before = host.calls().len();
-            let answer = host.connect().await.exchange(line, headers, "").await;
-            assert_eq!(answer.status, status, "{line} {headers}");
-            assert_eq!(host.calls().len(), before, "{line} {headers}");
-        }
-    });
-}
-
-#[test]
-fn d16_d17_options() {
-    with_host(echo(), |host| async move {
-        let mut client = host.connect().await;
-        let answer = client.exchange("OPTIONS /dav", "", "").await;
-        assert_eq!((answer.status, answer.body.len()), (200, 0));
-        assert_eq!(answer.header("dav"), Some("1, 2, calendar-access, addressbook"));
-        assert_eq!(answer.header("access-control-expose-headers"), Some("DAV"));
-        for path in ["/plain", "/unimplemented"] {
-            let answer = client.exchange(&format!("OPTIONS {path}"), "", "").await;
-            assert_eq!((answer.status, answer.header("dav")), (200, None));
-        }
-    });
-}
-
-#[test]
-fn bodies_arrive_byte_for_byte() {
-    let script = script(|call, mut reply| async move {
-        let content = reply.response().init_content();
-        content.get_body().set_bytes(&call.body);
-        Ok(())
-    });
-    with_host(script, |host| async move {
-        let body: Vec<u8> = (0..200_000u32).map(|n| (n * 7 + n / 256) as u8).collect();
-        for (line, length) in
-            [("POST /", 10), ("PUT /", 65535), ("PATCH /", 200_000), ("POST /", 200_000)]
-        {
-            let headers = format!("Content-Length: {length}\r\n");
-            let answer = host.connect().await.exchange(line, &headers, &body[..length]).await;
-            assert!(answer.body == body[..length], "{line} {length}");
-        }
     });
 }

@@ -1,7 +1,7 @@
 //! http-bridge §10.9: who is let in.
 
-use super::app::echo;
-use super::client::Client;
+use spk_web_session_conformance::session::echo;
+
 use super::*;
 
 #[test]

@@ -1,9 +1,9 @@
 //! http-bridge §10.8: WebSockets.
 
+use spk_web_session_conformance::session::echo;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 
-use super::app::echo;
 use super::*;
 
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -60,16 +60,16 @@ fn k06_k07_either_side_can_end_it() {
         let mut client = host.connect().await;
         client.request("GET /quiet", UPGRADE, "").await;
         client.head().await.unwrap();
-        let life = host.launches.life();
-        life.sockets.borrow_mut().clear();
+        let seen = &host.launches.seen;
+        seen.sockets.borrow_mut().clear();
         assert!(client.rest().await.is_empty());
         drop(client);
-        life.socket_closed.notified().await;
+        seen.socket_closed.notified().await;
         let mut client = host.connect().await;
         client.request("GET /quiet", UPGRADE, "").await;
         client.head().await.unwrap();
         drop(client);
-        life.socket_closed.notified().await;
+        seen.socket_closed.notified().await;
     });
 }
 
@@ -95,7 +95,7 @@ fn k14_an_app_that_floods_is_held_back() {
         let mut client = host.connect().await;
         client.request("GET /quiet", UPGRADE, "").await;
         client.head().await.unwrap();
-        let to_browser = host.launches.life().sockets.borrow()[0].clone();
+        let to_browser = host.launches.seen.sockets.borrow()[0].clone();
         let sent = Rc::new(std::cell::Cell::new(0usize));
         let counter = sent.clone();
         tokio::task::spawn_local(async move {

@@ -1,11 +1,13 @@
-//! A plain HTTP client that shows every byte.
+//! A plain HTTP client that shows every byte. It ends the test where something is wrong.
 
 use std::collections::VecDeque;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(super) struct Client {
+/// One connection to a server.
+pub struct Client {
+    /// The connection.
     pub stream: TcpStream,
     host: String,
     buffer: VecDeque<u8>,
@@ -13,17 +15,22 @@ pub(super) struct Client {
 
 /// A response, its body decoded.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct Answer {
+    /// Its status.
     pub status: u16,
+    /// All lines before the body.
     pub head: String,
+    /// Its body, decoded.
     pub body: Vec<u8>,
 }
 
 impl Answer {
+    /// The first line of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).first().copied()
     }
 
+    /// All lines of a header.
     pub fn headers(&self, name: &str) -> Vec<&str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         lines
@@ -32,17 +39,20 @@ impl Answer {
             .collect()
     }
 
+    /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 impl Client {
+    /// Connects; `host` is what `Host` says.
     pub async fn connect(address: &str, host: &str) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
         Client { stream, host: host.to_owned(), buffer: VecDeque::new() }
     }
 
+    /// Sends bytes.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
@@ -53,10 +63,12 @@ impl Client {
         self.send([head.as_bytes(), body.as_ref()].concat()).await;
     }
 
+    /// Gets a path.
     pub async fn get(&mut self, path: &str) -> Answer {
         self.exchange(&format!("GET {path}"), "", "").await
     }
 
+    /// Sends a request and reads its answer.
     pub async fn exchange(&mut self, line: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
         self.request(line, headers, body).await;
         self.answer(line.starts_with("HEAD")).await.expect("the connection was closed")
@@ -82,6 +94,7 @@ impl Client {
         }
     }
 
+    /// So many bytes; `None` if the connection ends before.
     pub async fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < count {
             if !self.fill().await {
