@@ -269,14 +269,12 @@ pub fn parse(bytes: &[u8]) -> (Vec<Entry>, Option<String>) {
 /// Keys as this tool and the original write them, wherever they stand in `bytes`. Both halves of a
 /// key have to agree, so that nothing else is taken for one.
 fn rescue(bytes: &[u8]) -> impl Iterator<Item = Entry> {
-    bytes.windows(KEY_LENGTH).filter(move |window| window.starts_with(&HEAD)).filter_map(
-        |window| {
-            let secret: [u8; 64] = window[64..].try_into().ok()?;
-            let public = SigningKey::from_keypair_bytes(&secret).ok()?.verifying_key().to_bytes();
-            (window[HEAD.len()..64] == public)
-                .then(|| Entry { id: AppId(public), secret: secret.to_vec() })
-        },
-    )
+    bytes.windows(KEY_LENGTH).filter(move |window| window.starts_with(&HEAD)).filter_map(|window| {
+        let secret: [u8; 64] = window[64..].try_into().ok()?;
+        let public = SigningKey::from_keypair_bytes(&secret).ok()?.verifying_key().to_bytes();
+        (window[HEAD.len()..64] == public)
+            .then(|| Entry { id: AppId(public), secret: secret.to_vec() })
+    })
 }
 
 fn entry(bytes: &[u8]) -> Result<(Entry, usize), String> {

@@ -11,8 +11,8 @@ use spk_package::verify::{self, Options};
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
-use crate::package_input::Input;
 use crate::guarding;
+use crate::package_input::Input;
 use crate::progress::Bar;
 use crate::replacing::{self, Sort};
 use crate::ui::Ui;
