@@ -58,6 +58,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Setup(failure) if failure.is_of_the_machine() => Kind::Machine,
+            Error::Setup(failure) if failure.step == Step::Seccomp => Kind::Internal,
             Error::HelperDied(_) | Error::Protocol(_) => Kind::Internal,
             _ => Kind::Other,
         }
@@ -182,6 +183,8 @@ impl Failure {
                 | Step::IdMapMount
                 | Step::MountPoint
                 | Step::Attach => refused == Errno::EPERM,
+                // EINVAL: the filter itself is wrong, which is this program's fault.
+                Step::Seccomp => refused != Errno::EINVAL,
                 Step::Descriptors | Step::Fork => false,
                 _ => true,
             },

@@ -94,7 +94,7 @@ pub fn tell(review: &Review, withheld: &[selection::Withheld], ui: &Ui) {
         let path = String::from_utf8_lossy(&one.path).into_owned();
         match one.what {
             // as at every pack in the project
-            What::Output => ui.verbose(format!("{path}: left out: {}", one.what.text())),
+            What::Output => tracing::info!(path, "left out: {}", one.what.text()),
             what => groups.add(format!("left out: {}", what.text()), path),
         }
     }

@@ -2,6 +2,7 @@
 //! be written. A pipe whose reader has gone ends the command in silence, with status 0, so that
 //! `spk ls … | head` succeeds; anything else that goes wrong is a failure of the command.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -89,9 +90,20 @@ impl Drop for Reserved {
 }
 
 /// What is behind the errors of these writers, so that whoever passes them on tells where it was.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write to stdout")]
-struct Unwritten(#[source] io::Error);
+#[derive(Debug)]
+struct Unwritten(io::Error);
+
+impl fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot write to stdout")
+    }
+}
+
+impl std::error::Error for Unwritten {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
 
 fn unwritten(errno: Errno) -> io::Error {
     let error = io::Error::from(errno);

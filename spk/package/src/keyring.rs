@@ -349,7 +349,7 @@ impl Addition {
     ///
     /// # Errors
     /// Among others when the disk is full.
-    pub fn add(mut self, key: &Key) -> Result<(), Error> {
+    pub fn append(mut self, key: &Key) -> Result<(), Error> {
         let failed = |path: &Path, source| Error::Append { path: path.to_owned(), source };
         self.file.set_len(self.length).map_err(|error| failed(&self.path, error))?;
         let added = self.file.write_all(&key.to_message()).and_then(|()| self.file.sync_all());
@@ -367,7 +367,7 @@ impl Addition {
 /// # Errors
 /// As [`Addition::prepare`] and [`Addition::add`].
 pub fn append(path: &Path, key: &Key) -> Result<(), Error> {
-    Addition::prepare(path)?.add(key)
+    Addition::prepare(path)?.append(key)
 }
 
 /// What is in the file of a keyring.

@@ -42,5 +42,5 @@ pub fn keep(key: &Key, keyring: Option<&PathBuf>, global: &Global, ui: &Ui) -> R
          versions of the app, and whoever has it can",
         path.display()
     ));
-    Ok(keyring.add(key)?)
+    Ok(keyring.append(key)?)
 }

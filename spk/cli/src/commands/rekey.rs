@@ -61,7 +61,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let staged = rekey.stage(&id).context(format!("cannot write {shown}"))?;
     let ring = keyring::addition(&keyring)?;
     // The key first: a definition whose key is nowhere could not be packed.
-    ring.add(&key)?;
+    ring.append(&key)?;
     staged
         .finish()
         .context(format!("cannot write {shown}; the new key {id} is in {}", keyring.display()))?;

@@ -41,7 +41,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     for mut part in store.logs(&id)? {
         let length = part.metadata().context(failed())?.len();
         let start = length.saturating_sub(MOST);
-        let end = copy(&mut part, start, length, &mut out, ui, &failed)?;
+        let end = copy(&mut part, start, length, &mut out, ui, failed)?;
         position = Some((part.metadata().context(failed())?.ino(), end));
     }
     if !args.follow {
@@ -56,7 +56,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
             let before = old.metadata().context(failed())?;
             if before.ino() == inode && stat.ino() != inode {
                 // What was still written before the log was put aside.
-                copy(old, end, before.len(), &mut out, ui, &failed)?;
+                copy(old, end, before.len(), &mut out, ui, failed)?;
             }
         }
         let start = match position {
@@ -64,7 +64,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
             Some((inode, end)) if inode == stat.ino() && end <= stat.len() => end,
             _ => 0,
         };
-        let end = copy(&mut log, start, stat.len(), &mut out, ui, &failed)?;
+        let end = copy(&mut log, start, stat.len(), &mut out, ui, failed)?;
         position = Some((stat.ino(), end));
     }
 }
