@@ -86,7 +86,7 @@ fn prepare(app: &App<'_>) -> Result<(), Failure> {
     let filter = if terminal { terminal_filter } else { app_filter };
     let denial = if app.explain { Denial::Notify } else { Denial::Answer };
     let filter = filter(Arch::NATIVE, denial)
-        .map_err(|error| Failure::new(Step::Seccomp, error.to_string(), Errno::EINVAL))?;
+        .map_err(|error| Failure::new(Step::Seccomp, error.to_string(), Errno::EOVERFLOW))?;
     if app.explain {
         let listener =
             sys::seccomp::install_with_listener(&filter).map_err(failed(Step::Seccomp))?;

@@ -58,7 +58,11 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Setup(failure) if failure.is_of_the_machine() => Kind::Machine,
-            Error::Setup(failure) if failure.step == Step::Seccomp => Kind::Internal,
+            Error::Setup(failure)
+                if failure.step == Step::Seccomp && failure.errno == Errno::EOVERFLOW as i32 =>
+            {
+                Kind::Internal
+            }
             Error::HelperDied(_) | Error::Protocol(_) => Kind::Internal,
             _ => Kind::Other,
         }
@@ -183,8 +187,8 @@ impl Failure {
                 | Step::IdMapMount
                 | Step::MountPoint
                 | Step::Attach => refused == Errno::EPERM,
-                // EINVAL: the filter itself is wrong, which is this program's fault.
-                Step::Seccomp => refused != Errno::EINVAL,
+                // A filter that cannot be expressed is this program's fault.
+                Step::Seccomp => refused != Errno::EOVERFLOW,
                 Step::Descriptors | Step::Fork => false,
                 _ => true,
             },
@@ -246,6 +250,7 @@ mod tests {
             (Step::Restrict, Errno::ENOSYS, Kind::Machine),
             (Step::Fork, Errno::EAGAIN, Kind::Other),
             (Step::Seccomp, Errno::EINVAL, Kind::Machine),
+            (Step::Seccomp, Errno::EOVERFLOW, Kind::Internal),
         ] {
             let error = Error::Setup(Failure::new(step, "", errno));
             assert_eq!(error.kind(), expected, "{step:?} {errno:?}");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 const PACKAGE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../package/tests/data/packages/depth62.spk");
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../package/tests/data/packages/edge-nodeep.spk");
 
 const BUSYBOX: &str = "/bin/busybox";
 

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Two packages of one app.
 const FIRST: &str = "packages/depth62.spk";
 const SECOND: &str = "corrupt/c-ok.spk";
+/// A large one of the same app: of these three only this one has the program that it starts, without
+/// which no grain is made.
+const STARTS: &str = "packages/segments.spk";
 
 fn data(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../package/tests/data")).join(name)
@@ -60,7 +63,10 @@ impl State {
     }
 
     fn new_grain(&self) -> String {
-        self.run(&["new", data(FIRST).to_str().unwrap(), "--title", "Notes"])
+        let id = self.run(&["new", data(STARTS).to_str().unwrap(), "--title", "Notes"]);
+        self.run(&["upgrade", "--no-backup", "--yes", &id, data(FIRST).to_str().unwrap()]);
+        self.run(&["gc"]);
+        id
     }
 
     fn var(&self, id: &str) -> PathBuf {

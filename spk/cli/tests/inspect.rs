@@ -25,6 +25,9 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// Packs what the project below has and would be refused.
+const PACK: &[&str] = &["pack", "--allow", "app/.git", "--allow", "/app/key"];
+
 /// A project with a key, a definition that includes all of `root`, and some files.
 fn project() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -58,7 +61,7 @@ const pkgdef :Spk.PackageDefinition = (
 fn lists_and_shows_files() {
     let dir = project();
     let path = dir.path();
-    text(&spk(path, &["pack", "a.spk"]));
+    text(&spk(path, &[PACK, &["a.spk"]].concat()));
     let all = text(&spk(path, &["ls", "a.spk"]));
     let lines: Vec<&str> = all.lines().collect();
     for line in ["app", "app/data", "app/link", "proc/cpuinfo", "sandstorm-manifest", "var"] {
@@ -90,12 +93,12 @@ fn lists_and_shows_files() {
 fn shows_how_packages_differ() {
     let dir = project();
     let path = dir.path();
-    text(&spk(path, &["pack", "a.spk"]));
+    text(&spk(path, &[PACK, &["a.spk"]].concat()));
     assert_eq!(text(&spk(path, &["diff", "a.spk", "a.spk"])), "");
     fs::write(path.join("root/app/data"), "two!\n").unwrap();
     fs::remove_file(path.join("root/app/key")).unwrap();
     fs::write(path.join("root/new"), "12345678").unwrap();
-    text(&spk(path, &["pack", "b.spk"]));
+    text(&spk(path, &[PACK, &["b.spk"]].concat()));
     let shown = text(&spk(path, &["diff", "a.spk", "b.spk"]));
     let lines: Vec<&str> = shown.lines().map(str::trim).collect();
     assert_eq!(lines, ["~ app/data (4 -> 5)", "- app/key (29)", "+ new (8)", "-28 app/", "-20 /"]);
@@ -111,14 +114,23 @@ fn shows_how_packages_differ() {
 fn reports_what_should_not_be_packed() {
     let dir = project();
     let output = spk(dir.path(), &["pack", "--report", "a.spk"]);
+    assert_eq!(output.status.code(), Some(1));
+    let refused = String::from_utf8(output.stderr).unwrap();
+    for line in
+        ["a version control directory, with the whole history: app/.git", "a private key: app/key"]
+    {
+        assert!(refused.contains(line), "{line} is not in {refused}");
+    }
+    assert!(!dir.path().join("a.spk").exists());
+    let output = spk(dir.path(), &[PACK, &["--report", "a.spk"]].concat());
     assert_eq!(text(&output).trim().len(), 52);
-    let talk = String::from_utf8(output.stderr).unwrap();
-    assert!(talk.contains("app/.git: is a version control directory"), "{talk}");
-    assert!(talk.contains("app/key: looks like a private key"), "{talk}");
-    let output = spk(dir.path(), &["pack", "--report", "--json", "a.spk"]);
+    let allowed = String::from_utf8(output.stderr).unwrap();
+    assert!(allowed.contains("allowed: a private key: app/key"), "{allowed}");
+    let output = spk(dir.path(), &[PACK, &["--report", "--json", "a.spk"]].concat());
     let json: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
     assert_eq!(json["report"]["warnings"].as_array().unwrap().len(), 2);
-    assert_eq!(json["report"]["warnings"][1]["kind"], "secret");
+    assert_eq!(json["report"]["warnings"][1]["kind"], "private-key");
+    assert_eq!(json["findings"][1]["outcome"], "allowed");
     assert_eq!(json["packageBytes"], fs::metadata(dir.path().join("a.spk")).unwrap().len());
 }
 
@@ -134,7 +146,7 @@ fn packages_are_reproducible() {
     }
     let pack = |arguments: &[&str], environment: &[(&str, &str)]| {
         let output = Command::new(env!("CARGO_BIN_EXE_spk"))
-            .args([&["pack", "-1"], arguments, &["out.spk"]].concat())
+            .args([PACK, &["-1", "--force"], arguments, &["out.spk"]].concat())
             .current_dir(path)
             .env("HOME", path)
             .env("XDG_CACHE_HOME", path.join(".cache"))

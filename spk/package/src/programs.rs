@@ -40,6 +40,13 @@ pub struct Missing {
     pub program: Vec<u8>,
 }
 
+impl Missing {
+    /// The program as a path in the package.
+    pub fn path(&self) -> Vec<u8> {
+        in_package(&self.program)
+    }
+}
+
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = self.program.escape_ascii();

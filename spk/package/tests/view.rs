@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -406,11 +407,14 @@ fn used(paths: &[&str]) -> BTreeSet<Vec<u8>> {
 #[test]
 fn lists_are_merged_pruned_and_sorted_by_bytes() {
     let dir = TempDir::new().unwrap();
-    tree(dir.path(), &["src/a", "src/B", "src/z", "src/usr/lib/x", "src/lib -> usr/lib"]);
+    tree(
+        dir.path(),
+        &["src/a", "src/B", "src/z", "src/usr/lib/x", "src/lib -> usr/lib", "src/not/checked"],
+    );
     let view = view(vec![mapping("", dir.path().join("src"), &["z"])]);
     let list = dir.path().join("list");
-    let first =
-        file_list::update(&list, &used(&["a", "a#b", " c", "not/checked"]), &view, false).unwrap();
+    let paths = used(&["a", "a#b", " c", "not/checked", "used/and/gone"]);
+    let first = file_list::update(&list, &paths, &view, false).unwrap();
     assert_eq!(first.unlistable, [b" c".to_vec(), b"a#b".to_vec()]);
     assert_eq!(first.added, [b"a".to_vec(), b"not/checked".to_vec()]);
     let text = fs::read_to_string(&list).unwrap();
@@ -451,7 +455,10 @@ fn a_rewritten_list_keeps_its_mode_and_its_link() {
     fs::write(&real, "").unwrap();
     fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
     symlink("real", &link).unwrap();
-    file_list::update(&link, &used(&["a"]), &view(vec![]), false).unwrap();
+    let source = TempDir::new().unwrap();
+    tree(source.path(), &["a"]);
+    let view = view(vec![mapping("", source.path().to_owned(), &[])]);
+    file_list::update(&link, &used(&["a"]), &view, false).unwrap();
     assert!(link.is_symlink());
     assert!(fs::read_to_string(&real).unwrap().ends_with("\na\n"));
     assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
@@ -654,7 +661,16 @@ mod property {
         {
             let dir = TempDir::new().unwrap();
             let list = dir.path().join("list");
-            let update = file_list::update(&list, &paths, &view(vec![]), false).unwrap();
+            let source = dir.path().join("source");
+            fs::create_dir(&source).unwrap();
+            // what is not there is not listed
+            let paths: BTreeSet<_> = paths
+                .into_iter()
+                .filter(|path| !path.contains(&b'/') && !path.contains(&0))
+                .filter(|path| fs::write(source.join(OsStr::from_bytes(path)), "").is_ok())
+                .collect();
+            let view = view(vec![mapping("", source, &[])]);
+            let update = file_list::update(&list, &paths, &view, false).unwrap();
             let written: BTreeSet<_> =
                 file_list::parse(&fs::read(&list).unwrap()).into_iter().map(|entry| entry.path).collect();
             let expected: BTreeSet<_> =

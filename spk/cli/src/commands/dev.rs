@@ -15,6 +15,7 @@ use spk_host::serve::Rootfs;
 use spk_host::store::{Grain, Store};
 use spk_package::app_id::AppId;
 use spk_package::file_list;
+use spk_package::guard::Allowed;
 use spk_package::guard::Withheld;
 use spk_package::manifest::Manifest;
 use spk_package::pkgdef::Definition;
@@ -143,7 +144,9 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let grain = open_grain(&store, &app_id, &manifest, &args)?;
     let only = match args.packed {
         true => {
-            Some(Arc::new(pack::select(&definition, list.as_deref(), false, withheld, ui)?.root))
+            let allowed = Allowed::default();
+            let list = list.as_deref();
+            Some(Arc::new(pack::select(&definition, list, false, withheld, &allowed, ui)?.root))
         }
         false => None,
     };

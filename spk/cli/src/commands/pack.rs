@@ -114,14 +114,20 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         output: Some(args.output.as_path()).filter(|_| !to_stdout),
     };
     let withheld = guarding::withheld(&own, global);
-    let expanded = select(&definition, list.as_deref(), args.closure, withheld.clone(), ui)?;
-    let mtime = args.source_date_epoch.saturating_mul(1_000_000_000);
-    let (mut tree, special) = selected::tree(&expanded.root, mtime, &withheld)?;
     let allowed = Allowed::new(args.allow.iter().cloned().map(OsString::into_vec))
         .with_definition(&definition.always_include, &definition.source_map);
+    let expanded =
+        select(&definition, list.as_deref(), args.closure, withheld.clone(), &allowed, ui)?;
+    let mtime = args.source_date_epoch.saturating_mul(1_000_000_000);
+    let (mut tree, special) = selected::tree(&expanded.root, mtime, &withheld)?;
     let review = Review::of_tree(&mut tree, &allowed);
     guarding::tell(&review, &expanded.withheld, ui);
-    let found: Vec<&[u8]> = review.all().into_keys().collect();
+    let absent = programs::missing(&Manifest::from_bytes(&definition.manifest)?, |path| {
+        expanded.root.get(path).is_some()
+    });
+    let mut found: Vec<&[u8]> = review.all().into_keys().collect();
+    let absent: Vec<Vec<u8>> = absent.iter().map(programs::Missing::path).collect();
+    found.extend(absent.iter().map(Vec::as_slice));
     for path in allowed.unused(&found) {
         ui.warn(format!(
             "--allow {}: there is nothing suspicious of that name",
@@ -254,6 +260,7 @@ pub(crate) fn select(
     list: Option<&Path>,
     closure: bool,
     withheld: Arc<Withheld>,
+    allowed: &Allowed,
     ui: &Ui,
 ) -> Result<Expanded> {
     let all = definition.always_include.iter().any(|path| path == ".");
@@ -309,10 +316,11 @@ pub(crate) fn select(
         Ok(way) => way.iter().all(|step| expanded.root.get(step).is_some()),
         Err(_) => false,
     };
-    if let Some(missing) = programs::missing(&manifest, packed).first() {
+    let missing = programs::missing(&manifest, packed);
+    if let Some(missing) = missing.iter().find(|missing| !allowed.has(&missing.path())) {
         return Err(CliError::new(missing.to_string()).hint(
             "build it, and see that the definition's source map and its file list or alwaysInclude \
-             have it",
+             have it; --allow PATH packs without it all the same",
         ));
     }
     for rewritten in &expanded.rewritten {

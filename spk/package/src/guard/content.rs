@@ -94,6 +94,8 @@ fn has_secret(needs: &name::Needs, text: &[u8]) -> bool {
                     let value: &[u8] = rest
                         .iter()
                         .position(|byte| !b" \t=:\"'".contains(byte))
+                        // what goes on is another word
+                        .filter(|start| *start > 0)
                         .map_or(&[], |start| &rest[start..]);
                     is_value(value)
                 })

@@ -72,6 +72,8 @@ pub fn of_package_path(path: &[u8]) -> Origin {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -101,6 +103,7 @@ mod tests {
         let path = Path::new("/usr/bin/env");
         assert!(is_system_file(path, &path.metadata().unwrap()));
         let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
         assert!(!is_system_file(path, &dir.path().metadata().unwrap()), "writable or another's");
         assert!(!is_system_file(dir.path(), &path.metadata().unwrap()));
     }
