@@ -59,7 +59,10 @@ pub fn complete_if_asked() {
         Ok(false) => return,
         // It writes through `std`, which keeps what it could not write.
         Ok(true) => io::stdout().flush(),
-        Err(error) if error.kind() == ErrorKind::Io => Err(io::Error::other(error.to_string())),
+        Err(error) if error.kind() == ErrorKind::Io => {
+            let said = error.to_string();
+            Err(io::Error::other(said.trim_start_matches("error: ").trim_end().to_owned()))
+        }
         Err(error) => error.exit(),
     };
     printed_and_ended(printed)

@@ -112,9 +112,9 @@ fn unwritten(errno: Errno) -> io::Error {
 
 /// What a command says when its data could not be written.
 pub fn failure(error: io::Error) -> CliError {
-    match error.raw_os_error() {
-        // Of `std`, which does not say where.
-        Some(_) => CliError::from(error).context("cannot write to stdout"),
-        None => error.into(),
+    match error.get_ref().is_some_and(|inner| inner.is::<Unwritten>()) {
+        true => error.into(),
+        // Of `std` or of `clap`, which do not say where.
+        false => CliError::from(error).context("cannot write to stdout"),
     }
 }
