@@ -2,6 +2,7 @@
 
 mod backup;
 mod client;
+mod ending;
 mod replay;
 mod report;
 mod session;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use spk_host::serve::Options;
 use spk_host::store::{NewGrain, Package, Store};
 use spk_package::guard::{Allowed, Review};
+
+use tempfile::TempDir;
 
 use crate::developer::Developer;
 use crate::error::{CliError, Kind, Result, ResultExt};
@@ -24,6 +27,7 @@ use crate::serving;
 use crate::stdout::Reserved;
 use crate::ui::Ui;
 
+use ending::Ending;
 use replay::Replay;
 use report::{Grade, Report};
 
@@ -64,11 +68,17 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
-    let state = tempfile::Builder::new()
-        .prefix("spk-check.")
-        .tempdir()
+    let ending = Ending::watch()?;
+    let state = ending
+        .directory()
         .context("cannot make a directory for the check")
         .hint("TMPDIR names another place")?;
+    let checked = check(args, state, &ending, global, ui);
+    ending.finish();
+    checked
+}
+
+fn check(args: Args, state: TempDir, ending: &Ending, global: &Global, ui: &Ui) -> Result<()> {
     let store = Store::open(state.path())?;
     let package = package_input::add(&store, &args.package)?;
     let developer = Developer::find(&package.app_id, args.pkg_def.as_deref(), global, ui)?;
@@ -87,7 +97,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     }
     report.review = Review::of_unpacked(&package.dir, &Allowed::default())
         .context("cannot look at what was unpacked")?;
-    let check = Check { args: &args, store: &store, package: &package };
+    let check = Check { args: &args, store: &store, package: &package, ending };
     check.start_and_ask(requests, developer.as_ref(), &mut report)?;
     drop(package);
     drop(store);
@@ -116,6 +126,7 @@ struct Check<'a> {
     args: &'a Args,
     store: &'a Store,
     package: &'a Package,
+    ending: &'a Ending,
 }
 
 impl Check<'_> {
@@ -183,6 +194,6 @@ impl Check<'_> {
         F: AsyncFnOnce(session::Ready) -> T + 'static,
     {
         let _stdout = Reserved::take().context("cannot set stdout aside")?;
-        session::serve(options, drive)
+        session::serve(options, self.ending, drive)
     }
 }

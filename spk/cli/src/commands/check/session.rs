@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use spk_host::serve::{self, Event, Options};
 use spk_sandbox::Denied;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::ending::Ending;
 use crate::error::{CliError, Result, ResultExt};
 use crate::serving;
 
@@ -45,7 +45,7 @@ pub struct Served<T> {
 ///
 /// # Errors
 /// When it was interrupted. That the app does not work is in [`Served::result`].
-pub fn serve<T, F>(options: Options, drive: F) -> Result<Served<T>>
+pub fn serve<T, F>(options: Options, ending: &Ending, drive: F) -> Result<Served<T>>
 where
     T: 'static,
     F: AsyncFnOnce(Ready) -> T + 'static,
@@ -55,6 +55,7 @@ where
         .build()
         .context("cannot start the event loop")?;
     let local = tokio::task::LocalSet::new();
+    let _serving = ending.serving();
     let notes: Rc<RefCell<Vec<String>>> = Rc::default();
     let denied: Rc<RefCell<Vec<Denied>>> = Rc::default();
     let interrupted = Rc::new(RefCell::new(false));
@@ -62,13 +63,8 @@ where
     let result = local.block_on(&runtime, async {
         let (sender, is_ready) = tokio::sync::oneshot::channel();
         let observer = observer(sender, notes.clone(), denied.clone());
-        let (interrupted, outcome) = (interrupted.clone(), outcome.clone());
+        let (interrupted, outcome, asked) = (interrupted.clone(), outcome.clone(), ending.clone());
         let stop = async move {
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
             let driven = async {
                 match is_ready.await {
                     Ok(ready) => {
@@ -81,8 +77,7 @@ where
             };
             tokio::select! {
                 () = driven => {}
-                _ = interrupt.recv() => *interrupted.borrow_mut() = true,
-                _ = terminate.recv() => *interrupted.borrow_mut() = true,
+                () = asked.asked() => *interrupted.borrow_mut() = true,
             }
         };
         serve::run(options, observer, stop).await
