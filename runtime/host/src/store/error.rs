@@ -123,6 +123,20 @@ pub enum Error {
     Random(#[source] getrandom::Error),
 }
 
+impl Error {
+    /// Whether a grain's own description is damaged or gone, so that
+    /// [`Store::open_damaged`](super::Store::open_damaged) may help.
+    pub fn is_damaged_grain(&self) -> bool {
+        match self {
+            Error::Metadata { .. } => true,
+            Error::Io { path, source, .. } => {
+                source.kind() == io::ErrorKind::NotFound && path.ends_with(super::meta::META)
+            }
+            _ => false,
+        }
+    }
+}
+
 fn held_by(holder: &Option<Holder>) -> String {
     match holder {
         Some(holder) => format!(" by process {} ({})", holder.pid, holder.what),

@@ -35,7 +35,11 @@ pub struct Grain {
 impl Grain {
     pub(crate) fn new(id: GrainId, path: PathBuf, dir: Dir, lock: Lock) -> Result<Grain, Error> {
         let meta = read_meta(&dir, &path)?;
-        Ok(Grain { id, path, dir, meta, lock })
+        Ok(Grain::with(id, path, dir, lock, meta))
+    }
+
+    pub(crate) fn with(id: GrainId, path: PathBuf, dir: Dir, lock: Lock, meta: GrainMeta) -> Grain {
+        Grain { id, path, dir, meta, lock }
     }
 
     /// Its ID.
@@ -85,6 +89,18 @@ impl Grain {
         self.change(|meta| {
             meta.last_used = meta::now();
             meta.started = true;
+        })
+    }
+
+    /// Notes that `spk dev` runs the project whose definition is at `project` in this grain, and
+    /// whether it was made `for_one_session` only.
+    ///
+    /// # Errors
+    /// When the metadata cannot be written; the old ones stay.
+    pub fn set_project(&mut self, project: &str, for_one_session: bool) -> Result<(), Error> {
+        self.change(|meta| {
+            meta.project = Some(project.to_owned());
+            meta.for_one_session = for_one_session;
         })
     }
 

@@ -57,6 +57,12 @@ pub struct GrainMeta {
     /// The grain this one is a copy of, if its backup said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original_grain_id: Option<String>,
+    /// The project that `spk dev` runs in the grain: the path of its definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Whether it was made for one session of `spk dev`, which may be over for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_one_session: bool,
 }
 
 /// Somebody who has used the grain (`GrainInfo.User`, grain-runtime §C.7 and §E.2).
@@ -96,7 +102,48 @@ impl GrainMeta {
             owner: None,
             users: Vec::new(),
             original_grain_id: None,
+            project: None,
+            for_one_session: false,
         }
+    }
+}
+
+/// What is left of the metadata of the grain in `dir`, which cannot be read as a whole; nothing if
+/// the app is neither `known` nor to be found there.
+pub(crate) fn salvage(dir: &Dir, known: Option<AppId>) -> Option<GrainMeta> {
+    let mut text = Vec::new();
+    if let Ok(file) = dir.open_file(META.as_bytes()) {
+        // What could be read of it is all there is.
+        let _ = file.take(META_LIMIT).read_to_end(&mut text);
+    }
+    let text = String::from_utf8_lossy(&text);
+    let app_id = known.or_else(|| salvaged::<String>(&text, "appId")?.parse().ok())?;
+    let version = salvaged(&text, "appVersion").unwrap_or_default();
+    let title = salvaged(&text, "title").unwrap_or_else(|| "salvaged grain".to_owned());
+    Some(GrainMeta { started: true, ..GrainMeta::new(app_id, version, &title) })
+}
+
+/// The value of the first field of that name in what may be no JSON as a whole.
+fn salvaged<T: serde::de::DeserializeOwned>(text: &str, name: &str) -> Option<T> {
+    let (_, rest) = text.split_once(&format!("\"{name}\""))?;
+    let rest = rest.trim_start().strip_prefix(':')?;
+    serde_json::Deserializer::from_str(rest).into_iter().next()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::salvaged;
+
+    #[test]
+    fn fields_are_found_in_what_is_left() {
+        let text =
+            "{\"format\": 1,\n \"appVersion\" : 7, \"title\": \"a \\\"b\\\"\", \"users\": [{";
+        assert_eq!(salvaged(text, "title"), Some("a \"b\"".to_owned()));
+        assert_eq!(salvaged(text, "appVersion"), Some(7));
+        assert_eq!(salvaged::<u32>(text, "title"), None);
+        assert_eq!(salvaged::<String>(text, "users"), None);
+        assert_eq!(salvaged::<String>("{\"title\": \"cut o", "title"), None);
+        assert_eq!(salvaged::<String>("\"title\"", "title"), None);
     }
 }
 

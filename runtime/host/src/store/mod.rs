@@ -143,6 +143,15 @@ impl Store {
     /// # Errors
     /// [`Error::NoGrain`], [`Error::Busy`], or unreadable metadata.
     pub fn open_grain_for(&self, id: &GrainId, what: &str) -> Result<Grain, Error> {
+        let (dir, path, lock) = self.lock_grain(id, what)?;
+        Grain::new(id.clone(), path, dir, lock)
+    }
+
+    fn lock_grain(
+        &self,
+        id: &GrainId,
+        what: &str,
+    ) -> Result<(Dir, std::path::PathBuf, lock::Lock), Error> {
         let (dir, path) = self.grain_dir(id)?;
         let lock = match lock::try_lock(&dir, what).at("lock", &path)? {
             Attempt::Locked(lock) => lock,
@@ -157,7 +166,27 @@ impl Store {
         if !lock.is_in(&there) {
             return Err(Error::NoGrain(id.to_string()));
         }
-        Grain::new(id.clone(), path, dir, lock)
+        Ok((dir, path, lock))
+    }
+
+    /// Opens and locks a grain for `what` although its metadata cannot be read: what is left of them
+    /// takes their place, in memory only. Its data is whole. `app_id`: the app it belongs to, where
+    /// that is known from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Store::open_grain_for`]; also when nobody knows the app.
+    pub fn open_damaged(
+        &self,
+        id: &GrainId,
+        what: &str,
+        app_id: Option<AppId>,
+    ) -> Result<Grain, Error> {
+        let (dir, path, lock) = self.lock_grain(id, what)?;
+        let meta = match (read_meta(&dir, &path), meta::salvage(&dir, app_id)) {
+            (Ok(meta), _) | (Err(_), Some(meta)) => meta,
+            (Err(error), None) => return Err(error),
+        };
+        Ok(Grain::with(id.clone(), path, dir, lock, meta))
     }
 
     /// Opens and locks a grain in order to run it.

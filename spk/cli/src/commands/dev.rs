@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use fuse_tracer::Cache;
 use spk_host::serve::Rootfs;
-use spk_host::store::{Grain, Store};
+use spk_host::store::{Grain, GrainId, GrainMeta, Store};
 use spk_package::app_id::AppId;
 use spk_package::file_list;
 use spk_package::guard::Allowed;
@@ -39,7 +39,7 @@ pub use build::SCRIPT as BUILD_SCRIPT;
 /// by the running app. Open the URL, use everything the app can do, then press Ctrl-C: what was
 /// used is merged into the file list, from which spk pack makes the package.
 ///
-/// The app runs in the same sandbox as with spk run, in a grain of its own that is kept from one
+/// The app runs in the same sandbox as with spk run, in a grain that the project keeps from one
 /// session to the next.
 #[derive(clap::Args)]
 pub struct Args {
@@ -70,7 +70,8 @@ pub struct Args {
     /// Run in this grain (its ID, or the unique beginning of one)
     #[arg(long, value_name = "ID", conflicts_with = "new")]
     grain: Option<String>,
-    /// Make a new grain, instead of going on in the one of the last session
+    /// Make a new grain, instead of going on in the one of the last session; spk grain gc --dev
+    /// deletes the others
     #[arg(long)]
     new: bool,
     /// Run .sandstorm/build.sh first, with the project at /opt/app, as vagrant-spk does; what it
@@ -82,7 +83,8 @@ pub struct Args {
     #[arg(long)]
     packed: bool,
     /// Record the requests and the heads of their answers, beside the file list, for spk check to
-    /// ask them again; in a new grain, since a new grain is what spk check begins with
+    /// ask them again; in a new grain, since a new grain is what spk check begins with. It takes the
+    /// place of the one of an earlier recording, unless that was gone on with
     #[arg(long, conflicts_with = "grain")]
     record: bool,
     #[command(flatten)]
@@ -141,7 +143,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     for line in store.recovered() {
         ui.note(line);
     }
-    let grain = open_grain(&store, &app_id, &manifest, &args)?;
+    let project = std::path::absolute(&located.file)?.to_string_lossy().into_owned();
+    let grain = open_grain(&store, &app_id, &manifest, &project, &args)?;
     let only = match args.packed {
         true => {
             let allowed = Allowed::default();
@@ -212,8 +215,14 @@ fn view(definition: &Definition, withheld: Arc<Withheld>, ui: &Ui) -> Result<Vie
     Ok(View::new(definition.source_map.clone(), generated).withholding(withheld))
 }
 
-/// The grain to run in: the one that was named, a new one, or that of the last session.
-fn open_grain(store: &Store, app_id: &AppId, manifest: &Manifest, args: &Args) -> Result<Grain> {
+/// The grain to run in: the one that was named, a new one, or the project's own.
+fn open_grain(
+    store: &Store,
+    app_id: &AppId,
+    manifest: &Manifest,
+    project: &str,
+    args: &Args,
+) -> Result<Grain> {
     if let Some(text) = &args.grain {
         let grain = store.open_grain(&store.resolve(text)?)?;
         if grain.meta().app_id != *app_id {
@@ -225,17 +234,42 @@ fn open_grain(store: &Store, app_id: &AppId, manifest: &Manifest, args: &Args) -
         }
         return Ok(grain);
     }
-    if !args.new && !args.record {
-        let last = store
-            .grains()?
-            .into_iter()
-            .filter_map(|info| Some((info.id, info.meta.ok()?)))
-            .filter(|(_, meta)| meta.app_id == *app_id && meta.package_id.is_none())
-            .max_by_key(|(_, meta)| meta.last_used);
-        if let Some((id, _)) = last {
-            return store.open_grain(&id).hint("spk dev --new makes another grain");
+    let mut grains = developed(store, app_id, project)?;
+    if !args.new
+        && !args.record
+        && let Some((id, meta)) = grains.pop()
+    {
+        let mut grain = store.open_grain(&id).hint("spk dev --new makes another grain")?;
+        // From now on it is the project's own, whatever it was made for.
+        if meta.for_one_session || meta.project.is_none() {
+            grain.set_project(project, false)?;
         }
+        return Ok(grain);
     }
     let title = format!("{} (development)", manifest.app_title);
-    Ok(store.create_dev_grain(app_id, manifest.app_version, &title)?)
+    let mut grain = store.create_dev_grain(app_id, manifest.app_version, &title)?;
+    grain.set_project(project, args.record)?;
+    if args.record {
+        // What earlier recordings began with is of no use any more.
+        for (id, _) in grains.into_iter().filter(|(_, meta)| meta.for_one_session) {
+            // Another session may be in it.
+            if let Ok(old) = store.open_grain_for(&id, "delete") {
+                store.delete(old)?;
+                tracing::info!("removed grain {id} of an earlier recording");
+            }
+        }
+    }
+    Ok(grain)
+}
+
+/// The grains in which a project is developed, the last used one last. Those of versions of this
+/// tool that did not note the project are any project's of the app.
+fn developed(store: &Store, app_id: &AppId, project: &str) -> Result<Vec<(GrainId, GrainMeta)>> {
+    let grains = store.grains()?.into_iter().filter_map(|info| Some((info.id, info.meta.ok()?)));
+    let mut grains: Vec<_> = grains
+        .filter(|(_, meta)| meta.app_id == *app_id && meta.package_id.is_none())
+        .filter(|(_, meta)| meta.project.as_deref().is_none_or(|known| known == project))
+        .collect();
+    grains.sort_by_key(|(_, meta)| (meta.project.is_some(), meta.last_used));
+    Ok(grains)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use spk_host::backup::{self, ExportOptions, Target};
 use spk_host::store::{GrainId, Store};
+use spk_package::app_id::AppId;
 
 use super::{skipped_json, warn_of};
 use crate::error::{CliError, Result, ResultExt};
@@ -43,6 +44,9 @@ pub struct Args {
     /// How long a running grain may be frozen while its data is copied
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     freeze_limit: Duration,
+    /// The app of a grain whose metadata is damaged and does not say it
+    #[arg(long, value_name = "APPID")]
+    app: Option<AppId>,
     /// Print JSON: one object for each grain
     #[arg(long)]
     json: bool,
@@ -118,7 +122,16 @@ fn one(id: &GrainId, args: &Args, several: bool, store: &Store, ui: &Ui) -> Resu
         }
         None => Target::Pipe(Box::new(ui.pipe())),
     };
-    let exported = backup::export(store, id, target, &args.options(), &mut Bar::new(ui))?;
+    let (options, mut bar) = (args.options(), Bar::new(ui));
+    let damaged = store.grain_info(id)?.meta.is_err_and(|error| error.is_damaged_grain());
+    let exported = match damaged {
+        false => backup::export(store, id, target, &options, &mut bar)?,
+        true => {
+            let grain = super::open_damaged(store, id, "export", args.app, ui)?;
+            backup::export_grain(&grain, target, &options, &mut bar)?
+        }
+    };
+    drop(bar);
     exported.notes.iter().for_each(|note| ui.note(note));
     let contents = &exported.contents;
     warn_of(ui, &contents.skipped);

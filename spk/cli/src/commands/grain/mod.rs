@@ -21,7 +21,8 @@ use std::path::Path;
 
 use clap::Subcommand;
 use spk_host::backup::{Skipped, automatic};
-use spk_host::store::{Error, Grain, Package, Store};
+use spk_host::store::{Error, Grain, GrainId, Package, Store};
+use spk_package::app_id::AppId;
 use tempfile::TempDir;
 
 use crate::error::{CliError, Result, ResultExt};
@@ -91,8 +92,32 @@ pub(super) fn hold(store: &Store, id: &str, what: &str) -> Result<Grain> {
         Error::Busy { holder: Some(holder), .. } if holder.runs() => {
             CliError::from(error).hint(format!("`spk grain stop {id}` stops it"))
         }
+        _ if error.is_damaged_grain() => CliError::from(error).hint(format!(
+            "its data is whole: `spk grain export {id}` saves it, `spk grain delete {id}` deletes it"
+        )),
         _ => error.into(),
     })
+}
+
+/// The grain `id`, whose metadata cannot be read, with what is left of them; `app` is the app it
+/// belongs to, where somebody says so.
+fn open_damaged(
+    store: &Store,
+    id: &GrainId,
+    what: &str,
+    app: Option<AppId>,
+    ui: &Ui,
+) -> Result<Grain> {
+    let grain = store.open_damaged(id, what, app).map_err(|error| {
+        let data = store.path().join("grains").join(id.as_str()).join("sandbox");
+        let hint = format!(
+            "its data is in {}; name its app: `spk grain export {id} --app APPID` saves it",
+            data.display()
+        );
+        CliError::from(error).hint(hint)
+    })?;
+    ui.warn(format!("the metadata of grain {id} is damaged: its users and shares are lost"));
+    Ok(grain)
 }
 
 /// Takes the backup that an upgrade needs, and says where it is.
