@@ -17,7 +17,7 @@
 //! * Nothing is found beneath a symlink: it is a link in the package too. The one exception is a
 //!   mapping of the package's root whose source is a symlink, which stands for its target.
 //! * A mapping whose source does not exist has no layer; the directories above its package path
-//!   are there nevertheless.
+//!   are there nevertheless, unless a later mapping has something else under their name.
 //! * A source that may not be searched is an error, never "not there".
 //! * What is [withheld](crate::guard::withheld) is not there at all, whatever the map says.
 
@@ -233,8 +233,13 @@ impl View {
                     layers.push(found);
                     metadata = metadata.or(found_metadata);
                 }
-                // the first layer that has the name decides what it is
-                Some(Found::Leaf(node)) if layers.is_empty() => return Ok(Some(node)),
+                // the first layer that has the name decides what it is; one that has no more than
+                // a name on the way to nothing does not
+                Some(Found::Leaf(node))
+                    if layers.iter().all(|layer| self.leads_to_nothing(layer)) =>
+                {
+                    return Ok(Some(node));
+                }
                 Some(Found::Leaf(_)) => {}
             }
         }
@@ -244,6 +249,8 @@ impl View {
     /// The names in the directory `node` and what each is; empty if it is no directory.
     pub fn children(&self, node: &Node) -> Result<BTreeMap<Vec<u8>, NodeKind>, Error> {
         let mut names = BTreeMap::new();
+        // what a later mapping may have as something else than a directory
+        let mut on_the_way = Vec::new();
         for layer in node.layers() {
             match layer {
                 Layer::GeneratedRoot => {
@@ -265,9 +272,17 @@ impl View {
                     let name = self.component(*mapping, *depth);
                     if let Some(kind) = self.child_in(layer, name)?.map(|found| found.kind()) {
                         names.entry(name.to_vec()).or_insert(kind);
+                        if self.leads_to_nothing(layer) {
+                            on_the_way.push(name);
+                        }
                     }
                 }
                 Layer::Source { mapping, rest } => self.list_source(*mapping, rest, &mut names)?,
+            }
+        }
+        for name in on_the_way {
+            if let Some(child) = self.child(node, name)? {
+                names.insert(name.to_vec(), child.kind());
             }
         }
         Ok(names)
@@ -375,6 +390,16 @@ impl View {
                 }
                 self.find(*mapping, rest)
             }
+        }
+    }
+
+    /// Whether the layer is there only because of a mapping whose source is not there.
+    fn leads_to_nothing(&self, layer: &Layer) -> bool {
+        match layer {
+            Layer::Virtual { mapping, .. } => {
+                matches!(stat(&self.source(*mapping, b"").path()), Ok(None))
+            }
+            _ => false,
         }
     }
 

@@ -10,6 +10,7 @@ macro_rules! files {
 pub const FILES: &[(&str, &str)] = files![
     "/capnp/c++.capnp",
     "/capnp/rust.capnp",
+    "/capnp/schema.capnp",
     "/capnp/stream.capnp",
     "/sandstorm/activity.capnp",
     "/sandstorm/api-session.capnp",

@@ -54,6 +54,10 @@ impl Parser {
             Kind::Name(name) => {
                 let name = name.clone();
                 match (name.as_str(), level) {
+                    // A group or union of that name, be it that of a keyword.
+                    (_, Level::Struct | Level::Group) if matches!(self.peek_after(1), Kind::Operator(o) if o == ":") => {
+                        self.member(body)
+                    }
                     ("union", Level::Struct | Level::Group) => {
                         self.advance();
                         let (annotations, members) = (self.annotations()?, self.members()?);
@@ -72,9 +76,6 @@ impl Parser {
                     ("enum", _) => self.enumeration(body),
                     ("interface", _) => self.interface(body),
                     ("annotation", _) => self.annotation(body),
-                    (_, Level::Struct | Level::Group) if matches!(self.peek_after(1), Kind::Operator(o) if o == ":") => {
-                        self.member(body)
-                    }
                     _ => {
                         Err(Problem::new(start, format!("expected a declaration, found `{name}`"))
                             .maybe_hint(suggest::hint(

@@ -16,7 +16,7 @@ pub enum Kind {
     Name(String),
     Integer(u64),
     Float(f64),
-    /// `"…"` with its escapes resolved.
+    /// `"…"` with its escapes resolved, or what follows a back-tick on its line.
     Text(Vec<u8>),
     /// `0x"…"`.
     Hex(Vec<u8>),
@@ -120,9 +120,12 @@ impl Lexer<'_> {
                 self.at += 1;
                 Ok(Kind::Mark(byte))
             }
+            // The rest of the line as it stands, with whatever ends lines here as a line feed.
+            // Neighbouring texts are one, so that several lines are.
             b'`' => {
                 self.at += 1;
-                Err(Problem::unsupported(self.span(start), "back-tick block texts are not known"))
+                let line = self.take_while(|byte| byte != b'\n' && byte != b'\r');
+                Ok(Kind::Text([line, b"\n"].concat()))
             }
             b'\'' => {
                 self.at += 1;

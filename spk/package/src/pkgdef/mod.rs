@@ -5,7 +5,7 @@
 //! file and what it imports go through [`lexer`], [`parser`] and [`program`] (what names mean);
 //! [`layout`] and [`structs`] work out where fields lie, [`eval`] makes values of what is written,
 //! and [`value`] encodes them. What of the language is not known here (generic types with
-//! arguments, block texts, structs embedded as messages) is left to an installed `capnp`.
+//! arguments, structs embedded as messages) is left to an installed `capnp`.
 //!
 //! Everything is bounded ([`limits`]), and no text makes it panic.
 

@@ -297,3 +297,64 @@ fn generic_types_are_left_to_capnp() {
     let error = pkgdef::load(&path, "pkgdef", &[]).unwrap_err().to_string();
     assert!(error.contains("Type mismatch") || error.contains("expected Text"), "{error}");
 }
+
+/// Writes a file and gives the values of some of its constants.
+fn evaluated<const N: usize>(text: &str, constants: [&str; N]) -> [Vec<u64>; N] {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.capnp");
+    fs::write(&file, format!("@0x994204a9202bc200;\n{text}")).unwrap();
+    constants.map(|name| evaluate_file(&file, name).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// Newer than Debian's `capnp`, so not in the corpus.
+#[test]
+fn block_texts_are_lines_and_their_ends() {
+    let [block, plain] = evaluated(
+        "struct T { text @0 :Text; more @1 :List(Text); }\n\
+         const block :T = (\n  text =\n    `one \"two\" \\n # no comment; ,)\r\n    `\n\
+         \u{20}   # a comment\n    `  three\n  , more = [`a\n, \"b\" `c\n]);\n\
+         const plain :T = (text = \"one \\\"two\\\" \\\\n # no comment; ,)\\n\\n  three\\n\",\n\
+         more = [\"a\\n\", \"bc\\n\"]);",
+        ["block", "plain"],
+    );
+    assert_eq!(block, plain);
+}
+
+#[test]
+fn the_schema_of_schemas_can_be_imported() {
+    let [node] = evaluated(
+        "using S = import \"/capnp/schema.capnp\";\n\
+         const node :S.Node = (displayName = \"n\", struct = (dataWordCount = 3, isGroup = true,\n\
+         fields = [(name = \"f\", slot = (offset = 7, type = (list = (elementType = (text = void)))))]));",
+        ["node"],
+    );
+    let head = [0, node.len() as u32].map(u32::to_le_bytes).concat();
+    let message = [head, bytes(&node)].concat();
+    let options = capnp::message::ReaderOptions::new();
+    let message = capnp::serialize::read_message(&mut &message[..], options).unwrap();
+    let node: capnp::schema_capnp::node::Reader<'_> = message.get_root().unwrap();
+    assert_eq!(node.get_display_name().unwrap().to_str().unwrap(), "n");
+    use capnp::schema_capnp::{field, node, type_};
+    let Ok(node::Struct(structure)) = node.which() else { panic!("not a struct") };
+    assert_eq!((structure.get_data_word_count(), structure.get_is_group()), (3, true));
+    let field = structure.get_fields().unwrap().get(0);
+    // The default of a field that was not given.
+    assert_eq!(field.get_discriminant_value(), 0xffff);
+    let Ok(field::Slot(slot)) = field.which() else { panic!("not a slot") };
+    assert_eq!(slot.get_offset(), 7);
+    assert!(matches!(slot.get_type().unwrap().which(), Ok(type_::List(_))));
+}
+
+#[test]
+fn groups_may_have_the_names_of_keywords() {
+    let [first, second] = evaluated(
+        "struct T { union { struct :group { a @0 :Text; } enum :group { b @1 :Text; c @2 :Bool; }\n\
+         const :union { d @3 :Void; e @4 :Text; } } }\n\
+         const first :T = (enum = (b = \"x\", c = true));\n\
+         struct U { union { p :group { a @0 :Text; } q :group { b @1 :Text; c @2 :Bool; }\n\
+         r :union { d @3 :Void; e @4 :Text; } } }\n\
+         const second :U = (q = (b = \"x\", c = true));",
+        ["first", "second"],
+    );
+    assert_eq!(first, second);
+}
