@@ -277,8 +277,8 @@ mod tests {
         init           -     dry-run  yes  dash
         keygen         json  -        -    -
         listkeys       json  -        -    -
-        getkey         -     -        -    -
-        rekey          -     dry-run  yes  -
+        getkey         json  -        -    -
+        rekey          json  dry-run  yes  -
         dev            json  -        -    -
         files why      json  -        -    -
         files diff     json  -        -    -

@@ -2,6 +2,8 @@
 //! reader has gone ends a command in silence.
 #![allow(clippy::unwrap_used)]
 
+mod json;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
@@ -10,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use spk_tests::bins::{describe, ok};
 use spk_tests::{Server, Stage, Who, http};
 
-const APP: &str = include_str!("../data/app.py");
+const APP: &str = include_str!("../../data/app.py");
 
 /// Calls of every command that prints; `ID` is an app's, `RUNS` a grain that runs, `STOPPED` one
 /// that does not.

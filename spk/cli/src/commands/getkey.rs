@@ -3,6 +3,8 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use spk_package::app_id::AppId;
 use spk_package::replacements::Table;
 
@@ -19,6 +21,9 @@ pub struct Args {
     /// Keyring to read instead of ~/.sandstorm-keyring
     #[arg(short = 'k', long, value_name = "FILE")]
     keyring: Option<PathBuf>,
+    /// Write JSON instead: an array of objects with the app IDs and the keys in base64
+    #[arg(long)]
+    json: bool,
     /// Apps whose keys to write
     #[arg(required = true, value_name = "APPID")]
     app_ids: Vec<String>,
@@ -33,6 +38,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let (path, _) = global.keyring_path(args.keyring.as_ref())?;
     let missing = |id| format!("make a key with: spk keygen{}", keyring::elsewhere(id, &path));
     let keyring = keyring::open(&path, ui).hint(missing(None))?;
+    let mut keys = Vec::new();
     for text in &args.app_ids {
         let id: AppId = text.parse()?;
         let current = Table::built_in().signing(id);
@@ -45,7 +51,15 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
                 "list the keys there are with: spk listkeys{}",
                 keyring::elsewhere(Some(&id), &path)
             ))?;
-        ui.data(key.to_message())?;
+        match args.json {
+            true => keys.push(serde_json::json!({
+                "appId": id.to_string(), "key": STANDARD.encode(key.to_message()),
+            })),
+            false => ui.data(key.to_message())?,
+        }
+    }
+    if args.json {
+        ui.line(serde_json::to_string(&keys)?)?;
     }
     Ok(())
 }

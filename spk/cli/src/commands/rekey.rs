@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
 use spk_package::keyring::Key;
 use spk_package::pkgdef::Rekey;
 
@@ -33,6 +34,9 @@ pub struct Args {
     /// Do it without asking
     #[arg(short = 'y', long)]
     yes: bool,
+    /// Print JSON: an object with the new and the old app ID
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the subcommand.
@@ -46,6 +50,14 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
 
     let (keyring, _) = global.keyring_path(args.keyring.as_ref())?;
     let old = rekey.old_id.as_deref().filter(|id| !id.is_empty()).unwrap_or("no app ID");
+    let mut value = json!({
+        "oldAppId": rekey.old_id.as_deref().filter(|id| !id.is_empty()),
+        "definition": file, "keyring": keyring,
+    });
+    if args.dry_run && args.json {
+        value["dryRun"] = json!(true);
+        return ui.line(value.to_string());
+    }
     if args.dry_run {
         ui.line(format!(
             "would replace {old} in {shown} by the ID of a new key in {}",
@@ -71,5 +83,6 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         keyring.display()
     ));
     let hint = format!("the new app ID is {id}");
-    ui.line(id).hint(hint)
+    value["appId"] = json!(id);
+    ui.line(if args.json { value.to_string() } else { id }).hint(hint)
 }
