@@ -64,6 +64,41 @@ fn absent(view: &View, path: &str) -> bool {
 }
 
 #[test]
+fn a_mapping_to_nothing_hides_nothing() {
+    let dir = TempDir::new().unwrap();
+    tree(dir.path(), &["two/file", "two/link -> file", "two/dir/x", "two/deep/file"]);
+    let nothing = || dir.path().join("nothing");
+    let view = view(vec![
+        mapping("file/below", nothing(), &[]),
+        mapping("link/below", nothing(), &[]),
+        mapping("dir/below", nothing(), &[]),
+        mapping("deep/file/a/b", nothing(), &[]),
+        mapping("alone/below", nothing(), &[]),
+        mapping("", dir.path().join("two"), &[]),
+    ]);
+    assert_eq!(source(&view, "file"), dir.path().join("two/file"));
+    assert_eq!(source(&view, "link"), dir.path().join("two/link"));
+    assert_eq!(source(&view, "dir/x"), dir.path().join("two/dir/x"));
+    assert_eq!(source(&view, "deep/file"), dir.path().join("two/deep/file"));
+    assert!(absent(&view, "file/below") && absent(&view, "dir/below"));
+    // Where there is nothing else the directories on the way are there.
+    assert_eq!(view.lookup(b"alone").unwrap().unwrap().kind(), NodeKind::Directory);
+    let root = view.list(b"").unwrap().unwrap();
+    for (name, kind) in [
+        ("file", NodeKind::File),
+        ("link", NodeKind::Symlink),
+        ("dir", NodeKind::Directory),
+        ("alone", NodeKind::Directory),
+    ] {
+        assert_eq!(root[name.as_bytes()], kind, "{name}");
+    }
+    assert_eq!(view.list(b"deep").unwrap().unwrap()[&b"file"[..]], NodeKind::File);
+    // As soon as the source is there, it wins.
+    fs::create_dir(nothing()).unwrap();
+    assert_eq!(view.lookup(b"file").unwrap().unwrap().kind(), NodeKind::Directory);
+}
+
+#[test]
 fn first_mapping_wins_and_only_directories_merge() {
     let dir = TempDir::new().unwrap();
     tree(
