@@ -212,9 +212,11 @@ fn a_dash_is_a_pipe() {
         format!("cat app.spk | {spk} cat - app | grep contents"),
         format!("cat app.spk | {spk} unpack - out && test -f out/app"),
         format!("cat app.spk | {spk} diff app.spk - | (! grep .)"),
-        format!("{spk} pack --fast - | {spk} verify - | grep appId"),
+        format!("{spk} pack --fast --allow app.spk - | {spk} verify - | grep appId"),
         format!("cat app.spk | {spk} grain new - && {spk} grain list | grep Example"),
-        format!("! {spk} pack --json --fast - >nothing && test ! -s nothing && test ! -e ./-"),
+        format!(
+            "! {spk} pack --json --fast --allow app.spk - >nothing && test ! -s nothing && test ! -e ./-"
+        ),
         format!("cat app.spk | {spk} oci - -o - | tar -t | grep -x oci-layout"),
         format!(
             "id=$({spk} grain new app.spk) && {spk} grain export $id -o - | {spk} grain restore -"

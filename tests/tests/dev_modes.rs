@@ -283,7 +283,9 @@ fn packed_with_the_closure_what_belongs_to_listed_files_comes_along() {
     for file in ["__init__.py", "used.py", "rare.py"] {
         stage.write(&format!("lib/thing/{file}"), "x = 1\n");
     }
-    stage.write("sandstorm-files.list", "app.txt\nlib/thing/__init__.py\nlib/thing/used.py\n");
+    // what the definition starts
+    stage.write("x", "#!/bin/sh\n");
+    stage.write("sandstorm-files.list", "app.txt\nlib/thing/__init__.py\nlib/thing/used.py\nx\n");
     let packed = |more: &[&str]| {
         ok(stage.spk().args(["pack", "-0", "--no-cache"]).args(more).arg("out.spk"));
         let names = ok(stage.spk().args(["ls", "out.spk"]));

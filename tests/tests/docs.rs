@@ -240,7 +240,7 @@ fn a_wrong_citation_is_noticed() {
         "http-bridge §4.1 to §4.10, §5.11 and §13.",
         "grain-runtime §A.14, §H.1 item 29; §D",
         "templates §B2, dev-mode §18 item 1 and package-format §9.4",
-        "sandstorm-http-bridge §1.2, an http-bridge of ours, dev-mode apps, RFC 9110 §5.2",
+        "sandstorm-http-bridge 1.2, an http-bridge of ours, dev-mode apps, RFC 9110 §5.2",
     ] {
         assert_eq!(faults(right, None), [""; 0], "{right}");
     }

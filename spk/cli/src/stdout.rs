@@ -2,7 +2,6 @@
 //! be written. A pipe whose reader has gone ends the command in silence, with status 0, so that
 //! `spk ls … | head` succeeds; anything else that goes wrong is a failure of the command.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -90,20 +89,9 @@ impl Drop for Reserved {
 }
 
 /// What is behind the errors of these writers, so that whoever passes them on tells where it was.
-#[derive(Debug)]
-struct Unwritten(io::Error);
-
-impl fmt::Display for Unwritten {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cannot write to stdout")
-    }
-}
-
-impl std::error::Error for Unwritten {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to stdout")]
+struct Unwritten(#[source] io::Error);
 
 fn unwritten(errno: Errno) -> io::Error {
     let error = io::Error::from(errno);
@@ -112,9 +100,9 @@ fn unwritten(errno: Errno) -> io::Error {
 
 /// What a command says when its data could not be written.
 pub fn failure(error: io::Error) -> CliError {
-    match error.get_ref().is_some_and(|inner| inner.is::<Unwritten>()) {
-        true => error.into(),
-        // Of `std` or of `clap`, which do not say where.
-        false => CliError::from(error).context("cannot write to stdout"),
+    match error.raw_os_error() {
+        // Of `std`, which does not say where.
+        Some(_) => CliError::from(error).context("cannot write to stdout"),
+        None => error.into(),
     }
 }

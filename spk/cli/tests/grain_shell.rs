@@ -82,7 +82,10 @@ fn bytes_go_through_and_the_status_comes_back() {
     child.stdin.take().unwrap().write_all(&bytes).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stdout), "d dev proc sandstorm-manifest tmp var ");
+    assert_eq!(
+        text(&output.stdout),
+        "app dev empty exec hardlink-to-app links mtime proc sandstorm-manifest sizes sort tmp unicode var "
+    );
     assert_eq!(text(&output.stderr), "complaint\n");
     // It is the grain's data, and the grain's only writer.
     assert_eq!(std::fs::read(state.var().join("copy")).unwrap(), bytes);

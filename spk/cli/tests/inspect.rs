@@ -129,7 +129,7 @@ fn reports_what_should_not_be_packed() {
     let output = spk(dir.path(), &[PACK, &["--report", "--json", "a.spk"]].concat());
     let json: serde_json::Value = serde_json::from_str(&text(&output)).unwrap();
     assert_eq!(json["report"]["warnings"].as_array().unwrap().len(), 2);
-    assert_eq!(json["report"]["warnings"][1]["kind"], "private-key");
+    assert_eq!(json["report"]["warnings"][1]["kind"], "secret");
     assert_eq!(json["findings"][1]["outcome"], "allowed");
     assert_eq!(json["packageBytes"], fs::metadata(dir.path().join("a.spk")).unwrap().len());
 }
