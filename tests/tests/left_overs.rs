@@ -128,7 +128,7 @@ fn one_letter_deletes_no_grain() {
         let call = ["grain", "delete", "--yes", "--no-backup", &grain[..length]];
         let output = fails(stage.spk().args(call));
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-        assert_eq!(grains(&stage), [grain.clone()]);
+        assert_eq!(grains(&stage), std::slice::from_ref(&grain));
     }
     ok(stage.spk().args(["grain", "delete", "--yes", "--no-backup", &grain[..4]]));
     assert!(grains(&stage).is_empty());
