@@ -254,10 +254,10 @@ fn a_wrong_citation_is_noticed() {
         ("sandstorm-http-bridge §4.9", "§4.9 is of no known document"),
         ("http-bridge §4.9 says what §4.10 does", "§4.10 is of no known document"),
         (
-            "http-bridge §4.9",
+            "http-bridge 4.9",
             "a section of http-bridge is cited in another form than \"http-bridge §1\"",
         ),
-        ("dev-mode §9", "§9 is of no known document"),
+        ("dev-mode.md §9", "§9 is of no known document"),
         (
             "(grain-runtime\n//! specification, A.14)",
             "a section of grain-runtime is cited in another form than \"grain-runtime §1\"",
