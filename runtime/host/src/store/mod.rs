@@ -131,6 +131,7 @@ impl Store {
             Attempt::Locked(lock) => lock,
             Attempt::Held(holder) => return Err(Error::Busy { id, holder }),
         };
+        tracing::debug!(what = "new", "lock taken");
         let path = self.layout.path(&["grains", id.as_str()]);
         let dir = staging.publish(&self.layout.grains, id.as_str(), path.clone())?;
         // The staging lock went with the directory; it must not outlive the staging.
