@@ -66,9 +66,9 @@ pub fn withheld(own: &Own<'_>, global: &Global) -> Arc<Withheld> {
 /// Says what the app does not see although the map shows it.
 pub fn tell_hidden(view: &View, ui: &Ui) {
     let mut hidden = view.withheld().shown_by(view.source_map());
-    // Whatever maps `/` has these on every machine; they are told of where the app looks for one.
+    // Whoever maps `/` has these on every machine; they are named where the app looks for one.
     hidden.retain(|path, what| {
-        let usual = *what == What::Secret;
+        let usual = matches!(what, What::Secret | What::Home);
         if usual {
             tracing::info!(path = %path.display(), "not shown to the app: {}", what.text());
         }
