@@ -92,6 +92,14 @@ impl Stage {
         command
     }
 
+    /// [`Stage::spk`] as from a terminal: SIGHUP ends it, also where the tests themselves run under
+    /// `nohup`, whose children ignore it.
+    pub fn spk_at_terminal(&self) -> Command {
+        let mut command = self.run("/usr/bin/env");
+        command.arg("--default-signal=HUP").arg(self.spk_path());
+        command
+    }
+
     /// Any other program, as the same account, in the work directory.
     pub fn run(&self, program: &str) -> Command {
         let mut command = self.who.command(program, &self.home());

@@ -40,7 +40,7 @@ fn the_end_of_the_terminal_saves_a_session() {
     for who in Who::all("the_end_of_the_terminal_saves_a_session") {
         for signal in [Signal::SIGHUP, Signal::SIGTERM] {
             let stage = project(who);
-            let server = Server::start(stage.spk().args(["dev", "--record"]));
+            let server = Server::start(stage.spk_at_terminal().args(["dev", "--record"]));
             assert_eq!(http::get(&server.at("static")).text(), "a page\n");
             let (status, said) = server.end(signal);
             assert!(status.success(), "{signal}: {status}: {said}");
@@ -59,7 +59,7 @@ fn the_end_of_the_terminal_ends_a_grain_in_good_order() {
     http::get(&server.at("static"));
     server.stop();
     ok(stage.spk().args(["pack", "-q", "--fast", "a.spk"]));
-    let server = Server::start(stage.spk().args(["run", "a.spk"]));
+    let server = Server::start(stage.spk_at_terminal().args(["run", "a.spk"]));
     assert_eq!(http::post_form(&server.at("notes"), "text=kept").status, 201);
     let grain = server.field("grainId");
     let (status, said) = server.end(Signal::SIGHUP);

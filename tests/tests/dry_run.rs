@@ -75,6 +75,7 @@ fn a_dry_run_changes_nothing() {
     let mut left = commands_with("--dry-run");
     assert!(left.remove("doctor") && left.remove("files prune"));
     let webkey = "http://127.0.0.1:9/#token";
+    let app = ok(stage.spk().arg("listkeys")).split_whitespace().next().unwrap().to_owned();
     for (command, arguments, said) in [
         ("init", &["--template", "python", "--force"][..], "would write: app.py"),
         ("rekey", &[], "would replace "),
@@ -178,6 +179,7 @@ fn json_is_json() {
     for (command, arguments) in [
         ("keygen", &[][..]),
         ("listkeys", &[]),
+        ("getkey", &[&app]),
         ("pack", &["--fast", "x.spk"]),
         ("pack", &["--dry-run", "x.spk"]),
         ("verify", &["x.spk"]),
@@ -203,6 +205,7 @@ fn json_is_json() {
         ("grain delete", &[&grain]),
         ("grain gc", &["--dry-run"]),
         ("grain gc", &[]),
+        ("rekey", &["--yes"]),
     ] {
         let output = ok(stage.spk().args(command.split(' ')).arg("--json").args(arguments));
         assert!(!output.is_empty() || command == "grain log", "spk {command} {arguments:?}");

@@ -147,7 +147,7 @@ fn a_check_that_is_ended_leaves_nothing() {
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             // How far it has come is seen by what is there: its directory, the package, the grain.
             for reached in ["spk-check.", "packages/", "grains/"] {
-                let mut check = stage.spk();
+                let mut check = stage.spk_at_terminal();
                 check.args(["check", "a.spk"]).env("TMPDIR", &temporary);
                 let mut child =
                     check.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -89,15 +89,12 @@ fn has_secret(needs: &name::Needs, text: &[u8]) -> bool {
         }),
         name::Needs::OneOf(words) => lines(text).any(|line| {
             words.iter().any(|word| {
-                memmem::find(line, word).is_some_and(|place| {
+                memmem::find_iter(line, word).any(|place| {
                     let rest = &line[place + word.len()..];
-                    let value: &[u8] = rest
-                        .iter()
-                        .position(|byte| !b" \t=:\"'".contains(byte))
-                        // what goes on is another word
-                        .filter(|start| *start > 0)
-                        .map_or(&[], |start| &rest[start..]);
-                    is_value(value)
+                    let gap = rest.iter().take_while(|byte| b" \t=:\"'".contains(byte)).count();
+                    // `_authToken` is another word than `_auth`
+                    let ends = gap > 0 || !word.last().is_some_and(u8::is_ascii_alphanumeric);
+                    ends && is_value(&rest[gap..])
                 })
             })
         }),
