@@ -75,7 +75,6 @@ fn a_dry_run_changes_nothing() {
     let mut left = commands_with("--dry-run");
     assert!(left.remove("doctor") && left.remove("files prune"));
     let webkey = "http://127.0.0.1:9/#token";
-    let app = ok(stage.spk().arg("listkeys")).split_whitespace().next().unwrap().to_owned();
     for (command, arguments, said) in [
         ("init", &["--template", "python", "--force"][..], "would write: app.py"),
         ("rekey", &[], "would replace "),
@@ -175,11 +174,12 @@ fn json_is_json() {
     for command in ELSEWHERE {
         assert!(left.remove(*command), "{command}");
     }
+    let app = ok(stage.spk().arg("listkeys")).split_whitespace().next().unwrap().to_owned();
     let webkey = "http://127.0.0.1:9/#token";
     for (command, arguments) in [
         ("keygen", &[][..]),
         ("listkeys", &[]),
-        ("getkey", &[&app]),
+        ("getkey", &[&*app]),
         ("pack", &["--fast", "x.spk"]),
         ("pack", &["--dry-run", "x.spk"]),
         ("verify", &["x.spk"]),
