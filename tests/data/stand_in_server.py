@@ -5,6 +5,7 @@ reads files through the mount, and ends when the other side shuts down."""
 import ctypes
 import os
 import socket
+import subprocess
 import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -46,6 +47,10 @@ def registered():
     connection.sendall(f"stand-in: manifest of {len(manifest)} bytes\n".encode())
     with open(os.path.join(target, "app.txt")) as file:
         connection.sendall(f"stand-in: app.txt says {file.read().strip()}\n".encode())
+    # A grain's program is executed with the mount as its root.
+    said = subprocess.run(["/program", "--version"], stdout=subprocess.PIPE, cwd="/", check=True,
+                          preexec_fn=lambda: os.chroot(target)).stdout.decode().strip()
+    connection.sendall(f"stand-in: the program says {said}\n".encode())
 
 
 registered()

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use spk_tests::bins::{describe, fails, ok};
+use spk_tests::bins::{copy_program, describe, fails, ok};
 use spk_tests::skip::skip;
 use spk_tests::{Server, Stage, Who, http};
 
@@ -141,6 +141,7 @@ fn with_an_installed_server() {
         let stage = plain_stage(who);
         let server = stage.write("server/sandstorm", include_str!("../data/stand_in_server.py"));
         fs::set_permissions(&server, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(&stage.spk_path(), &stage.work().join("program"));
         let app_id = ok(stage.spk().arg("listkeys"));
         let app_id = app_id.trim();
 
@@ -152,6 +153,7 @@ fn with_an_installed_server() {
         let said = || fs::read_to_string(&out).unwrap();
         let mut spk = Running(spk.spawn().unwrap());
         until("the registration", || said().contains("app.txt says hello"));
+        until("the program", || said().contains("the program says spk "));
         assert!(said().contains(&format!("stand-in: app {app_id}, proc 1")), "{}", said());
 
         fs::write(stage.work().join("app.txt"), "again").unwrap();
@@ -162,7 +164,7 @@ fn with_an_installed_server() {
         assert!(spk.0.wait().unwrap().success(), "{}", said());
         assert!(said().contains("stand-in: unmounted"), "{}", said());
         let listed = list(&stage);
-        for path in ["app.txt", "sandstorm-manifest"] {
+        for path in ["app.txt", "program", "sandstorm-manifest"] {
             assert!(listed.lines().any(|line| line == path), "{listed}");
         }
     }
