@@ -107,7 +107,7 @@ impl Translator {
                 &format!("{} {} 1", owner.1, self.ids.outside_gid),
             )?,
         };
-        mount::restrict(tree.as_fd(), mount::Attributes::IDMAP, Some(map.as_fd()))?;
+        mount::translate(tree.as_fd(), map.as_fd())?;
         self.last = Some((owner, map));
         Ok(tree)
     }

@@ -78,7 +78,7 @@ impl Mount {
     /// Adds to what it forbids.
     pub fn restrict(&mut self, set: Attributes) -> Result<(), Errno> {
         match self {
-            Mount::Detached(fd) => api::restrict(fd.as_fd(), set, None),
+            Mount::Detached(fd) => api::restrict(fd.as_fd(), set),
             Mount::Attached(fd) => restrict(fd, set),
             Mount::Classic(_, attributes) => {
                 *attributes = attributes.and(set);
@@ -154,7 +154,7 @@ fn flags(attributes: Attributes) -> MsFlags {
 /// Adds to what the mount whose root is `fd` forbids.
 pub(crate) fn restrict(fd: &OwnedFd, set: Attributes) -> Result<(), Errno> {
     if by_descriptor() {
-        return api::restrict(fd.as_fd(), set, None);
+        return api::restrict(fd.as_fd(), set);
     }
     // A remount states all flags anew, and in a user namespace must not take any away.
     let now = fstatvfs(fd)?.flags();

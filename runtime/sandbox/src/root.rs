@@ -103,13 +103,12 @@ fn slash() -> Result<OwnedFd, Errno> {
 
 /// Makes a detached mount fit to be the app's `/`.
 pub(crate) fn harden_root(root: &OwnedFd) -> Result<(), Failure> {
-    api::restrict(root.as_fd(), READ_ONLY, None)
-        .map_err(|errno| Failure::new(Step::Restrict, "/", errno))
+    api::restrict(root.as_fd(), READ_ONLY).map_err(|errno| Failure::new(Step::Restrict, "/", errno))
 }
 
 /// Makes a detached mount fit to be the app's `/var`.
 pub(crate) fn harden_var(var: &OwnedFd) -> Result<(), Failure> {
-    api::restrict(var.as_fd(), NEVER_SETUID, None)
+    api::restrict(var.as_fd(), NEVER_SETUID)
         .map_err(|errno| Failure::new(Step::Restrict, "/var", errno))
 }
 

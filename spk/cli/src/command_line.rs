@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 use clap_complete::CompleteEnv;
+use rustix::io::Errno;
 
 use crate::error::CliError;
 use crate::global::Global;
@@ -60,8 +61,14 @@ pub fn complete_if_asked() {
         // It writes through `std`, which keeps what it could not write.
         Ok(true) => io::stdout().flush(),
         Err(error) if error.kind() == ErrorKind::Io => {
+            // Only its words are left of what the system said.
             let said = error.to_string();
-            Err(io::Error::other(said.trim_start_matches("error: ").trim_end().to_owned()))
+            let said = said.trim_start_matches("error: ").trim_end();
+            let kind = match said == io::Error::from(Errno::PIPE).to_string() {
+                true => io::ErrorKind::BrokenPipe,
+                false => io::ErrorKind::Other,
+            };
+            Err(io::Error::new(kind, format!("cannot write to stdout: {said}")))
         }
         Err(error) => error.exit(),
     };

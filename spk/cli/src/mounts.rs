@@ -1,16 +1,48 @@
-//! The mounts that `spk dev -m` makes, as the kernel's table shows them (proc_pid_mountinfo(5)).
+//! Our mounts in this namespace, as the kernel's table shows them (proc_pid_mountinfo(5)): those of
+//! `spk dev -m`, and what older versions left behind.
 
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use spk_package::package_id::PackageId;
+
 use crate::error::{CliError, Result, ResultExt};
+
+fn table() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()
+}
 
 /// All places where one of our file systems is mounted last.
 pub fn ours() -> Vec<PathBuf> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    places(&table)
+    places(&table())
+}
+
+/// What was mounted for an app inside of a package, and came to light here: it did where `/` is a
+/// shared mount, when root started an app with an older spk. In the order to unmount them.
+pub fn left_in_packages() -> Vec<PathBuf> {
+    in_packages(&table())
+}
+
+fn in_packages(table: &str) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> =
+        table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped).collect();
+    places.retain(|place| is_in_package(place));
+    // Whatever is mounted on another comes after it.
+    places.reverse();
+    places
+}
+
+/// Whether it is a place where an app has something mounted, in a package of a store.
+fn is_in_package(place: &Path) -> bool {
+    let names: Vec<&str> = place.iter().filter_map(|name| name.to_str()).collect();
+    names.windows(3).any(|names| {
+        let [packages, id, top] = names else { return false };
+        *packages == "packages"
+            && id.parse::<PackageId>().is_ok()
+            && ["tmp", "dev", "var", "proc"].contains(top)
+    })
 }
 
 fn places(table: &str) -> Vec<PathBuf> {
@@ -76,6 +108,23 @@ fn unescaped(text: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_app_had_is_found_in_packages_only() {
+        let table = "\
+22 1 0:20 / /proc rw - proc proc rw
+30 1 0:31 / /packages rw - tmpfs tmpfs rw
+31 1 0:31 / /packages/tmp rw - tmpfs tmpfs rw
+40 1 0:41 / /s/packages/0123456789abcdef0123456789abcdef/dev rw shared:1 - tmpfs none rw
+41 1 0:42 /null /s/packages/0123456789abcdef0123456789abcdef/dev/null rw - devtmpfs udev rw
+42 1 0:43 / /s/packages/0123456789abcdef0123456789abcdef/opt rw - tmpfs tmpfs rw
+43 1 8:1 /s/grains/x /s/packages/0123456789abcdef0123456789abcdef/var rw - ext4 /dev/a rw
+";
+        let package = "/s/packages/0123456789abcdef0123456789abcdef";
+        let expected: Vec<PathBuf> =
+            ["var", "dev/null", "dev"].map(|name| format!("{package}/{name}").into()).into();
+        assert_eq!(in_packages(table), expected);
+    }
 
     #[test]
     fn only_ours_and_only_on_top() {

@@ -252,5 +252,9 @@ fn completion_by_the_shell_fails_as_well() {
             &format!("for {shell}"),
             "No space left on device",
         );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let unread = output(stage.spk().env("COMPLETE", shell).stdout(writer));
+        assert!(unread.status.success() && unread.stderr.is_empty(), "{}", describe(&unread));
     }
 }

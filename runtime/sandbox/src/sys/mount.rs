@@ -23,8 +23,6 @@ impl Attributes {
     pub const NODEV: Attributes = Attributes(0x4);
     /// Nothing is executed.
     pub const NOEXEC: Attributes = Attributes(0x8);
-    /// Ids are translated by a user namespace.
-    pub const IDMAP: Attributes = Attributes(0x0010_0000);
 
     /// Whether all of `other` is among them.
     pub const fn has(self, other: Attributes) -> bool {
@@ -85,24 +83,35 @@ pub fn can_restrict() -> bool {
     done != Err(Errno::ENOSYS)
 }
 
-/// Adds `set` to what the mount at `mount` forbids; with IDMAP, `userns` gives the translation.
-pub fn restrict(
-    mount: BorrowedFd<'_>,
-    set: Attributes,
-    userns: Option<BorrowedFd<'_>>,
-) -> Result<(), Errno> {
-    #[repr(C)]
-    struct MountAttr {
-        set: u64,
-        clear: u64,
-        propagation: u64,
-        userns_fd: u64,
-    }
-    let userns_fd = match userns {
-        Some(fd) => u64::try_from(fd.as_raw_fd()).map_err(|_| Errno::EBADF)?,
-        None => 0,
-    };
-    let attr = MountAttr { set: set.0, clear: 0, propagation: 0, userns_fd };
+/// Adds `set` to what the mount at `mount` forbids.
+pub fn restrict(mount: BorrowedFd<'_>, set: Attributes) -> Result<(), Errno> {
+    change(mount, &MountAttr { set: set.0, clear: 0, propagation: 0, userns_fd: 0 })
+}
+
+/// Has the detached mount `mount` show its files with the ids that `userns` gives them, and takes it
+/// out of the group that it was copied from.
+///
+/// Where that is a shared mount (`/` below systemd), whatever is mounted on the copy would otherwise
+/// appear at the original, too, for the whole machine and for good.
+pub fn translate(mount: BorrowedFd<'_>, userns: BorrowedFd<'_>) -> Result<(), Errno> {
+    let userns_fd = u64::try_from(userns.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    let (set, propagation) = (IDMAP, libc::MS_PRIVATE);
+    change(mount, &MountAttr { set, clear: 0, propagation, userns_fd })
+}
+
+/// `MOUNT_ATTR_IDMAP`: ids are translated by a user namespace.
+const IDMAP: u64 = 0x0010_0000;
+
+/// `struct mount_attr`, in its first published version.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+fn change(mount: BorrowedFd<'_>, attr: &MountAttr) -> Result<(), Errno> {
     // SAFETY: the empty path and AT_EMPTY_PATH name the descriptor; `attr` has the layout of the
     // first published version of the structure, whose size is passed.
     check(unsafe {
@@ -111,7 +120,7 @@ pub fn restrict(
             mount.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH as c_uint,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<MountAttr>(),
         )
     })

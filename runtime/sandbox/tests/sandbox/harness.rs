@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
+use crate::propagation;
+
 /// The ordinary user of the tests.
 pub const USER: &str = "spk-test";
 
@@ -57,7 +59,8 @@ pub fn main(tests: &[Test]) {
         }
     }
     println!("\ntest result: {failed} failed");
-    std::process::exit(i32::from(failed > 0));
+    let elsewhere = propagation::again(&args);
+    std::process::exit(i32::from(failed > 0 || !elsewhere));
 }
 
 /// Says loudly that something cannot be tested here.

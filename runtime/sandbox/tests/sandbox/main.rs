@@ -3,7 +3,8 @@
 //! harness is of no use here; the options it knows that matter (`--list`, a filter) work.
 //!
 //! Each test runs as root (if we are) and as an ordinary user. One that cannot run says so loudly
-//! and adds a line to the file named by `SPK_SKIP_LOG`.
+//! and adds a line to the file named by `SPK_SKIP_LOG`. As root all run a second time, with the
+//! other propagation of mounts than this machine's.
 
 // A test without the usual harness is no test to clippy; here, too, a failed unwrap is the report.
 #![allow(clippy::unwrap_used)]
@@ -14,6 +15,7 @@ mod fuse;
 mod harness;
 mod launch;
 mod lifetime;
+mod propagation;
 mod view;
 
 fn main() {

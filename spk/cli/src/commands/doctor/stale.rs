@@ -14,15 +14,25 @@ use crate::ui::Ui;
 
 const REMEDY: &str = "spk doctor --clean";
 
-/// Mounts of `spk dev -m` whose server is gone.
+/// Mounts of `spk dev -m` whose server is gone, and an app's mounts that came to light here.
 pub fn mounts() -> Check {
     let name = "stale mounts";
-    let dead = dead_mounts();
-    if dead.is_empty() {
+    let joined = |places: &[PathBuf]| {
+        let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+        places.join(", ")
+    };
+    let (dead, left) = (dead_mounts(), mounts::left_in_packages());
+    let mut found = Vec::new();
+    if !dead.is_empty() {
+        found.push(format!("nobody serves {} any more", joined(&dead)));
+    }
+    if !left.is_empty() {
+        found.push(format!("an earlier spk left {} of apps that it started", joined(&left)));
+    }
+    if found.is_empty() {
         return Check::ok(name, "none");
     }
-    let places: Vec<String> = dead.iter().map(|place| place.display().to_string()).collect();
-    Check::warning(name, format!("nobody serves {} any more", places.join(", ")), REMEDY)
+    Check::warning(name, found.join("; "), REMEDY)
 }
 
 /// What was being made below the state directory by processes that are gone.
@@ -39,9 +49,10 @@ pub fn state(global: &Global) -> Check {
     }
 }
 
-/// Removes both, after asking; says what it did, one line for each.
+/// Removes all of it, after asking; says what it did, one line for each.
 pub fn clean(global: &Global, dry_run: bool, yes: bool, ui: &Ui) -> Result<()> {
-    let dead = dead_mounts();
+    let mut dead = dead_mounts();
+    dead.extend(mounts::left_in_packages());
     let state = global.state_dir()?;
     let left = leftovers(&state);
     let all: Vec<String> =
