@@ -231,6 +231,11 @@ fn namespaces(run: Try<'_>) {
     });
 }
 
+/// The mode of what is at `path`; 0 if nothing is.
+fn mode(path: &str) -> u32 {
+    fs::symlink_metadata(path).map_or(0, |found| found.permissions().mode())
+}
+
 fn identity(run: Try<'_>) {
     run("setuid 0", &|| call(libc::SYS_setuid, &[0]));
     run("setresuid 0", &|| call(libc::SYS_setresuid, &[0, 0, 0]));
@@ -247,16 +252,39 @@ fn identity(run: Try<'_>) {
     });
     run("raise ambient", &|| call(libc::SYS_prctl, &[47, 2, 21, 0, 0]));
     run("drop securebits", &|| call(libc::SYS_prctl, &[28, 0, 0, 0, 0]));
-    run("set-user-ID copy", &|| {
-        io(fs::copy("/hostile", "/var/suid").and_then(|_| {
-            fs::set_permissions("/var/suid", fs::Permissions::from_mode(0o4755))?;
-            let root = std::process::Command::new("/var/suid").arg("euid").status()?;
-            if root.success() {
-                Err(std::io::Error::from_raw_os_error(libc::EPERM))
-            } else {
-                Ok(())
-            }
-        }))
+    // Sandstorm's files on the host's disk would be set-user-ID to the launcher there.
+    let suid = c("/var/suid");
+    run("set-user-ID by chmod", &|| {
+        fs::write("/var/suid", "").unwrap();
+        call(libc::SYS_fchmodat, &[libc::AT_FDCWD as u64, p(&suid), 0o4755])
+    });
+    run("set-group-ID by fchmod", &|| {
+        let file = fs::File::create("/var/suid").unwrap();
+        call(libc::SYS_fchmod, &[std::os::fd::AsRawFd::as_raw_fd(&file) as u64, 0o2755])
+    });
+    run("set-user-ID by fchmodat2", &|| {
+        call(libc::SYS_fchmodat2, &[libc::AT_FDCWD as u64, p(&suid), 0o4755, 0])
+    });
+    run("set-user-ID by open", &|| {
+        let path = c("/var/suid.opened");
+        let flags = (libc::O_CREAT | libc::O_WRONLY) as u64;
+        call(libc::SYS_openat, &[libc::AT_FDCWD as u64, p(&path), flags, 0o4755])
+    });
+    run("set-user-ID without a name", &|| {
+        let path = c("/var");
+        let flags = (libc::O_TMPFILE | libc::O_WRONLY) as u64;
+        call(libc::SYS_openat, &[libc::AT_FDCWD as u64, p(&path), flags, 0o4755])
+    });
+    run("set-user-ID by mknod", &|| {
+        let path = c("/var/suid.made");
+        call(libc::SYS_mknodat, &[libc::AT_FDCWD as u64, p(&path), 0o104_755, 0])
+    });
+    run("set-group-ID by mkdir", &|| {
+        // The kernel takes no such bit here: the call is good, and the directory has none.
+        io(std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o6755)
+            .create("/var/suid.dir")
+            .and_then(|()| fs::metadata("/var/suid.dir")))
+        .replace("ok", &format!("{:o}", mode("/var/suid.dir") & 0o6000))
     });
     run("set-user-ID in the package", &|| {
         io(std::process::Command::new("/suid").arg("euid").status().and_then(|status| {
@@ -563,6 +591,17 @@ fn machine(run: Try<'_>) {
         let _read = raw(libc::SYS_prlimit64, [0, 4, 0, now.as_mut_ptr() as u64, 0, 0]);
         format!("{} {}", now[0], now[1])
     });
+    run("lease", &|| {
+        let file = fs::File::create("/var/leased").unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file) as u64;
+        call(libc::SYS_fcntl, &[fd, libc::F_SETLEASE as u64, libc::F_WRLCK as u64])
+    });
+    run("merge memory", &|| {
+        let at = raw(libc::SYS_mmap, [0, 4096, 3, 0x22, u64::MAX, 0]).unwrap() as u64;
+        call(libc::SYS_madvise, &[at, 4096, libc::MADV_MERGEABLE as u64])
+    });
+    run("larger socket buffers", &net::buffers);
+    run("TCP connection that nobody reads", &net::parked);
     run("lock memory", &|| {
         let size = 1u64 << 20;
         let at = raw(libc::SYS_mmap, [0, size, 3, 0x22, u64::MAX, 0]).unwrap();

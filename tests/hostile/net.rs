@@ -1,6 +1,7 @@
 //! Attempts on the network. No packet goes anywhere but to this machine's loopback.
 
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::os::linux::net::SocketAddrExt as _;
 
@@ -26,6 +27,43 @@ pub fn host_listener(port: &str) -> Result<(), Errno> {
 pub fn abstract_socket(name: &str) -> Result<(), Errno> {
     let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
     std::os::unix::net::UnixStream::connect_addr(&address).map(drop).map_err(|e| errno(&e))
+}
+
+/// Asks for large buffers, and looks at what there is then.
+pub fn buffers() -> String {
+    let socket =
+        TcpStream::connect(TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let socket = socket.unwrap();
+    let sizes = || {
+        use nix::sys::socket::{getsockopt, sockopt};
+        (getsockopt(&socket, sockopt::SndBuf), getsockopt(&socket, sockopt::RcvBuf))
+    };
+    let before = sizes();
+    for name in [libc::SO_SNDBUF, libc::SO_RCVBUF] {
+        let size = 1u32 << 20;
+        let (fd, at) = (socket.as_raw_fd() as u64, &raw const size as u64);
+        let (level, name) = (libc::SOL_SOCKET as u64, name as u64);
+        if let Err(errno) = raw(libc::SYS_setsockopt, [fd, level, name, at, 4, 0]) {
+            return errno.to_string();
+        }
+    }
+    if sizes() == before { "as before".into() } else { format!("{:?}", sizes()) }
+}
+
+/// Parks what it can in a connection to itself; small is up to 2 MiB.
+pub fn parked() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let _unread = listener.accept().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let mut sum = 0;
+    while sum <= 64 << 20 {
+        match socket.write(&[0; 1 << 16]) {
+            Ok(count) => sum += count,
+            Err(_full) => break,
+        }
+    }
+    if sum <= 2 << 20 { "small".into() } else { format!("{sum} bytes") }
 }
 
 pub fn socket(family: u64, kind: u64, protocol: u64) -> Result<i64, Errno> {

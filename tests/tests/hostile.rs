@@ -130,6 +130,12 @@ fn no_attempt_gets_more_than_it_should() {
         assert!(wrong.is_empty(), "as {who:?}:\n{}", wrong.join("\n"));
         let unknown: Vec<_> = seen.keys().filter(|name| !expected.contains_key(*name)).collect();
         assert!(unknown.is_empty(), "not in the table: {unknown:?}");
+        let set_id: Vec<_> = walkdir::WalkDir::new(stage.path("var"))
+            .into_iter()
+            .map(Result::unwrap)
+            .filter(|entry| entry.metadata().unwrap().permissions().mode() & 0o6000 != 0)
+            .collect();
+        assert!(set_id.is_empty(), "on the host's disk: {set_id:?}");
     }
 }
 

@@ -99,6 +99,7 @@ fn no_leftovers(dir: &Path) {
     assert_eq!(
         names,
         [
+            ".gitignore",
             ".sandstorm-files.list.trace",
             "app.py",
             "out.spk",

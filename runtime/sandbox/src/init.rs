@@ -185,6 +185,11 @@ fn isolate() -> Result<Vec<String>, Failure> {
         // As above; the user's own limit stays in force.
         let _in_a_container = fs::write(format!("/proc/sys/user/{file}"), most);
     }
+    // Its own in every network namespace since Linux 4.15.
+    let small = |(file, sizes)| fs::write(format!("/proc/sys/net/ipv4/{file}"), sizes).is_ok();
+    if !TCP_BUFFERS.into_iter().all(small) {
+        missing.push("no limit on the buffers of TCP connections but the machine's".to_owned());
+    }
     nix::unistd::sethostname("sandbox").map_err(failed(Step::HostName))?;
     sys::set_domain_name(c"sandbox").map_err(failed(Step::HostName))?;
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
@@ -197,6 +202,12 @@ fn isolate() -> Result<Vec<String>, Failure> {
 /// the instances that a user gets by default, and ample watches.
 const WATCHING: [(&str, &str); 2] =
     [("max_inotify_instances", "64"), ("max_inotify_watches", "32768")];
+
+/// The least, the usual and the most bytes of a TCP connection's buffers. What the kernel has for TCP
+/// is one pool for the whole machine, and by its own settings one connection that nobody reads takes
+/// some 8 MiB of it. The usual ones are the kernel's.
+const TCP_BUFFERS: [(&str, &str); 2] =
+    [("tcp_rmem", "4096 131072 524288"), ("tcp_wmem", "4096 16384 524288")];
 
 /// Signals that are passed on to the app.
 const FORWARDED: &[Signal] = &[

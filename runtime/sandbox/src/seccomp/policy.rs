@@ -56,7 +56,7 @@ use Ruling::{Allow, Errno};
 #[rustfmt::skip]
 const ALLOWED: &[&str] = &[
     // memory
-    "brk", "munmap", "mremap", "mprotect", "madvise", "msync", "mincore", "mlock", "munlock",
+    "brk", "munmap", "mremap", "mprotect", "msync", "mincore", "mlock", "munlock",
     "mlock2", "mlockall", "munlockall", "membarrier", "pkey_alloc", "pkey_free", "pkey_mprotect", "map_shadow_stack", "mseal",
     // processes and threads
     "fork", "vfork", "execve", "execveat", "exit", "exit_group", "wait4", "waitid",
@@ -74,14 +74,14 @@ const ALLOWED: &[&str] = &[
     "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "setuid",
     "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid",
     // files
-    "open", "openat", "creat", "close", "close_range", "read", "write", "readv", "writev",
+    "close", "close_range", "read", "write", "readv", "writev",
     "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek", "stat", "lstat",
     "fstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "chdir", "fchdir",
     "getcwd", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "link", "linkat",
-    "symlink", "symlinkat", "unlink", "unlinkat", "readlink", "readlinkat", "chmod", "fchmod",
-    "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "truncate", "ftruncate",
+    "symlink", "symlinkat", "unlink", "unlinkat", "readlink", "readlinkat", 
+    "chown", "fchown", "lchown", "fchownat", "truncate", "ftruncate",
     "fallocate", "fsync", "fdatasync", "sync_file_range", "fadvise64", "readahead",
-    "copy_file_range", "sendfile", "statfs", "fstatfs", "getdents", "getdents64", "flock", "fcntl",
+    "copy_file_range", "sendfile", "statfs", "fstatfs", "getdents", "getdents64", "flock", 
     "dup", "dup2", "dup3", "pipe", "pipe2", "utime", "utimes", "utimensat", "futimesat",
     "inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
     // waiting and time; restart_syscall is how frozen and stopped sleeps go on
@@ -176,6 +176,9 @@ const SETSOCKOPT: Treatment = Treatment {
         (&[In(1, ALL, &[6]), In(2, ALL, &[19])], Errno(EPERM)),
         // TCP_ULP (kernel TLS)
         (&[In(1, ALL, &[6]), In(2, ALL, &[31])], Errno(ENOPROTOOPT)),
+        // SO_SNDBUF, SO_RCVBUF and their like with FORCE: what the kernel keeps for TCP is one pool for
+        // the machine, and the values lie behind a pointer. The buffers stay as they are.
+        (&[In(1, ALL, &[1]), In(2, ALL, &[7, 8, 32, 33])], Errno(0)),
         // UDP_ENCAP
         (&[In(1, ALL, &[17]), In(2, ALL, &[100])], Errno(ENOPROTOOPT)),
     ],
@@ -234,12 +237,48 @@ const PRCTL: Treatment = Treatment {
 const PERSONALITY: Treatment =
     Treatment { rules: &[(&[In(0, ALL, &[0, 0xffff_ffff])], Allow)], otherwise: Errno(EPERM) };
 
+/// Set-user-ID and set-group-ID: they mean nothing inside, but the file lies on the host's disk, where
+/// the mount of the app does not speak for it. (What `mkdir` is given of them the kernel ignores.)
+const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
+/// A mode as the second argument.
+const MODE_SECOND: Treatment =
+    Treatment { rules: &[(&[AnyBit(1, SET_ID)], Errno(EPERM))], otherwise: Allow };
+/// A mode as the third.
+const MODE_THIRD: Treatment =
+    Treatment { rules: &[(&[AnyBit(2, SET_ID)], Errno(EPERM))], otherwise: Allow };
+/// With these there is a mode; else the argument is whatever was in the register. The second is
+/// `__O_TMPFILE`, which x86-64 and aarch64 have in common.
+const CREATES: u32 = libc::O_CREAT as u32 | 0o20_000_000;
+const OPEN: Treatment = Treatment {
+    rules: &[(&[AnyBit(1, CREATES), AnyBit(2, SET_ID)], Errno(EPERM))],
+    otherwise: Allow,
+};
+const OPENAT: Treatment = Treatment {
+    rules: &[(&[AnyBit(2, CREATES), AnyBit(3, SET_ID)], Errno(EPERM))],
+    otherwise: Allow,
+};
+
 /// No type, regular, FIFO, socket. Not character devices: 0/0 is overlayfs's whiteout.
 const FILE_KINDS: &[u32] = &[0, libc::S_IFREG, libc::S_IFIFO, libc::S_IFSOCK];
-const MKNOD: Treatment =
-    Treatment { rules: &[(&[In(1, libc::S_IFMT, FILE_KINDS)], Allow)], otherwise: Errno(EPERM) };
-const MKNODAT: Treatment =
-    Treatment { rules: &[(&[In(2, libc::S_IFMT, FILE_KINDS)], Allow)], otherwise: Errno(EPERM) };
+const MKNOD: Treatment = Treatment {
+    rules: &[MODE_SECOND.rules[0], (&[In(1, libc::S_IFMT, FILE_KINDS)], Allow)],
+    otherwise: Errno(EPERM),
+};
+const MKNODAT: Treatment = Treatment {
+    rules: &[MODE_THIRD.rules[0], (&[In(2, libc::S_IFMT, FILE_KINDS)], Allow)],
+    otherwise: Errno(EPERM),
+};
+
+/// `F_SETLEASE`: whoever opens the file then waits for its holder, a backup of the host's, too.
+const LEASE: u32 = libc::F_SETLEASE as u32;
+const FCNTL: Treatment =
+    Treatment { rules: &[(&[In(1, ALL, &[LEASE])], Errno(EINVAL))], otherwise: Allow };
+
+/// `MADV_MERGEABLE`: whether a page was merged tells by the time a write takes what is in the memory
+/// of others.
+const MERGEABLE: u32 = libc::MADV_MERGEABLE as u32;
+const MADVISE: Treatment =
+    Treatment { rules: &[(&[In(2, ALL, &[MERGEABLE])], Errno(EINVAL))], otherwise: Allow };
 
 /// SCHED_OTHER, SCHED_BATCH, SCHED_IDLE.
 const SCHED_SETSCHEDULER: Treatment =
@@ -282,6 +321,12 @@ pub fn ruling(name: &str) -> Treatment {
         "ioctl" => IOCTL,
         "prctl" => PRCTL,
         "personality" => PERSONALITY,
+        "open" => OPEN,
+        "openat" => OPENAT,
+        "chmod" | "fchmod" | "creat" => MODE_SECOND,
+        "fchmodat" | "fchmodat2" => MODE_THIRD,
+        "fcntl" => FCNTL,
+        "madvise" => MADVISE,
         "mknod" => MKNOD,
         "mknodat" => MKNODAT,
         "sched_setscheduler" => SCHED_SETSCHEDULER,

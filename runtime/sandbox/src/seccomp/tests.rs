@@ -84,10 +84,28 @@ fn every_argument_boundary_gets_what_the_table_says() {
             let values = interesting(&treatment);
             let mut conditions = treatment.rules.iter().flat_map(|(conditions, _)| *conditions);
             let looks = conditions.any(|condition| matches!(condition, Condition::AnyBit(3, _)));
-            let fourths: &[u64] = if looks { &[0, 1, 4, 0x4_0000, 1 << 32] } else { &[0] };
+            let fourths: &[u64] =
+                if looks { &[0, 1, 4, 0o2000, 0o4755, 0x4_0000, 1 << 32] } else { &[0] };
             for first in &values {
                 for second in &values {
-                    for third in [0u64, 1, 6, 17, 19, 26, 31, 100, 132, 1 << 32] {
+                    for third in [
+                        0u64,
+                        1,
+                        6,
+                        8,
+                        12,
+                        17,
+                        19,
+                        26,
+                        31,
+                        0o100,
+                        100,
+                        132,
+                        0o2644,
+                        0o4000,
+                        0o20200000,
+                        1 << 32,
+                    ] {
                         for fourth in fourths {
                             let args = [*first, *second, third, *fourth, 0, 0];
                             let said = interpret(&filter, &data(arch, nr, args));
@@ -157,6 +175,24 @@ fn well_known_decisions() {
         ("socket", [1, 0o2000001, 0, 0, 0, 0], Verdict::Allow),
         ("mknodat", [0, 0, 0o20666, 0, 0, 0], Verdict::Errno(EPERM)),
         ("mknodat", [0, 0, 0o10666, 0, 0, 0], Verdict::Allow),
+        ("mknodat", [0, 0, 0o12666, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("fchmod", [3, 0o1777, 0, 0, 0, 0], Verdict::Allow),
+        ("fchmod", [3, 0o2755, 0, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("fchmod", [3, 0o4755 | 1 << 32, 0, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("fchmodat", [0, 0, 0o4755, 0, 0, 0], Verdict::Errno(EPERM)),
+        ("fchmodat2", [0, 0, 0o4755, 0x1000, 0, 0], Verdict::Errno(EPERM)),
+        ("openat", [0, 0, 0o102, 0o1777, 0, 0], Verdict::Allow),
+        ("openat", [0, 0, 0o2, 0o4755, 0, 0], Verdict::Allow),
+        ("openat", [0, 0, 0o102, 0o4755, 0, 0], Verdict::Errno(EPERM)),
+        ("openat", [0, 0, 0o20200002, 0o2755, 0, 0], Verdict::Errno(EPERM)),
+        ("mkdirat", [0, 0, 0o2775, 0, 0, 0], Verdict::Allow),
+        ("fcntl", [3, 6, 0, 0, 0, 0], Verdict::Allow),
+        ("fcntl", [3, 1024, 0, 0, 0, 0], Verdict::Errno(EINVAL)),
+        ("madvise", [0, 4096, 4, 0, 0, 0], Verdict::Allow),
+        ("madvise", [0, 4096, 12, 0, 0, 0], Verdict::Errno(EINVAL)),
+        ("setsockopt", [3, 1, 2, 0, 4, 0], Verdict::Allow),
+        ("setsockopt", [3, 1, 7, 0, 4, 0], Verdict::Errno(0)),
+        ("setsockopt", [3, 6, 7, 0, 4, 0], Verdict::Allow),
         ("sync", [0; 6], Verdict::Errno(0)),
         ("prlimit64", [0, 4, 0, 0x7000_0000, 0, 0], Verdict::Allow),
         ("prlimit64", [0, 4, 0x7000_0000, 0, 0, 0], Verdict::Errno(0)),
