@@ -170,6 +170,11 @@ pub fn init_holds_nothing(who: Who) {
         let target = |entry: std::fs::DirEntry| std::fs::read_link(entry.path()).unwrap();
         entries.map(|entry| target(entry.unwrap()).display().to_string()).collect()
     };
+    // The app may be at work before init has let go of what it started it with.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while open(init).len() > 2 && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     let (of_init, of_helper) = (open(init), open(crate::lifetime::parent_of(init)));
     launcher.kill().unwrap();
     launcher.wait().unwrap();
