@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fuser::INodeNo;
-use spk_package::source_map::join;
+use spk_files::path::{join, split};
 use spk_package::view::NodeKind;
 
 use crate::nodes::{Identity, ROOT};
@@ -171,13 +171,5 @@ pub fn invalidate_below(shared: &Shared, path: &[u8]) {
         // the name itself, whether or not there was something
         let (dir, name) = split(path);
         name_changed(shared, dir, name);
-    }
-}
-
-/// The directory and the name of a package path that is not the root.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (&b""[..], path),
     }
 }

@@ -18,7 +18,7 @@ use fuser::{
     ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen,
     ReplyStatfs, Request, TimeOrNow,
 };
-use spk_package::source_map::join;
+use spk_files::path::join;
 use spk_package::view::NAME_MAX;
 
 use crate::attr::{self, BLOCK_SIZE};

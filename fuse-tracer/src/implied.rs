@@ -8,8 +8,8 @@
 
 use std::collections::BTreeSet;
 
+use spk_files::path::{join, split};
 use spk_package::selection;
-use spk_package::source_map::join;
 use spk_package::view::View;
 
 /// Where Python keeps byte code.
@@ -33,9 +33,8 @@ pub fn with_implied(view: &View, used: BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>> {
 fn landmark_of(path: &[u8]) -> Option<Vec<u8>> {
     let source = source_of(path);
     let file = source.as_deref().unwrap_or(path);
-    let slash = file.iter().rposition(|&byte| byte == b'/')?;
-    let (dir, name) = (&file[..slash], &file[slash + 1..]);
-    let library = dir.rsplit(|&byte| byte == b'/').next()?.strip_prefix(b"python")?;
+    let (dir, name) = split(file);
+    let library = split(dir).1.strip_prefix(b"python")?;
     let is_version = library.first().is_some_and(u8::is_ascii_digit) && library.contains(&b'.');
     (is_version && name.ends_with(b".py")).then(|| join(dir, LANDMARK))
 }
@@ -43,8 +42,7 @@ fn landmark_of(path: &[u8]) -> Option<Vec<u8>> {
 /// `a/name.py` for `a/__pycache__/name.cpython-311.pyc`, with or without `.opt-1` in it.
 fn source_of(path: &[u8]) -> Option<Vec<u8>> {
     let stem = path.strip_suffix(b".pyc")?;
-    let slash = stem.iter().rposition(|&byte| byte == b'/')?;
-    let (dir, name) = (&stem[..slash], &stem[slash + 1..]);
+    let (dir, name) = split(stem);
     let parent = dir.strip_suffix(CACHE)?;
     if !parent.is_empty() && !parent.ends_with(b"/") {
         return None;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fuser::{Errno, FopenFlags, Generation, INodeNo, ReplyDirectoryPlus};
-use spk_package::source_map::join;
+use spk_files::path::join;
 use spk_package::view::NodeKind;
 
 use crate::handles::{Handle, Opened};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::{Errno, FileAttr};
-use spk_package::source_map::join;
+use spk_files::path::join;
 use spk_package::view::{Node, NodeKind};
 
 use crate::nodes::{Entry, Identity, ROOT};

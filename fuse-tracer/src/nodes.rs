@@ -11,7 +11,7 @@ use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use spk_package::source_map::join;
+use spk_files::path::join;
 use spk_package::view::{Node, NodeKind};
 
 /// The root's inode number, given by the protocol.
@@ -93,7 +93,7 @@ pub struct Entry {
 impl Entry {
     /// The last component of the path.
     pub fn name(&self) -> &[u8] {
-        self.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+        spk_files::path::name(&self.path)
     }
 }
 

@@ -5,11 +5,12 @@
 //! be read with other tools.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use spk_files::{atomic, hex};
 
 use crate::record::{Record, Usage, Use};
 
@@ -17,6 +18,9 @@ use crate::record::{Record, Usage, Use};
 const VERSION: u32 = 1;
 /// Traces larger than this are not read: 100,000 paths take about 20 MB.
 const MAX_LEN: u64 = 512 << 20;
+
+/// Nobody else needs to know what was used.
+const OPTIONS: atomic::Options = atomic::Options::mode(0o600);
 
 /// What went wrong with a trace file.
 #[derive(Debug, thiserror::Error)]
@@ -132,17 +136,22 @@ fn identity(path: &Path) -> Option<Identity> {
     Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
+/// Whether [`save`] can write the file at `path`, which need not be there yet.
+///
+/// # Errors
+/// The same as it would give.
+pub fn can_save(path: &Path) -> Result<(), Error> {
+    let write = |source| Error::Write { path: path.to_owned(), source };
+    OPTIONS.create(path).map(drop).map_err(write)
+}
+
 /// Writes the file anew, in one step.
 pub fn save(path: &Path, record: &Record) -> Result<(), Error> {
     let write = |source| Error::Write { path: path.to_owned(), source };
     let paths = record.paths.iter().map(|(path, uses)| (encode(path), uses.clone())).collect();
     let text = serde_json::to_vec_pretty(&File { version: VERSION, paths })
         .map_err(|error| write(error.into()))?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(write)?;
-    file.write_all(&text).map_err(write)?;
-    file.persist(path).map_err(|error| write(error.error))?;
-    Ok(())
+    OPTIONS.write(path, &text).map_err(write)
 }
 
 fn encode(path: &[u8]) -> String {
@@ -161,13 +170,16 @@ fn decode(text: &str) -> Vec<u8> {
     let mut path = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if first == b'%' => {
+        let byte = match after {
+            [high, low, ..] if first == b'%' => hex::byte(*high, *low),
+            _ => None,
+        };
+        match byte {
+            Some(byte) => {
                 path.push(byte);
                 rest = &after[2..];
             }
-            _ => {
+            None => {
                 path.push(first);
                 rest = after;
             }

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use nix::sys::statfs::statfs;
-use spk_package::source_map::join;
+use spk_files::path::join;
 use spk_package::view::{Layer, Node, View};
 
 use crate::lock::lock;

@@ -66,7 +66,7 @@ pub fn find(record: &Record, package: &View, developer: &Developer, failed: bool
         }
     }
     for path in unpacked {
-        let parent = path.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &path[..at]);
+        let parent = spk_files::path::parent(path);
         let listed = record.paths.get(parent).and_then(|uses| uses.get(&Use::List));
         let (Some(listed), false) = (listed, needed.contains_key(path)) else { continue };
         let group = if failed { &mut needed } else { &mut looked_for };

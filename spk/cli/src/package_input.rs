@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use spk_files::path::is_prefix;
 use spk_host::store::{Package, Store};
 use spk_package::contents::Opened;
 use spk_package::source_map::{Mapping, SourceMap};
@@ -53,9 +54,7 @@ pub fn can_start(package: &Package) -> Result<()> {
 
 /// Whether `path` is `top` or below it; the root is `.` or empty.
 pub fn below(path: &[u8], top: &[u8]) -> bool {
-    top.is_empty()
-        || top == b"."
-        || path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    top == b"." || is_prefix(top, path)
 }
 
 /// A package path in messages and JSON.

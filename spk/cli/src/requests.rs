@@ -2,7 +2,7 @@
 //! file list. What people typed is in it, so nobody else may read it.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use spk_files::atomic;
 use spk_host::serve::{Exchange, ExchangeHook};
 
 use crate::error::{CliError, Result, ResultExt};
@@ -20,6 +21,8 @@ const VERSION: u32 = 1;
 const MAX_LEN: u64 = 256 << 20;
 /// Requests kept of one session: more than anybody clicks, fewer than fill memory.
 const MAX_REQUESTS: usize = 100_000;
+/// Nobody else may read what people typed.
+const OPTIONS: atomic::Options = atomic::Options::mode(0o600);
 
 /// A recorded request, and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +129,7 @@ impl Recording {
     /// When what is recorded could not be written there.
     pub fn beside(list: &Path) -> Result<Recording> {
         let path = beside(list);
-        tempfile::tempfile_in(dir_of(&path)).context(cannot_write(&path))?;
+        OPTIONS.create(&path).context(cannot_write(&path))?;
         Ok(Recording { path, recorded: Arc::default() })
     }
 
@@ -177,20 +180,12 @@ impl Recording {
     }
 }
 
-fn dir_of(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 fn cannot_write(path: &Path) -> String {
     format!("cannot write the recorded requests {}", path.display())
 }
 
 fn write(path: &Path, file: &File) -> io::Result<()> {
-    // A temporary file's mode is 0600, which it keeps.
-    let mut temporary = tempfile::NamedTempFile::new_in(dir_of(path))?;
-    temporary.write_all(&serde_json::to_vec_pretty(file)?)?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    OPTIONS.write(path, &serde_json::to_vec_pretty(file)?)
 }
 
 #[cfg(test)]

@@ -36,28 +36,28 @@ pub struct Options {
 
 impl Options {
     /// A file with these permissions, from which the umask takes away.
-    pub fn mode(mode: u32) -> Options {
+    pub const fn mode(mode: u32) -> Options {
         Options { mode, keep_mode: false, exclusive: false, durable: true, only_writer: false }
     }
 
     /// A file that takes another's place takes its permissions, too.
-    pub fn keep_mode(self) -> Options {
+    pub const fn keep_mode(self) -> Options {
         Options { keep_mode: true, ..self }
     }
 
     /// The name must be free, still when the file is finished: nothing is ever replaced.
-    pub fn exclusive(self) -> Options {
+    pub const fn exclusive(self) -> Options {
         Options { exclusive: true, ..self }
     }
 
     /// Without waiting for the disk: for what can be made again, and whose damage is noticed.
-    pub fn not_durable(self) -> Options {
+    pub const fn not_durable(self) -> Options {
         Options { durable: false, ..self }
     }
 
     /// Nobody else writes this file now, since the caller holds a lock: the unfinished file has a
     /// fixed name, `.NAME.new`, so that what a killed writer left there goes with the next write.
-    pub fn only_writer(self) -> Options {
+    pub const fn only_writer(self) -> Options {
         Options { only_writer: true, ..self }
     }
 

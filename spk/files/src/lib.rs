@@ -31,3 +31,4 @@ pub use atomic::AtomicFile;
 pub use dir::Dir;
 pub use staging::Staging;
 pub use time::Time;
+pub use walk::{find_in_root, open_regular};

@@ -1,11 +1,13 @@
 //! Directories that somebody else controls.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use rustix::fs::Mode;
 
 use crate::Dir;
+use crate::walk::{find_by, open_below};
 
 fn scratch() -> (tempfile::TempDir, Dir) {
     let temp = tempfile::tempdir().unwrap();
@@ -103,4 +105,61 @@ fn set_mode_does_not_reach_through_a_link() {
     symlink("file", temp.path().join("link")).unwrap();
     assert!(dir.set_mode(b"link", 0o777).is_err());
     assert_eq!(dir.stat(b"file").unwrap().st_mode & 0o7777, 0o640);
+}
+
+#[test]
+fn files_are_opened_without_links_on_either_way() {
+    let (temp, dir) = scratch();
+    std::fs::create_dir_all(temp.path().join("a/b")).unwrap();
+    std::fs::write(temp.path().join("a/b/f"), "here").unwrap();
+    symlink("a", temp.path().join("l")).unwrap();
+    symlink("f", temp.path().join("a/b/l")).unwrap();
+    rustix::fs::mkfifoat(&dir, "a/fifo", Mode::from_raw_mode(0o600)).unwrap();
+    let open = |path: &str| {
+        crate::open_regular(temp.path(), path.as_bytes()).map(|(_, metadata)| metadata.len())
+    };
+    assert_eq!(open("a/b/f").unwrap(), 4);
+    let link = temp.path().join("l");
+    assert!(crate::open_regular(&link, b"b/f").is_ok(), "links on the way to the root are its own");
+    for bad in ["l/b/f", "a/b/l", "a/../a/b/f", "../x", "a/b", "a/fifo", "/etc/passwd", "none"] {
+        assert!(open(bad).is_err(), "{bad}");
+        for walk in [false, true] {
+            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NOFOLLOW;
+            let flags = flags | rustix::fs::OFlags::NONBLOCK;
+            let is_file = open_below(dir.as_fd(), bad.as_bytes(), flags, walk)
+                .is_ok_and(|fd| std::fs::File::from(fd).metadata().unwrap().is_file());
+            assert!(!is_file, "{bad} {walk}");
+        }
+    }
+}
+
+#[test]
+fn links_lead_to_where_they_would_in_a_root() {
+    let (temp, _) = scratch();
+    let root = temp.path().join("root");
+    std::fs::create_dir_all(root.join("usr/bin")).unwrap();
+    std::fs::write(root.join("usr/bin/sh"), "").unwrap();
+    std::fs::write(temp.path().join("outside"), "").unwrap();
+    for (goal, name) in [
+        ("usr/bin", "bin"),
+        ("/usr/bin/sh", "shell"),
+        ("../../../outside", "out"),
+        ("/bin/../../usr/./bin/sh", "round"),
+        ("loop", "loop"),
+        ("/proc/self/root", "magic"),
+    ] {
+        symlink(goal, root.join(name)).unwrap();
+    }
+    let wanted = std::fs::metadata(root.join("usr/bin/sh")).unwrap();
+    for walk in [false, true] {
+        for good in ["/bin/sh", "bin/sh", "shell", "round", "../../bin/sh", "/usr//bin/sh"] {
+            let found = find_by(&root, good.as_bytes(), walk).unwrap();
+            let stat = rustix::fs::fstat(found).unwrap();
+            let wanted = std::os::unix::fs::MetadataExt::ino(&wanted);
+            assert_eq!(stat.st_ino, wanted, "{good} {walk}");
+        }
+        for bad in ["out", "loop", "magic/etc", "none", "shell/x", "../outside"] {
+            assert!(find_by(&root, bad.as_bytes(), walk).is_err(), "{bad} {walk}");
+        }
+    }
 }

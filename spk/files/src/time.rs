@@ -17,6 +17,12 @@ impl Time {
         Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 }
     }
 
+    /// As the kernel takes it, for the access time, too.
+    pub fn both(self) -> Timestamps {
+        let set = Timespec { tv_sec: self.seconds, tv_nsec: self.nanoseconds as _ };
+        Timestamps { last_access: set, last_modification: set }
+    }
+
     /// As the kernel takes it; the access time stays as it is.
     pub fn stamps(self) -> Timestamps {
         let keep = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT as _ };

@@ -10,9 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Read;
 
-use crate::elf;
+use spk_files::elf::{Elf, MAGIC};
+use spk_files::path::{components, join, parent};
+
+use crate::library_names::library_names;
 use crate::selection;
-use crate::source_map::join;
 use crate::view::{Content, Node, NodeKind, View};
 
 /// Directories of the loader's default path, and those of Debian's multiarch.
@@ -147,11 +149,14 @@ fn open(node: &Node) -> Option<(std::fs::File, Vec<u8>)> {
 
 fn needed(node: &Node) -> Vec<Vec<u8>> {
     match open(node) {
-        Some((file, head)) if head.starts_with(elf::MAGIC) => {
-            elf::needed(&file).unwrap_or_default()
-        }
+        Some((file, head)) if head.starts_with(MAGIC) => libraries_of(&file),
         _ => Vec::new(),
     }
+}
+
+fn libraries_of(file: &std::fs::File) -> Vec<Vec<u8>> {
+    let elf = Elf::open(file).ok().flatten();
+    elf.and_then(|elf| elf.libraries().ok()).unwrap_or_default()
 }
 
 /// What is not among the used paths of those that opening `path` meets.
@@ -164,8 +169,9 @@ fn unused(view: &View, used: &BTreeSet<Vec<u8>>, path: &[u8]) -> BTreeSet<Vec<u8
 /// What executes a file.
 fn interpreter(view: &View, used: &BTreeSet<Vec<u8>>, node: &Node) -> BTreeSet<Vec<u8>> {
     let Some((file, head)) = open(node) else { return BTreeSet::new() };
-    if head.starts_with(elf::MAGIC) {
-        let interpreter = elf::needs(&file).ok().and_then(|needs| needs.interpreter);
+    if head.starts_with(MAGIC) {
+        let elf = Elf::open(&file).ok().flatten();
+        let interpreter = elf.and_then(|elf| elf.interpreter().ok().flatten());
         return interpreter.map(|path| unused(view, used, &path)).unwrap_or_default();
     }
     let Some(line) = head.strip_prefix(b"#!").filter(|_| node.is_executable()) else {
@@ -188,12 +194,12 @@ fn interpreter(view: &View, used: &BTreeSet<Vec<u8>>, node: &Node) -> BTreeSet<V
 /// Libraries that an ELF file names without saying that it needs them.
 fn named(view: &View, used: &BTreeSet<Vec<u8>>, path: &[u8], node: &Node) -> BTreeSet<Vec<u8>> {
     let Some((mut file, mut content)) = open(node) else { return BTreeSet::new() };
-    if !content.starts_with(elf::MAGIC) || file.read_to_end(&mut content).is_err() {
+    if !content.starts_with(MAGIC) || file.read_to_end(&mut content).is_err() {
         return BTreeSet::new();
     }
-    let needed = elf::needed(&file).unwrap_or_default();
+    let needed = libraries_of(&file);
     let mut paths = BTreeSet::new();
-    for name in elf::library_names(&content).into_iter().filter(|name| !needed.contains(name)) {
+    for name in library_names(&content).into_iter().filter(|name| !needed.contains(name)) {
         let dirs = [parent(path)].into_iter().chain(LIBRARY_DIRS.iter().map(|dir| dir.as_bytes()));
         let found =
             dirs.map(|dir| join(dir, &name)).find_map(|path| selection::follow(view, &path).ok());
@@ -205,7 +211,7 @@ fn named(view: &View, used: &BTreeSet<Vec<u8>>, path: &[u8], node: &Node) -> BTr
 /// The Python or Node package that a used file is a part of.
 fn package_of(view: &View, path: &[u8]) -> Option<Reason> {
     let exists = |path: Vec<u8>| matches!(view.lookup(&path), Ok(Some(_)));
-    let components: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+    let components: Vec<&[u8]> = components(path).collect();
     let upto = |count: usize| components[..count].join(&b'/');
     for (index, name) in components.iter().enumerate() {
         let package = match *name {
@@ -273,8 +279,4 @@ fn below(
             into.insert(path);
         }
     }
-}
-
-fn parent(path: &[u8]) -> &[u8] {
-    path.iter().rposition(|&byte| byte == b'/').map_or(b"", |slash| &path[..slash])
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
+use spk_files::path::above;
 
 use crate::app_id::AppId;
 use crate::archive::read::{self, Archive, Contents, Entry, Kind, Visitor};
@@ -179,8 +180,8 @@ pub fn sizes<'a>(items: impl Iterator<Item = (&'a [u8], u64)>) -> BTreeMap<Vec<u
     let mut sizes = BTreeMap::new();
     for (path, size) in items {
         *sizes.entry(Vec::new()).or_default() += size;
-        for (place, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            *sizes.entry(path[..place].to_vec()).or_default() += size;
+        for directory in above(path) {
+            *sizes.entry(directory.to_vec()).or_default() += size;
         }
     }
     sizes

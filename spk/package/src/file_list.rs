@@ -6,11 +6,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use spk_files::path::normal_form;
+use spk_files::{AtomicFile, atomic, printable};
+
 use crate::selection::{self, Reason};
-use crate::source_map::{lossy, normal_form};
 use crate::view::View;
 
 /// The first lines of a list that had none; lines like these at the begin of a list stay.
@@ -50,7 +51,7 @@ pub enum Error {
     #[error("{} is no file list, and is not replaced", .0.display())]
     Foreign(PathBuf),
     /// A line that is no package path.
-    #[error("{}:{line}: not a package path: '{}' ({reason})", .path.display(), lossy(.entry))]
+    #[error("{}:{line}: not a package path: '{}' ({reason})", .path.display(), printable::line(.entry))]
     Entry {
         /// The list.
         path: PathBuf,
@@ -182,8 +183,7 @@ pub fn can_update(path: &Path) -> Result<(), Error> {
         Err(error) => return Err(error),
     }
     let write = |source| Error::Write { path: path.to_owned(), source };
-    let (target, dir) = place(path).map_err(write)?;
-    beside(&target, &dir).map(drop).map_err(write)
+    beside(path).map(drop).map_err(write)
 }
 
 /// What an update does, and the new text if there is one.
@@ -203,7 +203,7 @@ fn compare(
     }
     let old: BTreeSet<Vec<u8>> = parse(old_text.as_deref().unwrap_or_default())
         .into_iter()
-        .map(|entry| normal_form(&entry.path).unwrap_or(entry.path))
+        .map(|entry| normal_form(&entry.path).map(<[u8]>::to_vec).unwrap_or(entry.path))
         .collect();
     let mut update = Update::default();
     let mut new = BTreeSet::new();
@@ -282,36 +282,15 @@ fn render(old: Option<&[u8]>, paths: &BTreeSet<Vec<u8>>) -> Vec<u8> {
 /// Puts `text` in the place of the file at `path` in one step; a link there stays, and so do the
 /// permissions of an old file.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let (target, dir) = place(path)?;
-    let mode = std::fs::metadata(&target).ok().map(|old| old.permissions().mode() & 0o7777);
-    let mut file = beside(&target, &dir)?;
+    let mut file = beside(path)?;
     file.write_all(text)?;
-    if let Some(mode) = mode {
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(&target).map_err(|error| error.error)?;
-    Ok(())
+    file.commit()
 }
 
-/// Where the list at `path` is, behind links, and the directory it is in.
-fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
-    let target = match std::fs::canonicalize(path) {
-        Ok(target) => target,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-        Err(error) => return Err(error),
-    };
-    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let dir = dir.unwrap_or(Path::new(".")).to_owned();
-    Ok((target, dir))
-}
-
-/// A new file in `dir`, to be put in the place of `target`.
-fn beside(target: &Path, dir: &Path) -> io::Result<tempfile::NamedTempFile> {
+/// A new file, to be put in the place of the one that `path` leads to.
+fn beside(path: &Path) -> io::Result<AtomicFile> {
     // as any new file: the umask applies
-    let fresh = std::fs::Permissions::from_mode(0o666);
-    let name = format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy());
-    tempfile::Builder::new().prefix(&name).permissions(fresh).tempfile_in(dir)
+    atomic::Options::mode(0o666).keep_mode().create(&atomic::behind_links(path)?)
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, Error> {
@@ -330,7 +309,7 @@ fn check(entry: &[u8]) -> Result<Vec<u8>, &'static str> {
     match entry {
         b"." => Ok(entry.to_vec()),
         _ if entry.starts_with(b"/") => Err("it begins with a slash"),
-        _ => normal_form(entry).ok_or("it has an empty, '.' or '..' component"),
+        _ => normal_form(entry).map(<[u8]>::to_vec).ok_or("it has an empty, '.' or '..' component"),
     }
 }
 

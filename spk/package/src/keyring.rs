@@ -97,8 +97,8 @@ pub enum Error {
         reason: String,
     },
     /// The system gave no random numbers.
-    #[error("cannot get random numbers for a new key: {0}")]
-    Random(String),
+    #[error("cannot get random numbers for a new key")]
+    Random(#[source] io::Error),
 }
 
 /// A key that can sign.
@@ -110,9 +110,7 @@ pub struct Key {
 impl Key {
     /// A new key from the system's random numbers.
     pub fn generate() -> Result<Key, Error> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| Error::Random(error.to_string()))?;
-        Ok(Key::from_seed(seed))
+        Ok(Key::from_seed(spk_files::random::bytes().map_err(Error::Random)?))
     }
 
     /// The key made from a 32-byte seed.
@@ -398,7 +396,7 @@ mod tests {
     #[test]
     fn writes_the_vector() {
         let message = key().to_message();
-        let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = spk_files::hex::encode(message);
         assert_eq!(
             hex,
             "000000000f000000000000000000020005000000020100001100000002020000\

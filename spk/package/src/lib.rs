@@ -31,8 +31,7 @@ pub mod verify;
 pub mod view;
 pub mod xz;
 
-mod elf;
-mod output;
+mod library_names;
 mod render;
 mod spk;
 mod view_node;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
+use spk_files::hex;
 
 /// Identity of one package file. Displays as 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +32,7 @@ impl PackageId {
 
 impl fmt::Display for PackageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -44,20 +45,8 @@ impl fmt::Debug for PackageId {
 impl FromStr for PackageId {
     type Err = ParseError;
     fn from_str(text: &str) -> Result<PackageId, ParseError> {
-        let wrong = || ParseError(text.chars().take(80).collect());
-        let digits = text.as_bytes();
-        if digits.len() != 32 {
-            return Err(wrong());
-        }
-        let mut id = [0u8; 16];
-        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
-            let nibble = |digit: u8| (digit as char).to_digit(16);
-            let (Some(high), Some(low)) = (nibble(pair[0]), nibble(pair[1])) else {
-                return Err(wrong());
-            };
-            *byte = (high << 4 | low) as u8;
-        }
-        Ok(PackageId(id))
+        let id = hex::decode_array(text);
+        id.map(PackageId).ok_or_else(|| ParseError(text.chars().take(80).collect()))
     }
 }
 

@@ -2,11 +2,11 @@
 //! not can never start.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::{fmt, io};
 
-use crate::elf;
+use spk_files::elf::Elf;
+
 use crate::manifest::{Command, Manifest};
 
 /// Options of the HTTP bridge that have a value as the argument after them.
@@ -22,13 +22,10 @@ const NOT_PACKED: &[&str] = &["var", "tmp", "dev", "proc"];
 /// When it cannot be read.
 pub fn is_static(path: &Path) -> io::Result<bool> {
     let file = File::open(path)?;
-    let mut magic = [0; elf::MAGIC.len()];
-    let is_elf = match file.read_exact_at(&mut magic, 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
-        read => read.map(|()| magic == *elf::MAGIC)?,
-    };
+    let Some(elf) = Elf::open(&file)? else { return Ok(false) };
     // What ends before its own tables do is no program either.
-    Ok(is_elf && elf::needs(&file).is_ok_and(|needs| needs == elf::Needs::default()))
+    Ok(matches!(elf.interpreter(), Ok(None))
+        && elf.libraries().is_ok_and(|needed| needed.is_empty()))
 }
 
 /// A program that a command starts and the package does not have.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use spk_files::path::push;
+
 use crate::archive::tree::{Entries, Kind, Tree};
 
 /// What is in a tree.
@@ -38,10 +40,7 @@ impl Report {
         let mut total = 0;
         for (name, node) in entries {
             let length = path.len();
-            if length > 0 {
-                path.push(b'/');
-            }
-            path.extend(name);
+            push(path, name);
             match &node.kind {
                 Kind::Directory(inner) => {
                     let bytes = self.visit(inner, path);

@@ -16,8 +16,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use spk_files::path::{self, join, normal_form};
+use spk_files::printable;
+
 use crate::guard::What;
-use crate::source_map::{join, lossy, normal_form};
 use crate::view::{self, Absence, BRIDGE, BRIDGE_CONFIG, CPUINFO, MANIFEST, MOUNT_POINTS, Node};
 use crate::view::{NodeKind, View};
 
@@ -118,7 +120,7 @@ pub enum Reason {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", lossy(&self.path))?;
+        write!(f, "{}: ", printable::line(&self.path))?;
         match &self.reason {
             Reason::Absolute => write!(f, "package paths have no slash at their begin"),
             Reason::NotPlain => write!(f, "has an empty, '.' or '..' component"),
@@ -128,7 +130,12 @@ impl fmt::Display for Problem {
                 write!(f, "never packed: {} is {}", source.display(), what.text())
             }
             Reason::BeyondLink { link, target } => {
-                write!(f, "not found: the link {} leads to {}", lossy(link), lossy(target))
+                write!(
+                    f,
+                    "not found: the link {} leads to {}",
+                    printable::line(link),
+                    printable::line(target)
+                )
             }
             Reason::TooManyLinks => write!(f, "too many links on the way"),
             Reason::NoBridge => write!(f, "a command uses the bridge, but none is installed"),
@@ -372,7 +379,7 @@ impl Tree {
         if path.is_empty() {
             return Some(self);
         }
-        path.split(|&byte| byte == b'/').try_fold(self, |tree, name| tree.children.get(name))
+        path::components(path).try_fold(self, |tree, name| tree.children.get(name))
     }
 
     /// All paths below this one, parents before what is in them, each directory sorted.
@@ -402,7 +409,7 @@ fn check(path: &[u8]) -> Result<Vec<u8>, Reason> {
     match path {
         b"." => Ok(Vec::new()),
         _ if path.starts_with(b"/") => Err(Reason::Absolute),
-        _ => normal_form(path).ok_or(Reason::NotPlain),
+        _ => normal_form(path).map(<[u8]>::to_vec).ok_or(Reason::NotPlain),
     }
 }
 
@@ -453,7 +460,7 @@ fn walk(view: &View, path: &[u8], last: Last) -> Result<Walked, Reason> {
 }
 
 fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
-    path.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect()
+    path::components(path).map(<[u8]>::to_vec).collect()
 }
 
 fn absence(view: &View, reached: &[u8], link: Option<&Vec<Step>>) -> Reason {

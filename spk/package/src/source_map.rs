@@ -5,6 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use spk_files::path::{is_prefix, normal_form};
+use spk_files::printable;
+
 /// One `sourceMap.searchPath` entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -36,10 +39,10 @@ pub struct SourceMap {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// Package paths are relative to the package's root.
-    #[error("packagePath begins with a slash: {}", lossy(.0))]
+    #[error("packagePath begins with a slash: {}", printable::line(.0))]
     AbsolutePackagePath(Vec<u8>),
     /// `.`, `..`, an empty component or a NUL.
-    #[error("packagePath is not in plain form (no '.', '..', '//' or NUL): {}", lossy(.0))]
+    #[error("packagePath is not in plain form (no '.', '..', '//' or NUL): {}", printable::line(.0))]
     PackagePathForm(Vec<u8>),
 }
 
@@ -55,7 +58,7 @@ impl SourceMap {
                 mapping.package_path.clear();
             }
             match normal_form(&mapping.package_path) {
-                Some(path) => mapping.package_path = path,
+                Some(path) => mapping.package_path = path.to_vec(),
                 None => return Err(Error::PackagePathForm(mapping.package_path.clone())),
             }
         }
@@ -78,7 +81,7 @@ impl SourceMap {
                     .push(format!("source path does not exist, nothing comes from it: {source}"));
             }
             for hide in &mapping.hide_paths {
-                let name = lossy(hide);
+                let name = printable::line(hide);
                 if hide.is_empty() {
                     warnings
                         .push(format!("an empty hidePaths entry hides everything below {source}"));
@@ -102,45 +105,6 @@ impl SourceMap {
 /// The path to give to the system for `path`: an empty one means the current directory.
 pub(crate) fn source_path(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
-}
-
-/// `path` without trailing slashes if all its components are ordinary names; the empty path is
-/// the root and fine.
-pub fn normal_form(path: &[u8]) -> Option<Vec<u8>> {
-    let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
-    let path = match (end, path.is_empty()) {
-        (0, false) => return None, // nothing but slashes
-        _ => &path[..end],
-    };
-    let plain = path.is_empty() || path.split(|&byte| byte == b'/').all(is_name);
-    plain.then(|| path.to_vec())
-}
-
-/// Whether `name` can be the name of a directory entry in a package (package-format §5.3).
-pub fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0)
-}
-
-/// Whether `prefix` is `path` or above it, by whole components; the empty path is above all.
-pub fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
-    prefix.is_empty()
-        || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
-/// `parent/name`, where the root is empty.
-pub fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
-    let mut path = Vec::with_capacity(parent.len() + 1 + name.len());
-    path.extend_from_slice(parent);
-    if !parent.is_empty() && !name.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name);
-    path
-}
-
-/// Bytes of a path for a message.
-pub(crate) fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -198,14 +162,5 @@ mod tests {
         let warnings = map.warnings();
         assert_eq!(warnings.len(), 4, "{warnings:?}");
         assert!(warnings[0].contains("'home/' for / hides nothing"), "{warnings:?}");
-    }
-
-    #[test]
-    fn normal_form_drops_trailing_slashes_only() {
-        assert_eq!(normal_form(b"a/b//"), Some(b"a/b".to_vec()));
-        assert_eq!(normal_form(b""), Some(Vec::new()));
-        for bad in [&b"/"[..], b"/a", b"a/./b", b"."] {
-            assert_eq!(normal_form(bad), None, "{}", lossy(bad));
-        }
     }
 }

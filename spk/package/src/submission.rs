@@ -194,8 +194,7 @@ mod tests {
         let key = Key::from_seed([1; 32]);
         let bytes = request(&package, Wish::Publish, 0x6b04_7759, &webkey, &key).unwrap();
         let (message, signature) = bytes.split_at(bytes.len() - 64);
-        let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, captured);
+        assert_eq!(spk_files::hex::encode(message), captured);
         let signature = signature.try_into().unwrap();
         key.signing_key().verifying_key().verify_strict(message, &signature).unwrap();
         assert!(bytes.len() < 1024);

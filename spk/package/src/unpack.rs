@@ -3,10 +3,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use spk_files::{Dir, Staging, Time, atomic, printable};
 
 use crate::app_id::AppId;
 use crate::archive::read::{self, Archive, Check, Entry, Kind, Visitor};
@@ -112,14 +112,9 @@ pub fn unpack_from(
     if target.symlink_metadata().is_ok() {
         return Err(Error::Exists(target.to_owned()));
     }
-    let parent_path = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent_path = atomic::directory_of(target);
     let in_parent = |source: io::Error| Error::Parent { path: parent_path.to_owned(), source };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = rustix::fs::openat(CWD, parent_path, flags, Mode::empty())
-        .map_err(|errno| in_parent(errno.into()))?;
+    let parent = Dir::open_trusted(parent_path).map_err(in_parent)?;
     // The archive is needed in full before its hash is known: in an unnamed file, so that nothing
     // stays however this ends.
     let package = spk::open(input, size, parent_path, options.threads, progress)?;
@@ -131,139 +126,49 @@ pub fn unpack_from(
         }
     };
     progress.stage(Stage::Unpack, Some(package.archive_bytes));
-    let staging = Staging::create(parent, name.as_encoded_bytes()).map_err(in_parent)?;
-    let mut writer =
-        Writer { target, directories: vec![staging.open().map_err(in_parent)?], progress };
+    let name = name.as_encoded_bytes();
+    let staging = Staging::create(&parent, name, 0o777).map_err(in_parent)?;
+    let top = staging.dir().try_clone().map_err(in_parent)?;
+    let mut writer = Writer { target, directories: vec![top], progress };
     package.archive.walk(&mut writer)?;
-    staging.finish(name.as_encoded_bytes()).map_err(|error| match error.kind() {
+    staging.commit(name).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::Exists(target.to_owned()),
         _ => in_parent(error),
     })?;
     Ok((Unpacked { app_id: package.app_id, package_id: package.package_id }, info))
 }
 
-/// A directory that goes away again unless it is finished.
-struct Staging {
-    parent: OwnedFd,
-    name: Option<Vec<u8>>,
-}
-
-impl Staging {
-    fn create(parent: OwnedFd, target: &[u8]) -> io::Result<Staging> {
-        loop {
-            let mut random = [0u8; 8];
-            getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-            let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            // Short enough for any name that the target may have.
-            let stem = &target[..target.len().min(200)];
-            let name = [b".", stem, b".unpacking-", suffix.as_bytes()].concat();
-            match rustix::fs::mkdirat(&parent, &name[..], Mode::from_raw_mode(0o777)) {
-                Ok(()) => return Ok(Staging { parent, name: Some(name) }),
-                Err(rustix::io::Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-    }
-
-    fn open(&self) -> io::Result<OwnedFd> {
-        match &self.name {
-            Some(name) => open_directory(&self.parent, name),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    /// Gives the directory its name; nothing must have that name yet.
-    fn finish(mut self, target: &[u8]) -> io::Result<()> {
-        let Some(name) = self.name.take() else { return Ok(()) };
-        let rename =
-            |flags| rustix::fs::renameat_with(&self.parent, &name[..], &self.parent, target, flags);
-        let renamed = match rename(RenameFlags::NOREPLACE) {
-            // File systems without the flag. A rename there replaces an empty directory at most.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                match rustix::fs::statat(&self.parent, target, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(_) => Err(rustix::io::Errno::EXIST),
-                    Err(_) => rename(RenameFlags::empty()),
-                }
-            }
-            other => other,
-        };
-        renamed.map_err(|errno| {
-            self.name = Some(name.clone());
-            errno.into()
-        })
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if let Some(name) = self.name.take() {
-            // On the way out with an error already: nothing more can be done about another.
-            let _ = remove_tree(&self.parent, &name);
-        }
-    }
-}
-
-fn open_directory(parent: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
-}
-
-/// Removes a directory and all below it, never following a link.
-fn remove_tree(parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
-    let directory = open_directory(parent, name)?;
-    let names: Vec<_> = rustix::fs::Dir::read_from(&directory)?
-        .filter_map(Result::ok)
-        .map(|entry| entry.file_name().to_bytes().to_vec())
-        .filter(|name| name != b"." && name != b"..")
-        .collect();
-    for name in names {
-        match rustix::fs::unlinkat(&directory, &name[..], AtFlags::empty()) {
-            Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {
-                remove_tree(&directory, &name)?;
-            }
-            other => other?,
-        }
-    }
-    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
-}
-
 /// Writes entries below the last of the open directories. Names are single components and unique,
 /// and everything is made exclusively, so nothing can lead out.
 struct Writer<'a> {
     target: &'a Path,
-    directories: Vec<OwnedFd>,
+    directories: Vec<Dir>,
     progress: &'a mut dyn Progress,
 }
 
 impl Writer<'_> {
-    fn here(&self) -> io::Result<&OwnedFd> {
+    fn here(&self) -> io::Result<&Dir> {
         self.directories.last().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn write(&mut self, archive: &Archive, entry: &Entry<'_>) -> io::Result<()> {
         let directory = self.here()?;
-        let times = times(entry.mtime);
+        let time = time(entry.mtime);
         match entry.kind {
             Kind::File { executable, contents } => {
-                let mode = Mode::from_raw_mode(if executable { 0o777 } else { 0o666 });
-                let flags = OFlags::WRONLY
-                    | OFlags::CREATE
-                    | OFlags::EXCL
-                    | OFlags::NOFOLLOW
-                    | OFlags::CLOEXEC;
-                let mut file = File::from(rustix::fs::openat(directory, entry.name, flags, mode)?);
+                let mode = if executable { 0o777 } else { 0o666 };
+                let mut file = directory.create_file(entry.name, mode)?;
                 archive.copy(contents, &mut file)?;
-                rustix::fs::futimens(&file, &times)?;
+                rustix::fs::futimens(&file, &time.both())?;
                 self.progress.advance(contents.length);
             }
             Kind::Symlink(target) => {
-                rustix::fs::symlinkat(target, directory, entry.name)?;
-                let flags = AtFlags::SYMLINK_NOFOLLOW;
-                rustix::fs::utimensat(directory, entry.name, &times, flags)?;
+                directory.create_link(entry.name, target)?;
+                directory.set_time(entry.name, time)?;
             }
             Kind::Directory => {
-                rustix::fs::mkdirat(directory, entry.name, Mode::from_raw_mode(0o777))?;
-                let inner = open_directory(directory, entry.name)?;
+                directory.create_dir(entry.name, 0o777)?;
+                let inner = directory.open_dir(entry.name)?;
                 self.directories.push(inner);
             }
         }
@@ -271,7 +176,7 @@ impl Writer<'_> {
     }
 
     fn failed(&self, entry: &Entry<'_>, source: io::Error) -> Error {
-        let path = String::from_utf8_lossy(entry.path).into_owned();
+        let path = printable::line(entry.path);
         Error::Write { path, target: self.target.to_owned(), source }
     }
 }
@@ -285,17 +190,16 @@ impl Visitor for Writer<'_> {
 
     fn leave(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
         let Some(directory) = self.directories.pop() else { return Ok(()) };
-        rustix::fs::futimens(directory.as_fd(), &times(entry.mtime))
+        rustix::fs::futimens(directory.as_fd(), &time(entry.mtime).both())
             .map_err(|errno| self.failed(entry, errno.into()))
     }
 }
 
-/// Access and modification time from nanoseconds since 1970, rounded down for negative ones.
-fn times(nanoseconds: i64) -> Timestamps {
+/// The time so many nanoseconds since 1970.
+fn time(nanoseconds: i64) -> Time {
     const SECOND: i64 = 1_000_000_000;
-    let time = Timespec {
-        tv_sec: nanoseconds.div_euclid(SECOND),
-        tv_nsec: nanoseconds.rem_euclid(SECOND) as _,
-    };
-    Timestamps { last_access: time, last_modification: time }
+    Time {
+        seconds: nanoseconds.div_euclid(SECOND),
+        nanoseconds: nanoseconds.rem_euclid(SECOND) as u32,
+    }
 }

@@ -30,9 +30,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use spk_files::path::{components, is_name, join};
 
 use crate::guard::{What, Withheld};
-use crate::source_map::{Mapping, SourceMap, is_name, join, source_path};
+use crate::source_map::{Mapping, SourceMap, source_path};
 
 pub use crate::view_node::{Content, Layer, Node, NodeKind, SourceFile};
 
@@ -202,7 +203,7 @@ impl View {
         if path.is_empty() {
             return Ok(Some(node));
         }
-        for name in path.split(|&byte| byte == b'/') {
+        for name in components(path) {
             match self.child(&node, name)? {
                 Some(child) => node = child,
                 None => return Ok(None),
@@ -474,12 +475,11 @@ impl View {
 
     /// Component number `depth` of a mapping's package path.
     fn component(&self, mapping: usize, depth: usize) -> &[u8] {
-        let mut components = self.mapping(mapping).package_path.split(|&byte| byte == b'/');
-        components.nth(depth).unwrap_or_default()
+        components(&self.mapping(mapping).package_path).nth(depth).unwrap_or_default()
     }
 
     fn depth(&self, mapping: usize) -> usize {
-        self.mapping(mapping).package_path.split(|&byte| byte == b'/').count()
+        components(&self.mapping(mapping).package_path).count()
     }
 }
 

@@ -2,13 +2,10 @@
 
 use std::fs::{File, FileType, Metadata};
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::source_map::source_path;
 
@@ -205,38 +202,6 @@ impl SourceFile {
 
     /// As [`open`](SourceFile::open), with what the open file is.
     pub fn open_with_metadata(&self) -> io::Result<(File, Metadata)> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let root = source_path(&self.root);
-        let fd = if self.rest.is_empty() {
-            rustix::fs::open(root, flags, Mode::empty())?
-        } else {
-            let dir = rustix::fs::open(
-                root,
-                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?;
-            let resolve =
-                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            match rustix::fs::openat2(
-                dir.as_fd(),
-                self.rest.as_slice(),
-                flags,
-                Mode::empty(),
-                resolve,
-            ) {
-                // refused by an old kernel or by a container's filter
-                Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
-                    rustix::fs::open(self.path(), flags, Mode::empty())?
-                }
-                other => other?,
-            }
-        };
-        let file = File::from(fd);
-        let metadata = file.metadata()?;
-        if metadata.is_file() {
-            Ok((file, metadata))
-        } else {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
-        }
+        spk_files::open_regular(source_path(&self.root), &self.rest)
     }
 }

@@ -7,10 +7,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use spk_files::random;
 use spk_package::keyring::Key;
 use spk_package::suggest::closest;
 
-use crate::error::{CliError, Result, ResultExt};
+use crate::error::{CliError, Result};
 use crate::global::Global;
 use crate::replacing::{self, Sort};
 use crate::templates;
@@ -233,7 +234,7 @@ impl AppKey {
 
 /// A Cap'n Proto file ID: 64 random bits, the top one set.
 fn file_id() -> Result<String> {
-    let number = getrandom::u64().context("cannot get random numbers")? | 1 << 63;
+    let number = u64::from_ne_bytes(random::bytes()?) | 1 << 63;
     Ok(format!("0x{number:016x}"))
 }
 

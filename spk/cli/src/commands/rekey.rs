@@ -75,7 +75,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     // The key first: a definition whose key is nowhere could not be packed.
     ring.append(&key)?;
     staged
-        .finish()
+        .commit()
         .context(format!("cannot write {shown}; the new key {id} is in {}", keyring.display()))?;
     ui.note(format!(
         "replaced {old} in {shown}; the key is in {}\nkeep a copy of that file: without it nobody \

@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
 use sha2::{Digest, Sha256};
+use spk_files::path::push;
+use spk_files::printable;
 
 use super::tree::valid_name;
 use crate::limits::{
@@ -234,7 +236,7 @@ impl<V: Visitor> Walk<'_, V> {
         names: &mut Names,
     ) -> Result<(), V::Error> {
         let message = &self.archive.message;
-        let directory = |path: &[u8]| shown(if path.is_empty() { b"/" } else { path });
+        let directory = |path: &[u8]| printable::line(if path.is_empty() { b"/" } else { path });
         let element = list.element(index);
         let in_directory = |path: &[u8], source| Error::Entry { path: directory(path), source };
         let name = match element.slot(0) {
@@ -250,20 +252,17 @@ impl<V: Visitor> Walk<'_, V> {
         };
         if !valid_name(&name) {
             let directory = directory(&self.path);
-            return Err(Error::Name { directory, name: shown(&name) }.into());
+            return Err(Error::Name { directory, name: printable::line(&name) }.into());
         }
-        if !self.path.is_empty() {
-            self.path.push(b'/');
-        }
-        let start = self.path.len();
-        self.path.extend(&name);
+        push(&mut self.path, &name);
+        let start = self.path.len() - name.len();
         if !names.insert(name) {
-            return Err(Error::Duplicate { path: shown(&self.path) }.into());
+            return Err(Error::Duplicate { path: printable::line(&self.path) }.into());
         }
         if depth > MAX_PATH_COMPONENTS {
-            return Err(Error::Depth { path: shown(&self.path) }.into());
+            return Err(Error::Depth { path: printable::line(&self.path) }.into());
         }
-        let here = |source| Error::Entry { path: shown(&self.path), source };
+        let here = |source| Error::Entry { path: printable::line(&self.path), source };
         let tag = message.data_word(&element, 0).map_err(here)? as u16;
         let mtime = message.data_word(&element, 1).map_err(here)? as i64;
         let slot = element.slot(1);
@@ -292,7 +291,7 @@ impl<V: Visitor> Walk<'_, V> {
                     other => other.map_err(here)?,
                 };
                 if target.is_empty() || target.contains(&0) {
-                    return Err(Error::Target { path: shown(&self.path) }.into());
+                    return Err(Error::Target { path: printable::line(&self.path) }.into());
                 }
                 self.visitor.entry(archive, &entry(Kind::Symlink(&target)))
             }
@@ -308,7 +307,7 @@ impl<V: Visitor> Walk<'_, V> {
                 let (path, name) = (&self.path[..], &self.path[start..]);
                 self.visitor.leave(&Entry { path, name, mtime, kind: Kind::Directory })
             }
-            _ => Err(Error::Type { path: shown(&self.path), tag }.into()),
+            _ => Err(Error::Type { path: printable::line(&self.path), tag }.into()),
         }
     }
 }
@@ -340,8 +339,4 @@ impl Names {
         }
         self.seen.insert(hash)
     }
-}
-
-fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

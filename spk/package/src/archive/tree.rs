@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use spk_files::path::{components, is_name, push};
+use spk_files::printable;
+
 use crate::limits::{MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_PATH_COMPONENTS, MAX_TARGET_BYTES};
 use crate::view::SourceFile;
 
@@ -107,11 +110,11 @@ impl Tree {
     /// Puts `node` at a package path, making directories on the way. A directory put where one is
     /// keeps the entries of both; anything else replaces what was there.
     pub fn insert(&mut self, path: &[u8], node: Node) -> Result<(), Error> {
-        let shown = || String::from_utf8_lossy(path).into_owned();
-        let components: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
+        let shown = || printable::line(&*path);
+        let components: Vec<&[u8]> = components(path).collect();
         for name in &components {
             if !valid_name(name) {
-                let name = String::from_utf8_lossy(name).into_owned();
+                let name = printable::line(name);
                 return Err(Error::Name { path: shown(), name });
             }
         }
@@ -171,13 +174,10 @@ fn merge(into: &mut Entries, from: Entries) {
 fn check(entries: &Entries, path: &mut Vec<u8>, depth: usize) -> Result<(), Error> {
     for (name, node) in entries {
         let length = path.len();
-        if length > 0 {
-            path.push(b'/');
-        }
-        path.extend(name);
-        let shown = || String::from_utf8_lossy(path).into_owned();
+        push(path, name);
+        let shown = || printable::line(&*path);
         if !valid_name(name) {
-            let name = String::from_utf8_lossy(name).into_owned();
+            let name = printable::line(name);
             return Err(Error::Name { path: shown(), name });
         }
         if depth > MAX_PATH_COMPONENTS {
@@ -203,11 +203,7 @@ fn check(entries: &Entries, path: &mut Vec<u8>, depth: usize) -> Result<(), Erro
 
 /// Whether servers accept this as an entry's name (format, "names").
 pub fn valid_name(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name != b"."
-        && name != b".."
-        && name.len() <= MAX_NAME_BYTES
-        && !name.iter().any(|&byte| byte == b'/' || byte == 0)
+    is_name(name) && name.len() <= MAX_NAME_BYTES
 }
 
 #[cfg(test)]

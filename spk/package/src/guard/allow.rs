@@ -1,6 +1,8 @@
 //! What the packager has allowed by name.
 
-use crate::source_map::{SourceMap, is_prefix};
+use spk_files::path::is_prefix;
+
+use crate::source_map::SourceMap;
 
 /// Package paths that may be packed although they look as if they should not be.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,7 @@
 //! What a file is, by its name and its bytes.
 
 use memchr::memmem;
+use spk_files::elf;
 
 use super::{Kind, backup, keys, name};
 use crate::limits::MAGIC;
@@ -13,9 +14,6 @@ pub const TEXT: usize = 1 << 20;
 
 /// Bytes looked at of a zip's end, where it names its members.
 pub const TAIL: usize = 64 << 10;
-
-/// `e_machine` of x86-64.
-const X86_64: [u8; 2] = [62, 0];
 
 /// What is known of a file's bytes. Small files are all in the head.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +30,7 @@ pub fn classify(name: &[u8], sample: Sample<'_>) -> Option<Kind> {
     if is_foreign(head) {
         return Some(Kind::ForeignCode);
     }
-    if head.starts_with(b"\x7fELF") {
+    if head.starts_with(elf::MAGIC) {
         // programs that know keys have their head lines in them
         return None;
     }
@@ -60,7 +58,7 @@ pub fn classify(name: &[u8], sample: Sample<'_>) -> Option<Kind> {
 
 /// Whether a program or library is for another machine.
 pub fn is_foreign(head: &[u8]) -> bool {
-    head.starts_with(b"\x7fELF") && head.get(18..20).is_some_and(|machine| machine != X86_64)
+    elf::Kind::of(head).is_some_and(|kind| !kind.is_x86_64())
 }
 
 /// A trace or recorded requests of `spk dev`, wherever they were copied to: JSON with a version
@@ -123,6 +121,11 @@ mod tests {
         classify(name.as_bytes(), Sample { head, tail: b"" })
     }
 
+    /// The header of a 64-bit little-endian file of this type and for this machine.
+    fn elf(type_and_machine: &[u8]) -> Vec<u8> {
+        [b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", type_and_machine, &[0; 44]].concat()
+    }
+
     #[test]
     fn files_by_name_and_content() {
         let pem = b"-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n";
@@ -153,12 +156,9 @@ mod tests {
             (".x.trace", b"{\"version\":1,\"paths\":{}}", Some(Kind::Trace)),
             ("routes.json", b"{\"version\":1,\"paths\":{}}", None),
             ("cert.pem", b"-----BEGIN CERTIFICATE-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n", None),
-            (
-                "arm.so",
-                b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\xb7\0",
-                Some(Kind::ForeignCode),
-            ),
-            ("x86.so", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0", None),
+            ("arm.so", &elf(&[0x03, 0, 0xb7, 0]), Some(Kind::ForeignCode)),
+            ("x86.so", &elf(&[0x03, 0, 0x3e, 0]), None),
+            ("half.so", b"\x7fELF\x02\x01\x01", None),
             ("app.py~", b"", Some(Kind::LeftOver)),
             ("app.py", b"print()", None),
         ] {

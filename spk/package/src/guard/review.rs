@@ -7,12 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use spk_files::elf;
+use spk_files::path::{self, is_prefix};
 use walkdir::WalkDir;
 
 use crate::archive::tree::{Contents, Entries, Kind as Entry, Tree};
 use crate::contents::{ItemKind, Opened};
 use crate::pack::open_contents;
-use crate::source_map::is_prefix;
 
 use super::content::{self, HEAD, Sample, TAIL, TEXT};
 use super::origin::{is_library_path, is_system_file, is_system_path, of_package_path};
@@ -95,7 +96,7 @@ impl Review {
     }
 
     fn made_directory(&mut self, path: &[u8], allowed: &Allowed, told: &mut Option<Vec<u8>>) {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let name = path::name(path);
         if !is_inside(path, told.as_deref())
             && let Some(kind) = name::directory(name)
         {
@@ -112,7 +113,7 @@ impl Review {
         allowed: &Allowed,
         told: Option<&[u8]>,
     ) -> io::Result<()> {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let name = path::name(path);
         let origin = of_package_path(path);
         let sampled = Sampled::read(size, origin, &mut read)?;
         self.file(path, name, &sampled, origin, allowed, is_inside(path, told));
@@ -234,7 +235,7 @@ impl Sampled {
         if origin == Origin::System {
             sampled.head.resize(length(MACHINE), 0);
             at(&mut sampled.head, 0)?;
-            if !sampled.head.starts_with(b"\x7fELF") {
+            if !sampled.head.starts_with(elf::MAGIC) {
                 sampled.head.clear();
             }
             return Ok(sampled);

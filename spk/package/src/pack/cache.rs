@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+use spk_files::atomic;
 
 use crate::xz::container::{Block, Record};
 use crate::xz::encode::{self, Settings};
@@ -49,16 +50,15 @@ impl Cache {
         let block = encode::block_with(contents, settings, progress)?;
         tracing::debug!(bytes = contents.len(), path = %path.display(), "block into the cache");
         // Next time, then.
-        let _ = self.write(&path, &block);
+        let _ = Self::write(&path, &block);
         Ok(block)
     }
 
-    fn write(&self, path: &Path, block: &Block) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+    fn write(path: &Path, block: &Block) -> io::Result<()> {
+        let mut file = atomic::Options::mode(0o600).not_durable().create(path)?;
         file.write_all(&head(block))?;
         file.write_all(&block.bytes)?;
-        file.persist(path)?;
-        Ok(())
+        file.commit()
     }
 
     /// Removes what was not used for longest.
@@ -86,7 +86,7 @@ impl Cache {
 fn name(contents: &[u8], settings: &Settings) -> String {
     let mut hash = Sha256::new_with_prefix(format!("{}\n{settings:?}\n", encode::version()));
     hash.update(contents);
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    spk_files::hex::encode(hash.finalize())
 }
 
 fn head(block: &Block) -> [u8; HEAD] {

@@ -17,13 +17,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256, Sha512};
+use spk_files::atomic::{self, AtomicFile};
 
 use crate::app_id::AppId;
 use crate::archive::layout::{Layout, TooLarge};
 use crate::archive::tree::{self, Tree};
 use crate::keyring::Key;
 use crate::limits::MAGIC;
-use crate::output::Output;
 use crate::package_id::PackageId;
 use crate::progress::{Progress, Stage};
 use crate::signature;
@@ -125,12 +125,7 @@ pub fn pack(
     let (files, blocks) = (layout.files.len(), plan.len());
     tracing::info!(files, bytes = layout.total, blocks, output = %output.display(), "packing");
     let failed = |source| Error::Write { path: output.to_owned(), source };
-    let name = output.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-    let directory = match output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let file = Output::create(directory).map_err(failed)?;
+    let file = atomic::Options::mode(0o666).create(output).map_err(failed)?;
     let mut writer = Writer { file: &file, offset: FIRST_BLOCK, records: Vec::new() };
 
     let mut hash = Sha512::new();
@@ -151,7 +146,7 @@ pub fn pack(
     let package_bytes = writer.finish(&signature).map_err(failed)?;
 
     let package_id = id(&file, package_bytes).map_err(failed)?;
-    file.finish(name.as_encoded_bytes()).map_err(failed)?;
+    file.commit().map_err(failed)?;
     if let Some(cache) = cache {
         // The package is done; a cache that is too large is no reason to fail.
         let _ = cache.prune();
@@ -173,7 +168,7 @@ const FIRST_BLOCK: u64 = START + SIGNATURE_BLOCK;
 
 /// Writes blocks one after another, leaving room for the signature's.
 struct Writer<'a> {
-    file: &'a Output,
+    file: &'a AtomicFile,
     offset: u64,
     records: Vec<container::Record>,
 }
@@ -198,7 +193,7 @@ impl Writer<'_> {
 }
 
 /// Reads the finished file once more, from the page cache, for its hash.
-fn id(output: &Output, length: u64) -> io::Result<PackageId> {
+fn id(output: &AtomicFile, length: u64) -> io::Result<PackageId> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut offset = 0;

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use spk_files::path;
+
 use super::similar;
 use super::survey::{self, Survey};
 use crate::archive::class::{BYTE_CODE, Class};
@@ -86,7 +88,7 @@ fn arrange_within(limit: u64, files: &mut Vec<File<'_>>, threads: usize) {
 /// Before what is similar comes together: by class, then by path, as what lies together belongs
 /// together. Only images and fonts of one directory have less in common than those of two.
 fn key(file: &File<'_>) -> (Class, Vec<u8>, Vec<u8>) {
-    let name = file.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let name = path::name(&file.path);
     let extension = match (file.class, name.iter().rposition(|&byte| byte == b'.')) {
         (Class::Binary, Some(dot)) if dot > 0 => name[dot..].to_vec(),
         _ => Vec::new(),
@@ -119,22 +121,25 @@ fn units(class: &[usize], files: &[File<'_>], limit: u64) -> Vec<Vec<usize>> {
 }
 
 /// Python's directory of byte code.
-const CACHE: &[u8] = b"__pycache__/";
+const CACHE: &[u8] = b"__pycache__";
 
 /// Where byte code has most in common with what is around it: right after its source, whose names
 /// and texts it repeats. `a/__pycache__/b.cpython-311.pyc` belongs to `a/b.py` (PEP 3147).
 fn beside_source(path: &[u8]) -> Option<Vec<u8>> {
-    let name = path.iter().rposition(|&byte| byte == b'/')? + 1;
-    let dir = path[..name].strip_suffix(CACHE)?;
-    let module = path[name..].strip_suffix(BYTE_CODE)?;
+    let (dir, name) = path::split(path);
+    let (above, CACHE) = path::split(dir) else { return None };
+    let module = name.strip_suffix(BYTE_CODE)?;
     let module = &module[..module.iter().position(|&byte| byte == b'.')?];
-    Some([dir, module, b".py", &path[name..]].concat())
+    Some([&path::join(above, module), &b".py"[..], name].concat())
 }
 
 /// The directory whose files it belongs to: for byte code, its source's.
 fn directory(path: &[u8]) -> &[u8] {
-    let name = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-    path[..name].strip_suffix(CACHE).unwrap_or(&path[..name])
+    let dir = path::parent(path);
+    match path::split(dir) {
+        (above, CACHE) => above,
+        _ => dir,
+    }
 }
 
 /// Bytes of the dictionaries for an archive with so many bytes of contents.

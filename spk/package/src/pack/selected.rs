@@ -2,6 +2,9 @@
 
 use std::io;
 
+use spk_files::path::push;
+use spk_files::printable;
+
 use crate::archive::tree::{Contents, Entries, Kind, Node, Tree};
 use crate::guard::Withheld;
 use crate::selection;
@@ -45,10 +48,7 @@ impl Building<'_> {
         let mut entries = Entries::new();
         for (name, child) in &directory.children {
             let length = self.path.len();
-            if length > 0 {
-                self.path.push(b'/');
-            }
-            self.path.extend(name);
+            push(&mut self.path, name);
             let kind = self.kind(child)?;
             let mtime = self.mtime(&child.node, &kind);
             entries.insert(name.clone(), Node { mtime, kind });
@@ -59,11 +59,11 @@ impl Building<'_> {
 
     fn kind(&mut self, child: &selection::Tree) -> Result<Kind, Error> {
         let node = &child.node;
-        let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
         Ok(match node.kind() {
             NodeKind::Directory => Kind::Directory(self.entries(child)?),
             NodeKind::Symlink => Kind::Symlink(
-                node.read_link().map_err(|source| Error { path: shown(&self.path), source })?,
+                node.read_link()
+                    .map_err(|source| Error { path: printable::line(&self.path), source })?,
             ),
             NodeKind::File => {
                 let source = match node.content() {
@@ -74,7 +74,7 @@ impl Building<'_> {
                 Kind::File { executable: node.is_executable(), size: node.size(), source }
             }
             _ => {
-                self.special.push(shown(&self.path));
+                self.special.push(printable::line(&self.path));
                 let source = Contents::Bytes([].into());
                 Kind::File { executable: false, size: 0, source }
             }

@@ -25,7 +25,7 @@ pub(super) fn read(
         Contents::Path(path) => path.clone(),
         Contents::Source(source) => source.path(),
     };
-    let shown = || String::from_utf8_lossy(&file.path).into_owned();
+    let shown = || spk_files::printable::line(&file.path);
     let failed = |source| Error::Read { path: shown(), file: path.clone(), source };
     let changed = || Error::Changed { path: shown(), file: path.clone() };
     let mut input = open(file.source).map_err(failed)?;

@@ -4,6 +4,8 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use spk_files::elf::Kind;
+
 use super::similar::{Feature, Sampler, Stretch};
 use super::source;
 use crate::archive::class::{BYTE_CODE, Class};
@@ -106,17 +108,9 @@ impl Seen {
     }
 }
 
-/// `e_machine` of ELF files: i386 and x86-64.
-const X86: [[u8; 2]; 2] = [[3, 0], [62, 0]];
-
-/// `e_type` of ELF files: programs and libraries. In what is to be linked yet, calls lead nowhere.
-const LINKED: [[u8; 2]; 2] = [[2, 0], [3, 0]];
-
 fn class_of(head: &[u8]) -> Class {
-    let is = |at: usize, those: [[u8; 2]; 2]| {
-        head.get(at..at + 2).is_some_and(|field| those.iter().any(|one| one == field))
-    };
-    if head.starts_with(b"\x7fELF") && is(16, LINKED) && is(18, X86) {
+    // In what is to be linked yet, calls lead nowhere.
+    if Kind::of(head).is_some_and(|kind| kind.is_linked() && kind.is_x86()) {
         Class::Code
     } else if head.contains(&0) {
         Class::Binary
@@ -132,6 +126,7 @@ mod tests {
     #[test]
     fn classes_are_told_by_content() {
         let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0".to_vec();
+        elf.resize(64, 0);
         assert_eq!(class_of(&elf), Class::Code);
         elf[16] = 1; // to be linked
         assert_eq!(class_of(&elf), Class::Binary);

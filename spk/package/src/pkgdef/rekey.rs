@@ -3,13 +3,15 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use spk_files::AtomicFile;
+use spk_files::atomic;
+
 use super::Failure;
 use super::ast::{Decl, DeclKind, Expr, ExprKind};
 use super::error::{Error, Problem, Result, Span};
 use super::files::Files;
 use super::limits::MAX_NESTING;
 use super::parser::parse;
-use crate::output::Output;
 use crate::suggest;
 
 /// A definition whose ID is about to be replaced.
@@ -74,33 +76,15 @@ impl Rekey {
         [&self.text[..start], new.as_bytes(), &self.text[end..]].concat()
     }
 
-    /// Writes the text with the new ID beside the file, whose mode it gets: see [`Staged::finish`].
+    /// Writes the text with the new ID beside the file, whose mode it gets when it is committed.
+    /// Killed half-way, the old file is there unharmed.
     ///
     /// # Errors
     /// When the directory cannot be written to.
-    pub fn stage(&self, id: &str) -> io::Result<Staged> {
-        let directory = self.path.parent().unwrap_or(Path::new("/"));
-        let name = self.path.file_name().unwrap_or_default();
-        let output = Output::create(directory)?;
-        output.file().write_all(&self.text(id))?;
-        output.file().set_permissions(std::fs::metadata(&self.path)?.permissions())?;
-        Ok(Staged { output, name: name.as_encoded_bytes().to_vec() })
-    }
-}
-
-/// A definition with its new ID, not yet in place of the old one.
-pub struct Staged {
-    output: Output,
-    name: Vec<u8>,
-}
-
-impl Staged {
-    /// Puts it there. Killed half-way, the old file is there unharmed.
-    ///
-    /// # Errors
-    /// When the directory has become one that cannot be written to.
-    pub fn finish(self) -> io::Result<()> {
-        self.output.finish(&self.name)
+    pub fn stage(&self, id: &str) -> io::Result<AtomicFile> {
+        let mut file = atomic::Options::mode(0o666).keep_mode().create(&self.path)?;
+        file.write_all(&self.text(id))?;
+        Ok(file)
     }
 }
 
@@ -165,7 +149,7 @@ mod tests {
         let path = dir.path().join("a.capnp");
         fs::write(&path, text).unwrap();
         let rekey = Rekey::prepare(&path, "pkgdef")?;
-        rekey.stage(NEW).unwrap().finish().unwrap();
+        rekey.stage(NEW).unwrap().commit().unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         Ok((rekey.old_id, fs::read_to_string(&path).unwrap()))
     }
@@ -238,7 +222,7 @@ mod tests {
         fs::write(&real, with("(id = \"old\")", "")).unwrap();
         fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink("real", &link).unwrap();
-        Rekey::prepare(&link, "pkgdef").unwrap().stage(NEW).unwrap().finish().unwrap();
+        Rekey::prepare(&link, "pkgdef").unwrap().stage(NEW).unwrap().commit().unwrap();
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o7777, 0o640);
         assert!(fs::read_to_string(&real).unwrap().contains(NEW));

@@ -28,10 +28,7 @@ fn visit(dir: &Path, prefix: &mut Vec<u8>, lines: &mut Vec<(Vec<u8>, String)>) {
         let path = entry.path();
         let metadata = path.symlink_metadata().unwrap();
         let length = prefix.len();
-        if length > 0 {
-            prefix.push(b'/');
-        }
-        prefix.extend(entry.file_name().as_bytes());
+        spk_files::path::push(prefix, entry.file_name().as_bytes());
         let mtime = metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec();
         let kind = if metadata.is_symlink() {
             let target = fs::read_link(&path).unwrap();
@@ -40,10 +37,7 @@ fn visit(dir: &Path, prefix: &mut Vec<u8>, lines: &mut Vec<(Vec<u8>, String)>) {
             format!("d\t-\t0\t{mtime}\t-")
         } else {
             let executable = if metadata.mode() & 0o100 != 0 { "x" } else { "-" };
-            let hash: String = Sha256::digest(fs::read(&path).unwrap())
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect();
+            let hash = spk_files::hex::encode(Sha256::digest(fs::read(&path).unwrap()));
             format!("f\t{executable}\t{}\t{mtime}\t{hash}", metadata.len())
         };
         lines.push((prefix.clone(), format!("{kind}\t{}", encode(prefix))));

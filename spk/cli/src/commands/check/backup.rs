@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::FileType;
 use sha2::{Digest, Sha256};
+use spk_files::lend::{self, Lender};
+use spk_files::path::join;
+use spk_files::{Dir, printable};
 use spk_host::backup::{self, ExportOptions, RestoreOptions, Target};
 use spk_host::serve::{Options, Rootfs};
 use spk_host::store::Grain;
@@ -93,8 +96,9 @@ fn compare(before: &Path, after: &Path) -> Result<()> {
     let differ: Vec<String> = before
         .iter()
         .filter(|(path, entry)| after.get(*path) != Some(*entry))
-        .map(|(path, _)| path.clone())
-        .chain(after.keys().filter(|path| !before.contains_key(*path)).cloned())
+        .map(|(path, _)| path)
+        .chain(after.keys().filter(|path| !before.contains_key(*path)))
+        .map(printable::line)
         .collect();
     if differ.is_empty() {
         return Ok(());
@@ -111,36 +115,49 @@ fn compare(before: &Path, after: &Path) -> Result<()> {
 #[derive(Debug, PartialEq, Eq)]
 enum Entry {
     Directory,
-    Link(std::path::PathBuf),
+    Link(Vec<u8>),
     File { executable: bool, content: [u8; 32] },
 }
 
-fn entries(root: &Path) -> Result<BTreeMap<String, Entry>> {
-    let mut found = BTreeMap::new();
-    collect(root, "", &mut found).context(format!("cannot read {}", root.display()))?;
+fn entries(root: &Path) -> Result<BTreeMap<Vec<u8>, Entry>> {
+    let cannot = || format!("cannot read {}", root.display());
+    let top = Dir::open_trusted(root).context(cannot())?;
+    let (mut lender, mut found) = (Lender::new(&top), BTreeMap::new());
+    let mut pending = vec![Vec::new()];
+    while let Some(path) = pending.pop() {
+        collect(&mut lender, &path, &mut pending, &mut found).context(cannot())?;
+    }
     Ok(found)
 }
 
-fn collect(dir: &Path, name: &str, into: &mut BTreeMap<String, Entry>) -> io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let path = format!("{name}/{}", entry.file_name().to_string_lossy());
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            into.insert(path.clone(), Entry::Directory);
-            collect(&entry.path(), &path, into)?;
-        } else if kind.is_symlink() {
-            into.insert(path, Entry::Link(std::fs::read_link(entry.path())?));
-        } else if kind.is_file() {
-            let mut hash = Sha256::new();
-            let mut file = File::open(entry.path())?;
-            let executable = file.metadata()?.permissions().mode() & 0o100 != 0;
-            io::copy(&mut file, &mut HashWriter(&mut hash))?;
-            into.insert(path, Entry::File { executable, content: hash.finalize().into() });
-        } else if !kind.is_socket() && !kind.is_fifo() {
-            // Sockets and pipes are made anew by the app; nothing else can be there.
-            return Err(io::Error::other(format!("{path} is a device")));
-        }
+/// What is in one directory; those in it are to be looked into later.
+fn collect(
+    lender: &mut Lender<'_>,
+    path: &[u8],
+    pending: &mut Vec<Vec<u8>>,
+    into: &mut BTreeMap<Vec<u8>, Entry>,
+) -> io::Result<()> {
+    let (dir, _) = lender.open_dir(path)?;
+    for name in dir.names()? {
+        let (stat, full) = (dir.stat(&name)?, join(path, &name));
+        let entry = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                pending.push(full.clone());
+                Entry::Directory
+            }
+            FileType::Symlink => Entry::Link(dir.read_link(&name)?),
+            FileType::RegularFile => {
+                let (mut file, stat) = lend::open_file(&dir, &name, &stat)?;
+                let mut hash = Sha256::new();
+                io::copy(&mut file, &mut HashWriter(&mut hash))?;
+                let executable = stat.st_mode & 0o100 != 0;
+                Entry::File { executable, content: hash.finalize().into() }
+            }
+            // Made anew by the app.
+            FileType::Socket | FileType::Fifo => continue,
+            _ => return Err(io::Error::other(format!("{} is a device", printable::line(&full)))),
+        };
+        into.insert(full, entry);
     }
     Ok(())
 }

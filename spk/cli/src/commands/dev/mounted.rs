@@ -5,9 +5,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use spk_files::path::join;
 use spk_host::signals::EndSignals;
 use spk_package::pkgdef::Definition;
-use spk_package::source_map::{SourceMap, join};
+use spk_package::source_map::SourceMap;
 use spk_package::view::View;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;

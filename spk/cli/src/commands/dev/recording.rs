@@ -300,10 +300,7 @@ fn prepare(list: &Path) -> Result<Growing> {
                 of the project";
     file_list::can_update(list).hint(hint)?;
     let trace = trace_file::beside(list);
-    let dir = list.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    tempfile::tempfile_in(dir)
-        .context(format!("cannot write the trace {}", trace.display()))
-        .hint(hint)?;
+    trace_file::can_save(&trace).hint(hint)?;
     Ok(Growing::open(&trace)?)
 }
 

@@ -1,12 +1,11 @@
 //! Files that are about to be written: shown, agreed to, then written, and none of them if one
 //! is there already.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use spk_files::atomic::{self, AtomicFile};
 
 use super::Args;
 use crate::error::{CliError, Result, ResultExt};
@@ -103,7 +102,7 @@ struct StagedFile {
 }
 
 enum Contents {
-    Beside(NamedTempFile),
+    Beside(AtomicFile),
     /// For a device or a pipe, which cannot be replaced.
     Kept(Vec<u8>),
 }
@@ -119,18 +118,11 @@ impl Staged {
         let contents = if existing.as_ref().is_some_and(|found| !found.is_file()) {
             Contents::Kept(contents.to_vec())
         } else {
-            let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = parent.unwrap_or(Path::new("."));
+            let parent = atomic::directory_of(&place);
             self.make(parent).context(format!("cannot make {}", parent.display()))?;
-            let mut file = tempfile::Builder::new()
-                .prefix(".spk-")
-                .suffix(".tmp")
-                .permissions(Permissions::from_mode(NEW_MODE))
-                .tempfile_in(parent)
-                .context(cannot())?;
-            if let Some(existing) = existing {
-                file.as_file().set_permissions(existing.permissions()).context(cannot())?;
-            }
+            let options = atomic::Options::mode(NEW_MODE).keep_mode();
+            let options = if self.overwrite { options } else { options.exclusive() };
+            let mut file = options.create(&place).context(cannot())?;
             file.write_all(contents).context(cannot())?;
             Contents::Beside(file)
         };
@@ -157,12 +149,7 @@ impl Staged {
         for StagedFile { path, place, contents } in self.files.drain(..) {
             let written = match contents {
                 Contents::Kept(contents) => fs::write(&place, contents),
-                Contents::Beside(file) if self.overwrite => {
-                    file.persist(&place).map(drop).map_err(|error| error.error)
-                }
-                Contents::Beside(file) => {
-                    file.persist_noclobber(&place).map(drop).map_err(|error| error.error)
-                }
+                Contents::Beside(file) => file.commit(),
             };
             written.context(format!("cannot write {}", path.display()))?;
             paths.push(path);

@@ -1,11 +1,12 @@
 //! The image's layers, configuration and manifest (OCI image specification 1.0).
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use spk_package::programs;
 
 use super::output::Output;
 use crate::error::{CliError, Result, ResultExt};
@@ -97,7 +98,7 @@ impl Image {
     fn program_layer(&self, output: &mut Output) -> Result<Blob> {
         let shown = self.program.display();
         let mut file = File::open(&self.program).context(format!("cannot open {shown}"))?;
-        if !is_static(&mut file)? {
+        if !programs::is_static(&self.program).context(format!("cannot read {shown}"))? {
             return Err(CliError::new(format!("{shown} is not a static program"))
                 .hint("an image has nothing else in it: use the spk of the tarball or the .deb"));
         }
@@ -179,25 +180,6 @@ fn header(size: u64, mode: u32, owner: u64, directory: bool) -> tar::Header {
     header.set_uid(owner);
     header.set_gid(owner);
     header
-}
-
-/// Whether an ELF file needs no interpreter (elf(5)): nothing of kind PT_INTERP.
-fn is_static(file: &mut File) -> io::Result<bool> {
-    const PT_INTERP: u32 = 3;
-    const HEADER: usize = 64;
-    let mut head = vec![0; 4096];
-    let length = file.read(&mut head)?;
-    file.rewind()?;
-    let head = &head[..length];
-    if length < HEADER || !head.starts_with(b"\x7fELF\x02\x01") {
-        return Ok(false);
-    }
-    let number = |at: usize, bytes: usize| {
-        let all = head.get(at..at + bytes).unwrap_or_default();
-        all.iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
-    };
-    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
-    Ok((0..count).all(|index| number(table + index * size, 4) as u32 != PT_INTERP))
 }
 
 /// A title as an image's name: small letters, digits and single dashes.

@@ -1,11 +1,12 @@
 //! Where an image goes: a directory or a tar, which appear when they are complete.
 
-use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::Sha256;
-use tempfile::{NamedTempFile, TempDir};
+use spk_files::atomic::{self, AtomicFile};
+use spk_files::path::split;
+use spk_files::{Dir, Staging};
 
 use super::image::{Blob, Hashing};
 use crate::error::{CliError, Result, ResultExt};
@@ -18,18 +19,15 @@ pub(super) struct Output {
 }
 
 enum Kind {
-    Directory(TempDir),
-    Tar(tar::Builder<Box<dyn Write>>, Option<NamedTempFile>),
+    Directory(Staging),
+    Tar(tar::Builder<Box<dyn Write>>, Option<AtomicFile>),
 }
 
 impl Output {
     /// Nothing is there yet; a directory must not be, a file is replaced.
     pub fn create(place: &Path, directory: bool, ui: &Ui) -> Result<Output> {
-        let parent = place.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
+        let parent = atomic::directory_of(place);
         let beside = || format!("cannot write to {}", parent.display());
-        let mut named = tempfile::Builder::new();
-        let named = named.prefix(".spk-").suffix(".tmp");
         let kind = if directory {
             if place.symlink_metadata().is_ok() {
                 return Err(CliError::usage(format!("{} already exists", place.display())));
@@ -37,12 +35,14 @@ impl Output {
             if place.as_os_str() == "-" {
                 return Err(CliError::usage("a directory cannot go to stdout"));
             }
-            Kind::Directory(named.tempdir_in(parent).context(beside())?)
+            let name = place.file_name().unwrap_or_default().as_encoded_bytes();
+            let parent = Dir::open_trusted(parent).context(beside())?;
+            Kind::Directory(Staging::create(&parent, name, 0o755).context(beside())?)
         } else if place.as_os_str() == "-" {
             Kind::Tar(tar::Builder::new(Box::new(ui.pipe())), None)
         } else {
-            let file = named.tempfile_in(parent).context(beside())?;
-            Kind::Tar(tar::Builder::new(Box::new(file.reopen()?)), Some(file))
+            let file = atomic::Options::mode(0o644).create(place).context(beside())?;
+            Kind::Tar(tar::Builder::new(Box::new(file.file().try_clone()?)), Some(file))
         };
         let mut output = Output { place: place.to_owned(), kind };
         for dir in ["blobs/", "blobs/sha256/"] {
@@ -53,7 +53,10 @@ impl Output {
 
     fn directory(&mut self, path: &str) -> Result<()> {
         match &mut self.kind {
-            Kind::Directory(dir) => fs::create_dir(dir.path().join(path))?,
+            Kind::Directory(staging) => {
+                let (parent, name) = split(path.trim_end_matches('/').as_bytes());
+                staging.dir().open_dir(parent)?.create_dir(name, 0o755)?;
+            }
             Kind::Tar(tar, _) => {
                 let mut header = entry(0, 0o755);
                 header.set_entry_type(tar::EntryType::Directory);
@@ -80,7 +83,7 @@ impl Output {
         let mut hashing = Hashing { out: file, hash: Sha256::default(), size: 0 };
         write(&mut hashing).context("cannot write a part of the image")?;
         let hash = sha2::Digest::finalize(hashing.hash);
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = spk_files::hex::encode(hash);
         hashing.out.rewind()?;
         self.copy(&format!("blobs/sha256/{hex}"), hashing.size, &mut hashing.out)?;
         Ok(Blob { digest: format!("sha256:{hex}"), size: hashing.size })
@@ -89,9 +92,16 @@ impl Output {
     fn copy(&mut self, path: &str, size: u64, from: &mut dyn Read) -> Result<()> {
         let failed = format!("cannot write {}", self.place.display());
         match &mut self.kind {
-            Kind::Directory(dir) => {
-                let mut file = File::create(dir.path().join(path)).context(&failed)?;
-                io::copy(from, &mut file).context(failed)?;
+            Kind::Directory(staging) => {
+                let (parent, name) = split(path.as_bytes());
+                let made =
+                    staging.dir().open_dir(parent).and_then(|dir| dir.create_file(name, 0o644));
+                match made {
+                    Ok(mut file) => drop(io::copy(from, &mut file).context(failed)?),
+                    // The same blob once more: its name says what is in it.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error).context(failed),
+                }
             }
             Kind::Tar(tar, _) => {
                 tar.append_data(&mut entry(size, 0o644), path, from).context(failed)?;
@@ -104,20 +114,14 @@ impl Output {
     pub fn finish(self) -> Result<()> {
         let failed = format!("cannot write {}", self.place.display());
         match self.kind {
-            Kind::Directory(dir) => {
-                use std::os::unix::fs::PermissionsExt;
-                let open = fs::Permissions::from_mode(0o755);
-                fs::set_permissions(dir.path(), open).context(&failed)?;
-                fs::rename(dir.path(), &self.place).context(failed)?;
-                let _ = dir.keep();
+            Kind::Directory(staging) => {
+                let name = self.place.file_name().unwrap_or_default();
+                staging.commit(name.as_encoded_bytes()).context(failed)?;
             }
             Kind::Tar(tar, file) => {
                 tar.into_inner().and_then(|mut out| out.flush()).context(&failed)?;
                 if let Some(file) = file {
-                    use std::os::unix::fs::PermissionsExt;
-                    let open = fs::Permissions::from_mode(0o644);
-                    file.as_file().set_permissions(open).context(&failed)?;
-                    file.persist(&self.place).map_err(|error| error.error).context(failed)?;
+                    file.commit().context(failed)?;
                 }
             }
         }

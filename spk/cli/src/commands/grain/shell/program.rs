@@ -9,7 +9,6 @@ use std::process::Command;
 use std::sync::Arc;
 
 use fuse_tracer::{Cache, Callers, Options, Tracer};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use spk_host::store::Package;
 use spk_package::source_map::{Mapping, SourceMap};
 use spk_package::view::View;
@@ -146,7 +145,7 @@ impl Tools {
             let listed = Command::new(shell).arg("--list").output().context(failed())?;
             for applet in listed.stdout.split(|&byte| byte == b'\n') {
                 let applet = OsStr::from_bytes(applet);
-                let plain = !applet.is_empty() && !applet.as_bytes().contains(&b'/');
+                let plain = spk_files::path::is_name(applet.as_bytes());
                 if plain && applet != name {
                     std::os::unix::fs::symlink(&name, dir.path().join(applet)).context(failed())?;
                     names.push(applet.to_owned());
@@ -189,16 +188,9 @@ fn find_busybox() -> Result<PathBuf> {
 /// Whether the package has an executable file of this absolute path. Links lead to where they
 /// would inside.
 fn executable(package: &Path, path: &str) -> bool {
-    let find = || -> rustix::io::Result<bool> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::openat(CWD, package, flags, Mode::empty())?;
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file = rustix::fs::openat2(root, path, flags, Mode::empty(), resolve)?;
-        let mode = rustix::fs::fstat(file)?.st_mode;
-        Ok(mode & 0o170_000 == 0o100_000 && mode & 0o111 != 0)
-    };
-    find().unwrap_or(false)
+    let found = spk_files::find_in_root(package, path.as_bytes());
+    let stat = found.and_then(|file| Ok(rustix::fs::fstat(file)?));
+    stat.is_ok_and(|stat| stat.st_mode & 0o170_000 == 0o100_000 && stat.st_mode & 0o111 != 0)
 }
 
 /// The path of a program named without a slash; as it is when it is nowhere, for the error to
