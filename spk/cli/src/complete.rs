@@ -10,7 +10,6 @@ use spk_package::keyring::Keyring;
 
 use crate::global::Global;
 use crate::templates;
-use crate::ui::printable;
 
 /// IDs of grains, with their titles.
 pub fn grains() -> ArgValueCandidates {
@@ -23,7 +22,7 @@ pub fn grains() -> ArgValueCandidates {
         grains
             .into_iter()
             .map(|grain| {
-                let title = grain.meta.map(|meta| printable(&meta.title)).ok();
+                let title = grain.meta.map(|meta| spk_files::printable::line(&meta.title)).ok();
                 CompletionCandidate::new(grain.id.as_str()).help(title.map(Into::into))
             })
             .collect()

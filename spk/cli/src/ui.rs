@@ -1,7 +1,9 @@
 //! What is printed and how: stdout is data, stderr is talk. No print here can panic, and text
-//! from packages loses its control characters before it reaches a terminal.
+//! from packages is made printable before it reaches a terminal.
 
 use std::io::{self, IsTerminal, Write};
+
+use spk_files::printable;
 
 use crate::error::{CliError, Result};
 use crate::global::Global;
@@ -51,11 +53,10 @@ impl Ui {
     }
 
     /// One line of data that came out of a package: exactly as it is into a file or a pipe, and
-    /// without control characters onto a terminal.
+    /// printable onto a terminal.
     pub fn bytes_line(&self, line: &[u8]) -> Result<()> {
         if io::stdout().is_terminal() {
-            let text: String = printable(&String::from_utf8_lossy(line)).replace('\n', "\u{fffd}");
-            self.line(text)
+            self.line(printable::line(line))
         } else {
             self.data([line, b"\n"].concat())
         }
@@ -64,23 +65,23 @@ impl Ui {
     /// Something to know while it happens; silent with `--quiet`.
     pub fn note(&self, message: impl AsRef<str>) {
         if !self.quiet {
-            say(&printable(message.as_ref()));
+            say(&printable::text(message.as_ref()));
         }
     }
 
     /// Something that may be wrong; shown even with `--quiet`.
     pub fn warn(&self, message: impl AsRef<str>) {
-        say(&format!("{} {}", self.paint("33", "warning:"), printable(message.as_ref())));
+        say(&format!("{} {}", self.paint("33", "warning:"), printable::text(message.as_ref())));
     }
 
     /// What failed.
     pub fn error(&self, message: &str) {
-        say(&format!("{} {}", self.paint("31", "error:"), printable(message)));
+        say(&format!("{} {}", self.paint("31", "error:"), printable::text(message)));
     }
 
     /// A line below an error: its cause, or a hint.
     pub fn detail(&self, label: &str, message: &str) {
-        say(&format!("  {} {}", self.paint("36", &format!("{label}:")), printable(message)));
+        say(&format!("  {} {}", self.paint("36", &format!("{label}:")), printable::text(message)));
     }
 
     /// Whether to go on: said before with `--yes`, or asked on the terminal, where just Enter is a
@@ -92,11 +93,11 @@ impl Ui {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Err(CliError::usage(format!(
                 "{}: nobody can be asked here",
-                printable(question)
+                printable::text(question)
             ))
             .hint("--yes does it without asking, --dry-run only shows it"));
         }
-        let _ = write!(io::stderr().lock(), "{} [Y/n] ", printable(question));
+        let _ = write!(io::stderr().lock(), "{} [Y/n] ", printable::text(question));
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes") && !answer.is_empty())
@@ -119,24 +120,5 @@ fn say(message: &str) {
 
 /// A line of the log, whose end it brings along.
 pub fn log(line: &[u8]) {
-    let line = String::from_utf8_lossy(line);
-    say(&printable(line.trim_end_matches('\n')).replace('\n', "\\n"));
-}
-
-/// `text` without control characters, except line breaks and tabs: escape sequences in a title
-/// or a file name must not reach the terminal.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\x1b[31mb\u{9b}c\r\nd\te"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}\nd\te");
-    }
+    say(&printable::line(line.strip_suffix(b"\n").unwrap_or(line)));
 }

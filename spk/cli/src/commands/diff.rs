@@ -83,7 +83,7 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
         ui.bytes_line(&line)?;
     }
     for (path, change) in directories.iter().take(DIRECTORIES) {
-        ui.line(format!("{change:>+12} {}", crate::ui::printable(&directory(path))))?;
+        ui.line(format!("{change:>+12} {}", spk_files::printable::line(directory(path))))?;
     }
     Ok(())
 }

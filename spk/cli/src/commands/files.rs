@@ -385,5 +385,5 @@ fn times(count: u64) -> String {
 }
 
 fn text(path: &[u8]) -> String {
-    crate::ui::printable(&String::from_utf8_lossy(path))
+    spk_files::printable::line(path)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use spk_files::printable;
 use spk_host::store::Store;
 use spk_package::app_id::AppId;
 use spk_package::keyring::Keyring;
@@ -12,7 +13,7 @@ use crate::definition;
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
 use crate::keyring;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// List the app IDs in the keyring
 #[derive(clap::Args)]
@@ -47,7 +48,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     } else {
         for (id, title) in keys {
             match title {
-                Some(title) => ui.line(format!("{id}\t{}", printable(title).replace('\n', " ")))?,
+                Some(title) => ui.line(format!("{id}\t{}", printable::line(title)))?,
                 None => ui.line(id.to_string())?,
             }
         }

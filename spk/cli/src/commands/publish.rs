@@ -138,7 +138,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
             .to_string(),
         )?;
     } else {
-        ui.line(crate::ui::printable(&outcome(&status)))?;
+        ui.line(spk_files::printable::text(outcome(&status)))?;
     }
     Ok(())
 }

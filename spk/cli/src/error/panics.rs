@@ -5,7 +5,7 @@ use std::io::Write;
 use std::panic::PanicHookInfo;
 
 use super::Kind;
-use crate::ui::printable;
+use spk_files::printable;
 
 /// From here on a panic, in whichever thread, ends the process with the status of an internal
 /// error.
@@ -32,7 +32,7 @@ fn said(info: &PanicHookInfo<'_>) -> String {
     format!(
         "error: internal error: spk panicked: {}{place}\n  hint: this is a fault of spk's: please report it, with \
          the command and these lines; RUST_BACKTRACE=1 says more\n",
-        printable(what)
+        printable::text(what)
     )
 }
 
@@ -64,7 +64,7 @@ mod tests {
         let output = panics("0");
         assert_eq!(output.status.code(), Some(70), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr);
-        let first = "error: internal error: spk panicked: number \u{fffd}[31m7 (spk/cli/src/error/panics.rs:";
+        let first = "error: internal error: spk panicked: number \\u{1b}[31m7 (spk/cli/src/error/panics.rs:";
         assert!(said.contains(first) && said.contains("please report it"), "{said}");
         assert!(!said.contains("  0: "), "{said}");
         assert!(String::from_utf8_lossy(&panics("1").stderr).contains("  0: "));

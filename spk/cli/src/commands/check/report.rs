@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use fuse_tracer::{Record, Use};
 use serde_json::{Value, json};
+use spk_files::printable;
 use spk_package::guard::review::Finding;
 use spk_package::guard::{Kind, Origin, Review, Verdict};
 use spk_sandbox::Denied;
 
 use crate::missing::{self, Missing};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// Entries of one kind that are shown as text; the JSON form has all.
 const SHOWN: usize = 50;
@@ -185,7 +186,7 @@ impl Report {
     pub fn print(&self, as_json: bool, ui: &Ui) -> crate::error::Result<()> {
         match as_json {
             true => ui.line(self.json().to_string()),
-            false => self.lines().iter().try_for_each(|line| ui.line(printable(line))),
+            false => self.lines().iter().try_for_each(|line| ui.line(printable::text(line))),
         }
     }
 

@@ -16,13 +16,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use spk_files::printable;
 use spk_host::signals::EndSignals;
 use spk_package::app_id::AppId;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::stdout::{self, Stdout};
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 use super::recording::Recording;
 
@@ -120,7 +121,7 @@ fn receive(socket: &UnixStream) -> Result<Option<OwnedFd>> {
 
 /// Prints what the server says; where nobody reads it, the session goes on without.
 fn show(text: &mut Vec<u8>, out: &mut Stdout) -> Result<()> {
-    let shown = out.write_all(printable(&String::from_utf8_lossy(text)).as_bytes());
+    let shown = out.write_all(printable::text(&*text).as_bytes());
     text.clear();
     if out.reader_gone() { Ok(()) } else { shown.map_err(stdout::failure) }
 }

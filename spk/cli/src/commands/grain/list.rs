@@ -1,11 +1,12 @@
 //! `spk grain list`.
 
 use serde_json::json;
+use spk_files::printable;
 use spk_host::store::{GrainInfo, Store};
 use spk_package::causes::in_one_line;
 
 use crate::error::Result;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// List the grains: ID, app version, state, when it was last used, title
 #[derive(clap::Args)]
@@ -50,7 +51,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
                     let size = store.grain_size(&grain.id)?;
                     line.push_str(&format!("{size:>13} {}  ", meta.app_id));
                 }
-                ui.line(line + &printable(&meta.title).replace('\n', " "))?;
+                ui.line(line + &printable::line(&meta.title))?;
             }
             Err(error) => ui.warn(format!("{}: {}", grain.id, in_one_line(error))),
         }

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Print what a grain's app has printed
 ///
-/// On a terminal control characters are left out.
+/// On a terminal control characters are shown as what they are, and do not act.
 #[derive(clap::Args)]
 pub struct Args {
     /// The grain: its ID, or a unique beginning of it
@@ -123,10 +123,12 @@ impl Out {
 
     fn end_line(&mut self, ui: &Ui) -> Result<()> {
         let line = std::mem::take(&mut self.line);
-        let text = String::from_utf8_lossy(&line);
         match self.json {
-            true => ui.line(serde_json::json!({ "line": text }).to_string()),
-            false => ui.line(crate::ui::printable(&text)),
+            true => {
+                let text = String::from_utf8_lossy(&line);
+                ui.line(serde_json::json!({ "line": text }).to_string())
+            }
+            false => ui.line(spk_files::printable::text(&line)),
         }
     }
 

@@ -1,11 +1,12 @@
 //! `spk grain show`.
 
+use spk_files::printable;
 use spk_host::backup::automatic;
 use spk_host::store::Store;
 
 use super::list;
 use crate::error::Result;
-use crate::ui::{Ui, printable};
+use crate::ui::Ui;
 
 /// Show all that is known about a grain
 #[derive(clap::Args)]
@@ -34,9 +35,7 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         ui.line(value.to_string())?;
         return Ok(());
     }
-    let line = |name: &str, value: &str| {
-        ui.line(format!("{name:<11}{}", printable(value).replace('\n', " ")))
-    };
+    let line = |name: &str, value: &str| ui.line(format!("{name:<11}{}", printable::line(value)));
     line("grain", grain.id.as_str())?;
     line("state", list::state(&grain))?;
     if let Some(url) = running.and_then(|info| info.url) {
