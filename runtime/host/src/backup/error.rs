@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use spk_files::printable;
+
 use crate::store;
 
 /// A failure of export or restore.
@@ -225,5 +227,5 @@ pub enum Error {
 
 /// A name for messages.
 pub(crate) fn shown(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).into_owned()
+    printable::line(name)
 }

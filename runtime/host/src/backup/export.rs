@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FileType, SeekFrom, Stat};
@@ -14,6 +13,8 @@ use super::zip::deflate::{CHUNK, Done, InOrder, Pool, Ticket, Treat, tail};
 use super::zip::record::{DEFLATED, STORED};
 use super::zip::write::{Head, LONGEST_NAME, Writer};
 use crate::store::{LOG, SANDBOX};
+use spk_files::lend::{self, Lender};
+use spk_files::path::{self, join};
 use spk_files::{Dir, Time};
 
 /// Most bytes of one file's log that are packed: the log is bounded (grain-runtime §A.14), unless
@@ -77,8 +78,6 @@ pub(crate) struct Exporter<'p> {
     size: u64,
     in_data: bool,
     contents: Contents,
-    /// Directories that were lent a permission, to be given back their mode.
-    locked: Vec<Locked>,
 }
 
 /// Members that fit in one chunk, on their way to one thread together.
@@ -91,12 +90,6 @@ struct Batch {
 
 /// Members in a batch at most.
 const BATCH: usize = 64;
-
-/// A directory that could not be read, and its real mode.
-struct Locked {
-    path: Vec<u8>,
-    mode: u32,
-}
 
 impl<'p> Exporter<'p> {
     pub fn new(
@@ -119,7 +112,6 @@ impl<'p> Exporter<'p> {
             size: 0,
             in_data: false,
             contents: Contents::default(),
-            locked: Vec::new(),
         })
     }
 
@@ -137,9 +129,7 @@ impl<'p> Exporter<'p> {
         self.small(head, metadata)?;
         self.log(grain)?;
         let sandbox = grain.open_dir(SANDBOX.as_bytes()).map_err(|e| read(SANDBOX, e))?;
-        let walked = self.tree(&sandbox);
-        self.give_back(&sandbox);
-        walked?;
+        self.tree(&sandbox)?;
         self.end_batch()?;
         while let Some(step) = self.steps.pop() {
             self.perform(step)?;
@@ -168,33 +158,19 @@ impl<'p> Exporter<'p> {
     /// All of the app's data. Directories are opened one at a time, by their path from the top,
     /// so that neither descriptors nor the stack grow with the depth.
     fn tree(&mut self, sandbox: &Dir) -> Result<(), Error> {
+        let mut lender = Lender::new(sandbox);
         let mut pending: Vec<Vec<u8>> = vec![Vec::new()];
         while let Some(path) = pending.pop() {
-            let opened = sandbox.open_dir(&path).and_then(|dir| match searchable(&dir)? {
-                true => Ok(dir),
-                false => Err(rustix::io::Errno::ACCESS.into()),
-            });
-            let dir = match opened {
-                Ok(dir) => dir,
-                Err(error) if denied(&error) && !path.is_empty() => {
-                    match self.open_locked_dir(sandbox, &path) {
-                        Ok(dir) => dir,
-                        Err(error) if denied(&error) => return Err(read_below(&path, error)),
-                        // The name has become a link, a file or nothing since (--live).
-                        Err(error) => {
-                            self.skip(&path, format!("changed meanwhile ({error})"));
-                            continue;
-                        }
-                    }
-                }
+            let (dir, stat) = match lender.open_dir(&path) {
+                Ok(opened) => opened,
                 Err(error) if path.is_empty() => return Err(read(SANDBOX, error)),
-                // Gone, or something else by now: the app is at work (--live).
+                Err(error) if denied(&error) => return Err(read_below(&path, error)),
+                // Gone, or a link or a file by now: the app is at work (--live).
                 Err(error) => {
                     self.skip(&path, format!("changed meanwhile ({error})"));
                     continue;
                 }
             };
-            let stat = dir.stat_self().map_err(|e| read_below(&path, e))?;
             let mut name = [b"data/", &path[..]].concat();
             if !path.is_empty() {
                 name.push(b'/');
@@ -204,13 +180,11 @@ impl<'p> Exporter<'p> {
                 continue;
             }
             self.contents.directories += 1;
-            let lent = self.locked.last().filter(|locked| locked.path == path);
-            let mode = lent.map_or(stat.st_mode, |l| stat.st_mode & !0o7777 | l.mode);
-            self.add(Head { name, mode, time: Time::of(&stat) }, Vec::new(), Treat::Store)?;
+            let head = Head { name, mode: stat.st_mode, time: Time::of(&stat) };
+            self.add(head, Vec::new(), Treat::Store)?;
             let mut below = Vec::new();
             for name in dir.names().map_err(|e| read_below(&path, e))? {
-                let full =
-                    if path.is_empty() { name.clone() } else { [&path[..], &name].join(&b'/') };
+                let full = join(&path, &name);
                 if self.entry(&dir, &name, &full)? {
                     below.push(full);
                 }
@@ -242,7 +216,7 @@ impl<'p> Exporter<'p> {
         }
         self.warn_of_name(full);
         match kind {
-            FileType::RegularFile => match open_file(dir, name, &stat) {
+            FileType::RegularFile => match lend::open_file(dir, name, &stat) {
                 Ok((file, stat)) => {
                     let head = Head { mode: stat.st_mode, time: Time::of(&stat), ..head };
                     self.contents.files += 1;
@@ -424,8 +398,7 @@ impl<'p> Exporter<'p> {
 
     /// Says beforehand what [`super::restore`] will ask a flag for.
     fn warn_of_name(&mut self, path: &[u8]) {
-        let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        if super::names::backslashes_climb(last) {
+        if super::names::backslashes_climb(path::name(path)) {
             let reason = "restoring it needs --literal-backslashes".to_owned();
             self.contents.warnings.push(Skipped { path: path.to_vec(), reason });
         }
@@ -434,49 +407,9 @@ impl<'p> Exporter<'p> {
             self.contents.warnings.push(Skipped { path: path.to_vec(), reason });
         }
     }
-
-    /// Opens a directory that its owner may not read, by lending it the permission.
-    fn open_locked_dir(&mut self, sandbox: &Dir, path: &[u8]) -> io::Result<Dir> {
-        let (parent, name) = split(path);
-        let parent = sandbox.open_dir(parent)?;
-        let mode = parent.stat(name)?.st_mode & 0o7777;
-        parent.set_mode(name, mode | 0o700)?;
-        self.locked.push(Locked { path: path.to_vec(), mode });
-        parent.open_dir(name)
-    }
-
-    /// Gives directories that were lent a permission their mode back, inner ones first. Until
-    /// then they are needed: what is below them is opened through them.
-    fn give_back(&mut self, sandbox: &Dir) {
-        for Locked { path, mode } in self.locked.drain(..).rev() {
-            let (parent, name) = split(&path);
-            // Vanished meanwhile: nothing to give back.
-            let _ = sandbox.open_dir(parent).and_then(|parent| parent.set_mode(name, mode));
-        }
-    }
 }
 
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
-
-/// Opens a file; one that its owner may not read is lent the permission for that moment.
-pub(crate) fn open_file(dir: &Dir, name: &[u8], stat: &Stat) -> io::Result<(File, Stat)> {
-    match dir.open_file(name) {
-        Ok(file) => {
-            let stat = rustix::fs::fstat(file.as_fd())?;
-            Ok((file, stat))
-        }
-        Err(error) if denied(&error) => {
-            let mode = stat.st_mode & 0o7777;
-            dir.set_mode(name, mode | 0o400)?;
-            let opened = dir.open_file(name);
-            dir.set_mode(name, mode)?;
-            let file = opened?;
-            let stat = rustix::fs::fstat(file.as_fd())?;
-            Ok((file, stat))
-        }
-        Err(error) => Err(error),
-    }
-}
 
 fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut filled = 0;
@@ -502,19 +435,6 @@ fn next_data(file: &File, position: u64, size: u64) -> u64 {
 
 fn is_sparse(stat: &Stat) -> bool {
     (stat.st_blocks as u64).saturating_mul(512) < stat.st_size as u64
-}
-
-/// Parent and last name of a path.
-pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
-    }
-}
-
-/// Whether we may look at what is in a directory, besides its names.
-pub(crate) fn searchable(dir: &Dir) -> io::Result<bool> {
-    Ok(rustix::process::geteuid().is_root() || dir.stat_self()?.st_mode & 0o100 != 0)
 }
 
 fn denied(error: &io::Error) -> bool {

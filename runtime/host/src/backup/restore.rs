@@ -17,6 +17,7 @@ use super::names::{DIRECTORY_MODE, Kind, Place, kind, place};
 use super::zip::member::Reader;
 use super::zip::read::{Archive, DirectoryLimits};
 use crate::store::SANDBOX;
+use spk_files::path::{above, parent, split};
 use spk_files::{Dir, Time};
 
 /// Runs of zeros of this length, at multiples of it, become holes.
@@ -146,10 +147,10 @@ impl Plan {
         let mut budget = self.budget();
         let mut directories: BTreeSet<&[u8]> = BTreeSet::from([&b""[..]]);
         let files = self.files.iter().chain(&self.links);
-        let names = files.map(|&index| above(data_path(self.archive.member(index).0)));
+        let names = files.map(|&index| parent(data_path(self.archive.member(index).0)));
         for mut path in self.directories.keys().map(Vec::as_slice).chain(names) {
             while directories.insert(path) {
-                path = above(path);
+                path = parent(path);
             }
         }
         counts.directories = directories.len() as u64;
@@ -316,26 +317,15 @@ impl Tree<'_> {
 
     /// The directory that `path` goes into, made if needed, and the last name of `path`.
     fn parent_of<'p>(&mut self, path: &'p [u8]) -> io::Result<(&Dir, &'p [u8])> {
-        let (parent, name) = match path.iter().rposition(|&byte| byte == b'/') {
-            Some(at) => (&path[..at], &path[at + 1..]),
-            None => (&b""[..], path),
-        };
+        let (parent, name) = split(path);
         if self.parent.as_ref().is_none_or(|(open, _)| open != parent) {
             self.parent = None;
-            let mut end = 0;
-            while end < parent.len() {
-                let next = parent[end..].iter().position(|&byte| byte == b'/');
-                let stop = next.map_or(parent.len(), |at| end + at);
-                let above = &parent[..stop];
-                if !self.made.contains(above) {
-                    let (above_parent, above_name) = match above.iter().rposition(|&b| b == b'/') {
-                        Some(at) => (&above[..at], &above[at + 1..]),
-                        None => (&b""[..], above),
-                    };
-                    self.top.open_dir(above_parent)?.create_dir(above_name, 0o700)?;
-                    self.made.insert(above.to_vec());
+            for path in above(path) {
+                if !self.made.contains(path) {
+                    let (parent, name) = split(path);
+                    self.top.open_dir(parent)?.create_dir(name, 0o700)?;
+                    self.made.insert(path.to_vec());
                 }
-                end = stop + 1;
             }
             self.parent = Some((parent.to_vec(), self.top.open_dir(parent)?));
         }
@@ -361,11 +351,6 @@ fn runs(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Which of the two a run is.
 fn begins_zero(run: &[u8]) -> bool {
     run.get(..HOLE).is_some_and(is_zero)
-}
-
-/// The path of what a path is in.
-fn above(path: &[u8]) -> &[u8] {
-    path.iter().rposition(|&byte| byte == b'/').map_or(b"", |at| &path[..at])
 }
 
 fn is_zero(chunk: &[u8]) -> bool {

@@ -12,6 +12,8 @@ use rustix::fs::{FileType, Mode, SeekFrom};
 use super::error::{Error, shown};
 use super::export::Skipped;
 use crate::store::SANDBOX;
+use spk_files::lend::{self, Lender};
+use spk_files::path::join;
 use spk_files::{Dir, Time};
 
 /// Bytes copied between two looks at the clock.
@@ -31,18 +33,15 @@ pub(crate) fn copy(from: &Dir, to: &Dir, deadline: Instant) -> Result<Vec<Skippe
     let target = to.open_dir(SANDBOX.as_bytes()).map_err(failed(b""))?;
     let mut skipped = Vec::new();
     let mut finished: Vec<(Vec<u8>, u32, Time)> = Vec::new();
-    let mut lent: Vec<(Vec<u8>, u32)> = Vec::new();
+    let mut lender = Lender::new(&source);
     let mut pending = vec![Vec::new()];
     let result = (|| -> Result<bool, Error> {
         while let Some(path) = pending.pop() {
-            let dir = open_lending(&source, &path, &mut lent).map_err(failed(&path))?;
-            let stat = dir.stat_self().map_err(failed(&path))?;
-            let mode = lent.last().filter(|l| l.0 == path).map_or(stat.st_mode, |l| l.1);
-            finished.push((path.clone(), mode & 0o7777, Time::of(&stat)));
+            let (dir, stat) = lender.open_dir(&path).map_err(failed(&path))?;
+            finished.push((path.clone(), stat.st_mode & 0o7777, Time::of(&stat)));
             let copy = target.open_dir(&path).map_err(failed(&path))?;
             for name in dir.names().map_err(failed(&path))? {
-                let full =
-                    if path.is_empty() { name.clone() } else { [&path[..], &name].join(&b'/') };
+                let full = join(&path, &name);
                 let Ok(stat) = dir.stat(&name) else {
                     skipped.push(Skipped { path: full, reason: "changed meanwhile".into() });
                     continue;
@@ -60,7 +59,7 @@ pub(crate) fn copy(from: &Dir, to: &Dir, deadline: Instant) -> Result<Vec<Skippe
                     }
                     FileType::RegularFile => {
                         let (file, stat) =
-                            super::export::open_file(&dir, &name, &stat).map_err(failed(&full))?;
+                            lend::open_file(&dir, &name, &stat).map_err(failed(&full))?;
                         let new = copy.create_file(&name, 0o600).map_err(failed(&full))?;
                         if !copy_file(&file, &new, deadline).map_err(failed(&full))? {
                             return Ok(false);
@@ -83,11 +82,7 @@ pub(crate) fn copy(from: &Dir, to: &Dir, deadline: Instant) -> Result<Vec<Skippe
         }
         Ok(true)
     })();
-    for (path, mode) in lent.into_iter().rev() {
-        let (parent, name) = super::export::split(&path);
-        // Vanished meanwhile: nothing to give back.
-        let _ = source.open_dir(parent).and_then(|parent| parent.set_mode(name, mode & 0o7777));
-    }
+    drop(lender);
     if !result? {
         return Err(Error::TooSlow);
     }
@@ -97,25 +92,6 @@ pub(crate) fn copy(from: &Dir, to: &Dir, deadline: Instant) -> Result<Vec<Skippe
         dir.set_mode_and_time(*mode, Some(*time)).map_err(failed(path))?;
     }
     Ok(skipped)
-}
-
-/// Opens a directory, lending its owner the permission to if needed.
-fn open_lending(source: &Dir, path: &[u8], lent: &mut Vec<(Vec<u8>, u32)>) -> io::Result<Dir> {
-    let opened = source.open_dir(path).and_then(|dir| match super::export::searchable(&dir)? {
-        true => Ok(dir),
-        false => Err(rustix::io::Errno::ACCESS.into()),
-    });
-    match opened {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !path.is_empty() => {
-            let (parent, name) = super::export::split(path);
-            let parent = source.open_dir(parent)?;
-            let mode = parent.stat(name)?.st_mode;
-            parent.set_mode(name, mode & 0o7777 | 0o700)?;
-            lent.push((path.to_vec(), mode));
-            parent.open_dir(name)
-        }
-        opened => opened,
-    }
 }
 
 /// Copies a file: by a clone, else piece by piece without its holes. False: the time is up.

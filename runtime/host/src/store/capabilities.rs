@@ -5,19 +5,19 @@
 //! Secrets are kept as their SHA-256 only: who reads the file cannot use them.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, IoContext};
-use spk_files::Dir;
+use spk_files::{Dir, atomic};
 
 /// File name in the grain's directory.
 const FILE: &str = "capabilities.json";
 
-/// Its name until it is complete.
-const FILE_NEW: &str = ".capabilities.json.new";
+/// Only the owner reads it; whoever writes it has the grain's lock.
+const OPTIONS: atomic::Options = atomic::Options::mode(0o600).only_writer();
 
 /// Version of the file's format.
 const FORMAT: u32 = 1;
@@ -245,26 +245,14 @@ impl CapabilityFile {
         Ok(records)
     }
 
-    /// Replaces them: written aside, synced, renamed, directory synced.
+    /// Replaces them; the caller has locked the grain.
     pub(crate) fn write(&self, records: &Records) -> Result<(), Error> {
         let write = || {
             let mut records = records.clone();
             records.format = FORMAT;
             let mut text = serde_json::to_vec_pretty(&records)?;
             text.push(b'\n');
-            match self.dir.remove_file(FILE_NEW.as_bytes()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = self.dir.create_file(FILE_NEW.as_bytes(), 0o600)?;
-            let written = file.write_all(&text).and_then(|()| file.sync_all());
-            let renamed = written
-                .and_then(|()| self.dir.rename(FILE_NEW.as_bytes(), &self.dir, FILE.as_bytes()));
-            if let Err(error) = renamed {
-                let _ = self.dir.remove_file(FILE_NEW.as_bytes());
-                return Err(error);
-            }
-            self.dir.sync()
+            OPTIONS.write_in(&self.dir, FILE.as_bytes(), &text)
         };
         write().at("write", &self.path)
     }
@@ -281,7 +269,8 @@ mod tests {
         let file = CapabilityFile::new(&dir, place.path()).unwrap();
         assert_eq!(file.read().unwrap(), Records::default());
         // A process was killed while it wrote.
-        std::fs::write(place.path().join(FILE_NEW), "{\"saved\":").unwrap();
+        let unfinished = place.path().join(".capabilities.json.new");
+        std::fs::write(&unfinished, "{\"saved\":").unwrap();
         let mut records = Records { format: FORMAT, ..Records::default() };
         let saved = Saved { object: Object::Identity("bob".into()), label: "x".into(), created: 7 };
         records.saved.insert("hash".into(), saved);
@@ -289,7 +278,7 @@ mod tests {
         records.tokens.insert("token".into(), token);
         file.write(&records).unwrap();
         assert_eq!(file.read().unwrap(), records);
-        assert!(!place.path().join(FILE_NEW).exists());
+        assert!(!unfinished.exists());
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(place.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -119,8 +119,8 @@ pub enum Error {
         minimum: u32,
     },
     /// No randomness from the kernel.
-    #[error("the kernel gave no random bytes for a new id")]
-    Random(#[source] getrandom::Error),
+    #[error("cannot make a new id")]
+    Random(#[source] io::Error),
 }
 
 impl Error {

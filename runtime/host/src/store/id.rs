@@ -5,8 +5,6 @@ use std::str::FromStr;
 
 use super::error::Error;
 
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
 /// Length of an ID in characters.
 pub const ID_LENGTH: usize = 22;
 
@@ -31,17 +29,7 @@ impl GrainId {
 
 /// Random letters and digits.
 pub(crate) fn random_name(length: usize) -> Result<String, Error> {
-    let mut name = String::with_capacity(length);
-    while name.len() < length {
-        let mut bytes = [0u8; 32];
-        getrandom::fill(&mut bytes).map_err(Error::Random)?;
-        // 248 = 4 × 62: bytes above would make some characters likelier.
-        let usable = bytes.iter().filter(|&&byte| byte < 248);
-        name.extend(
-            usable.take(length - name.len()).map(|&byte| ALPHABET[usize::from(byte % 62)] as char),
-        );
-    }
-    Ok(name)
+    spk_files::random::name(length).map_err(Error::Random)
 }
 
 impl FromStr for GrainId {

@@ -2,6 +2,7 @@
 //! data, also through backup and restore (grain-runtime §E.2).
 
 use sha2::{Digest, Sha256};
+use spk_files::hex;
 
 use super::id::GrainId;
 use super::meta::{GrainMeta, User};
@@ -19,7 +20,7 @@ pub(crate) fn identity(meta: &mut GrainMeta, id: &GrainId, user: &str) -> ([u8; 
     let inherits = meta.owner.is_none();
     let identity_id = match &meta.owner_identity_id {
         Some(owner) if inherits => owner.clone(),
-        _ => hex(&derive(id, user)),
+        _ => hex::encode(derive(id, user)),
     };
     if inherits {
         meta.owner = Some(user.to_owned());
@@ -51,25 +52,12 @@ fn derive(id: &GrainId, user: &str) -> [u8; 32] {
 /// 32 bytes from the text of an identity ID: hex, padded with zeros when it is shorter (apps see
 /// the first 16 bytes), hashed when it is something else.
 fn bytes(text: &str) -> [u8; 32] {
-    let digits = text.as_bytes();
-    let nibble = |digit: u8| (digit as char).to_digit(16).map(|value| value as u8);
-    let decoded: Option<Vec<u8>> = digits
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
-            _ => None,
-        })
-        .collect();
     let mut id = [0; 32];
-    match decoded {
+    match hex::decode(text) {
         Some(decoded) if (1..=32).contains(&decoded.len()) => {
             id[..decoded.len()].copy_from_slice(&decoded);
             id
         }
         _ => Sha256::digest(text).into(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -21,10 +21,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::error::{Error, IoContext};
 use super::id::random_name;
-use spk_files::Dir;
-
-/// Unfinished backups carry this between the dot and the final name.
-pub(crate) const PARTIAL: &[u8] = b".spk-partial-";
+use spk_files::{Dir, atomic, printable};
 
 /// Mode of every directory of the store: files in it may carry any bits the app gave them.
 const PRIVATE: u32 = 0o700;
@@ -74,11 +71,11 @@ impl Layout {
         // Shared with others who stage, exclusive against the cleaner, who must not see the
         // directory before it is locked.
         let _setting_up = self.setting_up(FlockOperation::LockShared)?;
-        self.tmp.create_dir(name.as_bytes(), PRIVATE).at("create", &path)?;
-        let dir = self.tmp.open_dir(name.as_bytes()).at("open", &path)?;
+        let staged = spk_files::Staging::create_named(&self.tmp, name.as_bytes(), PRIVATE)
+            .at("create", &path)?;
+        let dir = staged.dir().try_clone().at("open", &path)?;
         flock(&dir, FlockOperation::LockExclusive).map_err(io::Error::from).at("lock", &path)?;
-        let tmp = self.tmp.try_clone().at("open", &path)?;
-        Ok(Staging { tmp, dir, name, path, armed: true })
+        Ok(Staging { dir, path, staged })
     }
 
     /// Removes what killed processes have left in `tmp`; one line about each.
@@ -143,61 +140,35 @@ impl Layout {
     }
 }
 
-/// A directory below `tmp` that only we work in; removed when dropped, unless it was moved away.
+/// A directory below `tmp` that only we work in, and that is locked for as long; removed when
+/// dropped, unless it was moved away.
 #[derive(Debug)]
 pub(crate) struct Staging {
-    tmp: Dir,
     pub dir: Dir,
-    name: String,
     pub path: PathBuf,
-    armed: bool,
+    staged: spk_files::Staging,
 }
 
 impl Staging {
-    /// Moves the whole directory to its final place, which must be free (or an empty directory).
-    pub fn publish(mut self, to: &Dir, name: &str, path: PathBuf) -> Result<Dir, Error> {
-        self.tmp.rename(self.name.as_bytes(), to, name.as_bytes()).at("create", &path)?;
-        self.armed = false;
+    /// Moves the whole directory to its final place, which must be free.
+    pub fn publish(self, to: &Dir, name: &str, path: PathBuf) -> Result<Dir, Error> {
+        self.staged.commit_to(to, name.as_bytes()).at("create", &path)?;
         to.sync().at("sync", &path)?;
-        self.dir.try_clone().at("open", path)
+        Ok(self.dir)
     }
 
     /// Removes it now, telling when that fails.
-    pub fn discard(mut self) -> Result<(), Error> {
-        self.armed = false;
-        self.tmp.remove_tree(self.name.as_bytes()).at("remove", &self.path)
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if self.armed {
-            // What cannot be removed now is removed by the next clean-up.
-            let _ = self.tmp.remove_tree(self.name.as_bytes());
-        }
+    pub fn discard(self) -> Result<(), Error> {
+        self.staged.discard().at("remove", &self.path)
     }
 }
 
 /// Removes unfinished backups with this final name, or any, that nobody is writing; one line about
 /// each.
 pub(crate) fn clean_partial(dir: &Dir, name: Option<&[u8]>) -> io::Result<Vec<String>> {
-    let mut told = Vec::new();
-    for left in dir.names()? {
-        let mark = left.windows(PARTIAL.len()).position(|window| window == PARTIAL);
-        let Some(found) = mark.and_then(|mark| left[..mark].strip_prefix(b".")) else { continue };
-        if name.is_some_and(|name| name != found) {
-            continue;
-        }
-        let Ok(file) = dir.open_file(&left) else { continue };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            dir.remove_file(&left)?;
-            told.push(format!(
-                "removed an interrupted export ({})",
-                String::from_utf8_lossy(&left)
-            ));
-        }
-    }
-    Ok(told)
+    let removed = atomic::remove_left_overs(dir, name)?;
+    let told = |left| format!("removed an interrupted export ({})", printable::line(left));
+    Ok(removed.into_iter().map(told).collect())
 }
 
 fn make_private(path: &Path) -> Result<(), Error> {

@@ -1,19 +1,19 @@
 //! What the store knows about a grain, in `grain.json` beside its data: small, readable, and
 //! replaced as a whole so that a crash leaves the old one or the new one.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use spk_package::app_id::AppId;
 use spk_package::package_id::PackageId;
 
-use spk_files::Dir;
+use spk_files::{Dir, atomic};
 
 /// File name in the grain's directory.
 pub(crate) const META: &str = "grain.json";
 
-/// Its name until it is complete.
-const META_NEW: &str = ".grain.json.new";
+/// Only the owner reads it; whoever writes it has the grain's lock.
+const OPTIONS: atomic::Options = atomic::Options::mode(0o600).only_writer();
 
 /// Version of the file's format.
 pub(crate) const FORMAT: u32 = 1;
@@ -183,22 +183,11 @@ impl From<serde_json::Error> for ReadError {
     }
 }
 
-/// Replaces the metadata of the grain in `dir`: written aside, synced, renamed, directory synced.
+/// Replaces the metadata of the grain in `dir`, which the caller has locked.
 pub(crate) fn write(dir: &Dir, meta: &GrainMeta) -> io::Result<()> {
     let mut text = serde_json::to_vec_pretty(meta)?;
     text.push(b'\n');
-    match dir.remove_file(META_NEW.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = dir.create_file(META_NEW.as_bytes(), 0o600)?;
-    let written = file.write_all(&text).and_then(|()| file.sync_all());
-    let renamed = written.and_then(|()| dir.rename(META_NEW.as_bytes(), dir, META.as_bytes()));
-    if let Err(error) = renamed {
-        let _ = dir.remove_file(META_NEW.as_bytes());
-        return Err(error);
-    }
-    dir.sync()
+    OPTIONS.write_in(dir, META.as_bytes(), &text)
 }
 
 /// IDs as the text people see.
