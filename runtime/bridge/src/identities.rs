@@ -9,6 +9,7 @@ use std::rc::Rc;
 use capnp::capability::FromClientHook;
 use capnp::{Error, ErrorKind};
 use percent_encoding::{percent_decode, percent_encode};
+use spk_files::Dir;
 use spk_schema::identity_capnp::identity;
 
 use crate::bridge::Bridge;
@@ -149,6 +150,6 @@ fn encode(token: &[u8]) -> String {
 }
 
 fn sync(directory: &Path) -> Result<(), Error> {
-    let opened = fs::File::open(directory);
-    opened.and_then(|file| file.sync_all()).map_err(|error| failed("syncing", directory, &error))
+    let opened = Dir::open_trusted(directory);
+    opened.and_then(|dir| dir.sync()).map_err(|error| failed("syncing", directory, &error))
 }

@@ -1,13 +1,13 @@
 //! Incoming mail as files in a maildir (http-bridge §8.6).
 
-use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use capnp::{Error, text};
+use spk_files::{Dir, random};
 use spk_schema::email_capnp::{email_address, email_attachment, email_message, email_send_port};
 use spk_schema::grain_capnp::ui_session;
 use spk_schema::hack_session_capnp::hack_email_session;
@@ -26,20 +26,27 @@ impl Mailbox {
         Mailbox { directory: var.join("mail") }
     }
 
-    /// Writes the file elsewhere first, so that the app never sees half a message.
     fn deliver(&self, message: &[u8]) -> Result<(), Error> {
-        let id = random_id()?;
-        let temporary = self.directory.join("tmp").join(format!("_{id}"));
-        let finished = self.directory.join("new").join(format!("_{id}"));
-        let written = fs::File::create_new(&temporary)
-            .and_then(|mut file| file.write_all(message).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&temporary, &finished));
-        written.map_err(|error| {
-            // Nothing to clean up if it was never made.
-            let _ = fs::remove_file(&temporary);
-            let path = finished.display();
-            Error::failed(format!("delivering mail to '{path}' failed: {error}"))
+        let name = format!("_{}", random_id()?);
+        self.put(name.as_bytes(), message).map_err(|error| {
+            let path = self.directory.join("new").join(&name);
+            Error::failed(format!("delivering mail to '{}' failed: {error}", path.display()))
         })
+    }
+
+    /// Writes the file in `tmp` first, as maildirs have it, so that the app never sees half a
+    /// message in `new`; when this returns, the message lasts.
+    fn put(&self, name: &[u8], message: &[u8]) -> io::Result<()> {
+        let tmp = Dir::open_trusted(&self.directory.join("tmp"))?;
+        let new = Dir::open_trusted(&self.directory.join("new"))?;
+        let mut file = tmp.create_file(name, 0o666)?;
+        let written = file.write_all(message).and_then(|()| file.sync_all());
+        if let Err(error) = written.and_then(|()| tmp.rename(name, &new, name)) {
+            // On the way out with an error already.
+            let _ = tmp.remove_file(name);
+            return Err(error);
+        }
+        new.sync()
     }
 }
 
@@ -56,12 +63,9 @@ impl email_send_port::Server for Mailbox {
     }
 }
 
-/// 22 characters for 16 random bytes.
+/// 22 characters, as the original makes of 16 random bytes.
 fn random_id() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::failed(format!("getting random bytes failed: {error}")))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    random::name(22).map_err(|error| Error::failed(error.to_string()))
 }
 
 /// The text of a message: headers, then text, HTML and attachments as parts.

@@ -1,5 +1,6 @@
 //! Who uses a session, in the form that apps get to see (http-bridge §4.6).
 
+use spk_files::hex;
 use spk_schema::identity_capnp::{profile::Pronouns, user_info};
 
 /// Bytes of an identity ID as the host gives it.
@@ -57,10 +58,5 @@ pub fn user_id(identity: &[u8]) -> Result<String, capnp::Error> {
             identity.len()
         )));
     }
-    Ok(hex(&identity[..USER_ID]))
-}
-
-/// Lower-case hex digits of `bytes`.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hex::encode(&identity[..USER_ID]))
 }

@@ -80,7 +80,7 @@ fn decode_extended(value: &[u8]) -> Option<Vec<u8>> {
 
 fn from_path(path: &[u8]) -> Vec<u8> {
     let path = path.split(|&byte| byte == b'?').next().unwrap_or_default();
-    let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let last = spk_files::path::name(path);
     let name: Vec<u8> =
         percent_decode(last).filter(|byte| *byte >= b' ' && !b"/\\\x7f".contains(byte)).collect();
     if name.is_empty() { UNNAMED.to_vec() } else { name }

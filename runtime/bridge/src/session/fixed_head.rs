@@ -4,13 +4,14 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use percent_encoding::percent_encode;
+use spk_files::hex;
 use spk_schema::ip_capnp::ip_address;
 use spk_schema::web_session_capnp::web_session;
 
 use crate::error::Error;
 use crate::http::write::HeadWriter;
 use crate::percent::UNESCAPED;
-use crate::user::{User, hex};
+use crate::user::User;
 
 /// How the user came to the session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,7 +140,7 @@ impl Common<'_> {
     /// Lines 6 to 13.
     fn write(&self, head: &mut HeadWriter) -> Result<(), Error> {
         let user = self.user;
-        head.line("X-Sandstorm-Tab-Id", hex(self.tab_id).as_bytes())?;
+        head.line("X-Sandstorm-Tab-Id", hex::encode(self.tab_id).as_bytes())?;
         let name = percent_encode(&user.name, UNESCAPED).to_string();
         head.line("X-Sandstorm-Username", name.as_bytes())?;
         if let Some(id) = &user.id {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use capnp::{Error, text};
+use spk_files::random;
 use spk_schema::web_session_capnp::web_session::{self, web_socket_stream};
 use tokio::task::AbortHandle;
 
@@ -126,8 +127,6 @@ pub(super) async fn open(
 
 /// A fresh key (RFC 6455 4.1). The original always sends the same.
 fn key() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::failed(format!("getting random bytes failed: {error}")))?;
+    let bytes = random::bytes::<16>().map_err(|error| Error::failed(error.to_string()))?;
     Ok(STANDARD.encode(bytes))
 }
