@@ -116,40 +116,17 @@ pub(crate) fn diagnose(program: &CString, errno: Errno) -> crate::ExecProblem {
 /// The interpreter that a script or a dynamic program names.
 fn interpreter(path: &std::path::Path) -> Option<String> {
     use std::os::unix::fs::FileExt as _;
-    /// Longest first line the kernel looks at, and more than any loader's path.
+    /// Longest first line the kernel looks at.
     const LINE: usize = 256;
     let file = std::fs::File::open(path).ok()?;
-    let mut head = [0u8; 4096];
+    let mut head = [0; LINE];
     let length = file.read_at(&mut head, 0).ok()?;
-    let head = &head[..length];
-    if let Some(line) = head.strip_prefix(b"#!") {
-        let line = line.split(|byte| *byte == b'\n').next()?.trim_ascii();
-        let name = line.split(|byte| byte.is_ascii_whitespace()).next()?;
-        return Some(String::from_utf8_lossy(&name[..name.len().min(LINE)]).into_owned());
-    }
-    elf_interpreter(&file, head, LINE)
-}
-
-/// `PT_INTERP` of a 64-bit little-endian ELF file.
-fn elf_interpreter(file: &std::fs::File, head: &[u8], longest: usize) -> Option<String> {
-    use std::os::unix::fs::FileExt as _;
-    const PT_INTERP: u32 = 3;
-    let word = |at: usize| Some(u32::from_le_bytes(*head.get(at..)?.first_chunk()?));
-    let long = |at: usize| Some(u64::from_le_bytes(*head.get(at..)?.first_chunk()?));
-    let half = |at: usize| Some(u16::from_le_bytes(*head.get(at..)?.first_chunk()?));
-    if !head.starts_with(b"\x7fELF\x02\x01") {
-        return None;
-    }
-    let table = usize::try_from(long(32)?).ok()?;
-    for index in 0..usize::from(half(56)?) {
-        let entry = table.checked_add(index.checked_mul(usize::from(half(54)?))?)?;
-        if word(entry)? == PT_INTERP {
-            let size = usize::try_from(long(entry.checked_add(32)?)?).ok()?.min(longest);
-            let mut name = vec![0; size];
-            file.read_exact_at(&mut name, long(entry.checked_add(8)?)?).ok()?;
-            name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(size));
-            return Some(String::from_utf8_lossy(&name).into_owned());
+    let name = match head[..length].strip_prefix(b"#!") {
+        Some(line) => {
+            let line = line.split(|byte| *byte == b'\n').next()?.trim_ascii();
+            line.split(|byte| byte.is_ascii_whitespace()).next()?.to_vec()
         }
-    }
-    None
+        None => spk_files::elf::Elf::open(&file).ok()??.interpreter().ok()??,
+    };
+    Some(String::from_utf8_lossy(&name).into_owned())
 }
