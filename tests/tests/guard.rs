@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use spk_tests::bins::{describe, fails, ok};
 use spk_tests::{Server, Stage, Who, http};
@@ -183,6 +184,69 @@ fn packing_twice_gives_the_same_and_other_packages_are_refused() {
     }
 }
 
+/// A redirection writes into the project as `-o` does.
+#[test]
+fn a_package_on_stdout_is_not_in_itself() {
+    let stage = project(Who::User);
+    asked(&stage, &[""]);
+    let out = stage.work().join("out.tmp");
+    let made = || {
+        let file = fs::File::create(&out).unwrap();
+        let mut pack = stage.spk();
+        let pack = pack.args(["pack", "-q", "--fast", "-k", "my-keyring", "-"]).stdout(file);
+        assert!(pack.status().unwrap().success());
+        (ok(stage.spk().args(["ls", "-l", "out.tmp"])), fs::read(&out).unwrap())
+    };
+    let (first, bytes) = made();
+    assert!(!first.contains("out.tmp"), "{first}");
+    let (second, again) = made();
+    assert_eq!(second, first);
+    assert!(again == bytes, "the second is another");
+}
+
+/// The distribution's files are nobody's secret; a project of root's among them is.
+#[test]
+fn a_project_among_the_files_of_the_distribution_is_guarded() {
+    if !nix::unistd::geteuid().is_root() {
+        let reason = "only root writes there";
+        return spk_tests::skip::needs_root("a_project_among_the_files", reason);
+    }
+    let dir = tempfile::Builder::new().prefix("spk-test.").tempdir_in("/usr/share").unwrap();
+    let stage = project(Who::Root);
+    let keys = fs::read(stage.work().join("my-keyring")).unwrap();
+    asked(&stage, &[""]);
+    let path = dir.path().to_str().unwrap();
+    let list = fs::read_to_string(stage.work().join("sandstorm-files.list")).unwrap();
+    let definition = fs::read_to_string(stage.work().join("sandstorm-pkgdef.capnp")).unwrap();
+    let definition = definition.replace("sourcePath = \".\"", &format!("sourcePath = \"{path}\""));
+    for (name, text) in [
+        ("sandstorm-pkgdef.capnp", definition.as_bytes()),
+        ("sandstorm-files.list", list.as_bytes()),
+        ("app.py", APP.as_bytes()),
+        ("static/.env", b"DB_PASSWORD=hunter2\n"),
+        ("server.key", KEY.as_bytes()),
+        ("static/page", b"x"),
+        ("ring.old", &[&keys[..], &[0; 50]].concat()),
+    ] {
+        let file = dir.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    ok(Command::new("cp").arg("-r").arg(stage.work().join("rootfs")).arg(path));
+    ok(Command::new("chmod").args(["-R", "u=rwX,go=rX", path]));
+    let keyring = stage.work().join("my-keyring");
+    let pack = |more: &[&str]| {
+        let mut pack = stage.spk_in(dir.path());
+        pack.args(["pack", "--fast", "-k"]).arg(&keyring).arg("out.spk").args(more);
+        pack
+    };
+    let said = describe(&fails(&mut pack(&[])));
+    assert!(said.contains("opt/app/static/.env") && said.contains("opt/app/server.key"), "{said}");
+    ok(&mut pack(&["--allow", "opt/app/static/.env", "--allow", "opt/app/server.key"]));
+    let listed = ok(stage.spk_in(dir.path()).args(["ls", "out.spk"]));
+    assert!(listed.contains("opt/app/static/.env") && !listed.contains("ring.old"), "{listed}");
+}
+
 #[test]
 fn recorded_requests_and_traces_are_left_out() {
     for who in Who::all("recorded_requests_and_traces_are_left_out") {
@@ -321,6 +385,13 @@ fn backups_of_grains_are_refused() {
         ok(stage.run("/usr/bin/python3").arg("zip.py"));
         let said = refused(&stage, &[]);
         assert!(said.contains("opt/app/notes.zip, opt/app/static/again"), "{said}");
+        // as they are stored, which is no state directory in use
+        let state = stage.state();
+        ok(stage.run("cp").arg("-r").arg(state.join("grains")).arg("static/some"));
+        ok(stage.run("cp").arg("-r").arg(&state).arg("static/state"));
+        let said = refused(&stage, &[]);
+        let stored = format!("opt/app/static/some/{grain}, opt/app/static/state");
+        assert!(said.contains(&stored), "{said}");
     }
 }
 

@@ -144,7 +144,9 @@ fn a_check_that_is_ended_leaves_nothing() {
         fs::create_dir(&temporary).unwrap();
         who.own(&temporary);
         let limit = Instant::now() + Duration::from_secs(120);
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        for signal in
+            [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1]
+        {
             // How far it has come is seen by what is there: its directory, the package, the grain.
             for reached in ["spk-check.", "packages/", "grains/"] {
                 let mut check = stage.spk_at_terminal();

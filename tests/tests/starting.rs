@@ -141,6 +141,9 @@ fn a_list_that_names_the_bridge_gets_it() {
     server.stop();
     let list = fs::read_to_string(stage.work().join("sandstorm-files.list")).unwrap();
     assert!(list.contains("\nsandstorm-http-bridge\n"), "{list}");
+    let mut wrong = stage.spk();
+    let wrong = fails(wrong.env("SPK_BRIDGE", "/bin/sh").args(["pack", "--fast", "a.spk"]));
+    assert!(said(&wrong).contains("SPK_BRIDGE names no"), "{}", said(&wrong));
     let output = pack(&stage, "a.spk");
     assert!(output.status.success(), "{}", said(&output));
     let server = Server::start(stage.spk().args(["run", "a.spk"]));

@@ -88,6 +88,18 @@ pub fn load(located: &Located, imports: &[PathBuf], ui: &Ui) -> Result<Definitio
     Ok(definition)
 }
 
+/// The directory of the project whose definition is `file`.
+pub fn project(file: &Path) -> &Path {
+    let dir = match file.parent() {
+        None => Path::new("."),
+        Some(dir) if dir.as_os_str().is_empty() => Path::new("."),
+        Some(dir) => dir,
+    };
+    dir.parent().filter(|_| dir.ends_with(machine::DIRECTORY)).map_or(dir, |project| {
+        if project.as_os_str().is_empty() { Path::new(".") } else { project }
+    })
+}
+
 /// Where the file list `name` of the definition `file` is: beside the definition. The original
 /// took it from the working directory; a list that exists only there is used, with a note.
 pub fn list_path(file: &Path, name: &str, ui: &Ui) -> PathBuf {

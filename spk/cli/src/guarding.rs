@@ -22,6 +22,7 @@ use crate::error::{CliError, Result, ResultExt};
 use crate::global::{self, Global};
 use crate::progress::Bar;
 use crate::requests;
+use crate::stdout;
 use crate::ui::Ui;
 
 /// Paths of one kind that are named in a message.
@@ -34,7 +35,7 @@ pub struct Own<'a> {
     pub keyring: Option<&'a PathBuf>,
     /// The file list, or the definition where there is none: trace and requests are beside it.
     pub list: Option<&'a Path>,
-    /// What it writes.
+    /// What it writes; `-` is stdout.
     pub output: Option<&'a Path>,
 }
 
@@ -56,8 +57,16 @@ pub fn withheld(own: &Own<'_>, global: &Global) -> Arc<Withheld> {
         withheld.add(&trace_file::beside(list), What::Trace);
         withheld.add(&requests::beside(list), What::Requests);
     }
-    if let Some(output) = own.output {
-        withheld.add(output, What::Output);
+    match own.output {
+        // A redirection into the project is an output like any other.
+        Some(output) if output.as_os_str() == "-" => {
+            if let Some((metadata, path)) = stdout::file() {
+                withheld.add_open(&metadata, What::Output);
+                withheld.add(&path, What::Output);
+            }
+        }
+        Some(output) => withheld.add(output, What::Output),
+        None => {}
     }
     withheld.add_private(global::home().ok().as_deref());
     Arc::new(withheld)

@@ -2,9 +2,10 @@
 //! be written. A pipe whose reader has gone ends the command in silence, with status 0, so that
 //! `spk ls … | head` succeeds; anything else that goes wrong is a failure of the command.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,6 +38,14 @@ impl Write for Stdout {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The file that stdout was directed to, if it is one, and what was its path when it was opened, as
+/// far as that is known.
+pub fn file() -> Option<(Metadata, PathBuf)> {
+    let own = io::stdout().as_fd().try_clone_to_owned().ok()?;
+    let metadata = File::from(own).metadata().ok().filter(Metadata::is_file)?;
+    Some((metadata, fs::read_link("/proc/self/fd/1").unwrap_or_default()))
 }
 
 /// Writes to what stdout was when the program began. Not through `std`, which takes EBADF for

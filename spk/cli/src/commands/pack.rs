@@ -111,7 +111,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let own = guarding::Own {
         keyring: args.keyring.as_ref(),
         list: Some(list.as_deref().unwrap_or(&located.file)),
-        output: Some(args.output.as_path()).filter(|_| !to_stdout),
+        output: Some(args.output.as_path()),
     };
     let withheld = guarding::withheld(&own, global);
     let allowed = Allowed::new(args.allow.iter().cloned().map(OsString::into_vec))
@@ -120,7 +120,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         select(&definition, list.as_deref(), args.closure, withheld.clone(), &allowed, ui)?;
     let mtime = args.source_date_epoch.saturating_mul(1_000_000_000);
     let (mut tree, special) = selected::tree(&expanded.root, mtime, &withheld)?;
-    let review = Review::of_tree(&mut tree, &allowed);
+    let review = Review::of_tree(&mut tree, &allowed, definition::project(&located.file));
     guarding::tell(&review, &expanded.withheld, ui);
     let absent = programs::missing(&Manifest::from_bytes(&definition.manifest)?, |path| {
         expanded.root.get(path).is_some()
@@ -301,6 +301,7 @@ pub(crate) fn select(
     }
     let always_include =
         definition.always_include.iter().map(|path| path.clone().into_bytes()).collect();
+    let uses_bridge = uses_bridge || names_bridge;
     let selection = Selection { file_list, always_include, uses_bridge };
     let expanded = selection::expand(&view, &selection).map_err(|error| {
         let only_bridge =

@@ -1,6 +1,6 @@
 //! What the packager has allowed by name.
 
-use spk_files::path::is_prefix;
+use spk_files::path::{self, is_prefix};
 
 use crate::source_map::SourceMap;
 
@@ -16,10 +16,10 @@ pub struct Allowed {
 impl Allowed {
     /// `named`: given on the command line, a directory with all that is below it.
     pub fn new(named: impl IntoIterator<Item = Vec<u8>>) -> Allowed {
+        // As a shell's completion writes them: `./opt//app/`.
         let plain = |path: Vec<u8>| {
-            let end = path.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
-            let start = path[..end].iter().position(|&byte| byte != b'/').unwrap_or(end);
-            path[start..end].to_vec()
+            let names = path::components(&path).filter(|name| !name.is_empty() && *name != b".");
+            names.collect::<Vec<_>>().join(&b'/')
         };
         let named = named.into_iter().map(plain).filter(|path| !path.is_empty()).collect();
         Allowed { named, listed: Vec::new() }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn directories_of_the_command_line_allow_what_is_below() {
-        let allowed = Allowed::new([b"/opt/app/.git/".to_vec(), b"key".to_vec(), b"/".to_vec()]);
+        let allowed = Allowed::new([b"./opt/app/./.git/".to_vec(), b"key".to_vec(), b"/".to_vec()]);
         for (path, is) in [
             ("opt/app/.git", true),
             ("opt/app/.git/config", true),

@@ -43,6 +43,9 @@ pub fn classify(name: &[u8], sample: Sample<'_>) -> Option<Kind> {
     if head.starts_with(&MAGIC) {
         return Some(Kind::Package);
     }
+    if head.starts_with(b"# v2 git bundle\n") || head.starts_with(b"# v3 git bundle\n") {
+        return Some(Kind::VersionControl);
+    }
     if keys::is_private_key(head) {
         return Some(Kind::PrivateKey);
     }
@@ -82,9 +85,14 @@ fn has_secret(needs: &name::Needs, text: &[u8]) -> bool {
     match needs {
         name::Needs::Anything => !text.trim_ascii().is_empty(),
         name::Needs::Assignment => lines(text).any(|line| {
-            let equals = line.iter().position(|byte| *byte == b'=');
-            equals.is_some_and(|place| is_value(&line[place + 1..]))
+            let sign = line.iter().position(|byte| b"=:".contains(byte));
+            sign.is_some_and(|place| is_value(&line[place + 1..]))
         }),
+        name::Needs::Words(words) => {
+            let all = lines(text).flat_map(|line| line.split(u8::is_ascii_whitespace));
+            let all: Vec<&[u8]> = all.filter(|word| !word.is_empty()).collect();
+            all.windows(2).any(|pair| words.contains(&pair[0]) && is_value(pair[1]))
+        }
         name::Needs::OneOf(words) => lines(text).any(|line| {
             words.iter().any(|word| {
                 memmem::find_iter(line, word).any(|place| {
@@ -146,7 +154,10 @@ mod tests {
             (".npmrc", b"save-exact=true\n", None),
             (".pypirc", b"[pypi]\nusername = a\npassword = x\n", Some(Kind::Credentials)),
             (".netrc", b"machine a login b password c\n", Some(Kind::Credentials)),
+            (".netrc", b"machine a\n\tlogin b\n\tpassword\n\tc\n", Some(Kind::Credentials)),
             (".netrc", b"machine a login b\n", None),
+            (".env.yaml", b"db_password: hunter2\n", Some(Kind::Credentials)),
+            ("app.bundle", b"# v2 git bundle\n", Some(Kind::VersionControl)),
             ("shadow", b"root:*:1:0:::::\n", None),
             ("shadow", b"root:$y$j9T$abc:1:0:::::\n", Some(Kind::Credentials)),
             ("old", &MAGIC, Some(Kind::Package)),

@@ -4,7 +4,8 @@
 //! * [`withheld`]: files and directories of this machine that no view shows, told by device and
 //!   inode: the keyring in use, the state directory, what this tool writes itself, homes and the
 //!   machine's secrets ([`private`]). `dev` and `pack` look through the same view.
-//! * [`name`] and [`content`]: what a file is, by its name and its bytes alone.
+//! * [`name`], [`content`] and [`layout`]: what a file or directory is, by its name, its bytes and
+//!   what lies in it alone.
 //! * [`origin`]: whose it is. What the distribution or a downloaded library brings along is not the
 //!   packager's secret, however much a test key of theirs looks like one.
 //! * [`review`]: all of that over what is about to be packed, or was.
@@ -13,6 +14,7 @@ pub mod allow;
 pub mod backup;
 pub mod content;
 pub mod keys;
+pub mod layout;
 pub mod name;
 pub mod origin;
 pub mod private;
@@ -41,6 +43,8 @@ pub enum Kind {
     Package,
     /// A backup of a grain: somebody's data.
     Backup,
+    /// Grains as they are stored: somebody's data.
+    Grain,
     /// A version control directory.
     VersionControl,
     /// What an editor or a desktop left behind.
@@ -74,6 +78,7 @@ impl Kind {
             Kind::PrivateKey | Kind::Credentials => "secret",
             Kind::Package => "package",
             Kind::Backup => "backup",
+            Kind::Grain => "grain",
             Kind::VersionControl => "version-control",
             Kind::LeftOver => "left-over",
             Kind::ForeignCode => "foreign-code",
@@ -91,6 +96,7 @@ impl Kind {
             Kind::Credentials => "a password or token",
             Kind::Package => "a package itself",
             Kind::Backup => "a backup of a grain: a user's data",
+            Kind::Grain => "a grain's storage: a user's data",
             Kind::VersionControl => "a version control directory, with the whole history",
             Kind::LeftOver => "an editor's or desktop's left-over",
             Kind::ForeignCode => "a program or library for another machine than x86-64",

@@ -29,7 +29,13 @@ pub fn file(name: &[u8]) -> Option<Kind> {
     }
 }
 
-/// Files that editors keep beside the one that is edited: `x~`, `#x#`, `.#x`, `.x.swp`.
+/// What a symbolic link of this name is: Emacs locks a file by one that leads nowhere.
+pub fn link(name: &[u8]) -> Option<Kind> {
+    name.starts_with(b".#").then_some(Kind::LeftOver)
+}
+
+/// Files that editors keep beside the one that is edited: `x~`, `#x#`, `.#x`, `.x.swp`,
+/// `x.kate-swp`, `.~lock.x#`; and what `patch` could not do: `x.rej`.
 fn is_left_over(name: &[u8]) -> bool {
     let swap = |name: &[u8]| {
         let end = name.len().saturating_sub(4);
@@ -38,13 +44,17 @@ fn is_left_over(name: &[u8]) -> bool {
     (name.len() > 1 && name.ends_with(b"~"))
         || (name.len() > 2 && name.starts_with(b"#") && name.ends_with(b"#"))
         || (name.len() > 2 && name.starts_with(b".#"))
+        || (name.starts_with(b".~lock.") && name.ends_with(b"#"))
+        || [&b".kate-swp"[..], b".rej"].iter().any(|end| name.ends_with(end))
         || (swap(name) && name.last().is_some_and(|last| (b'a'..=b'p').contains(last)))
 }
 
 /// What has to be in a file of a certain name for it to hold a secret.
 pub enum Needs {
-    /// An assignment of something to a name: `NAME=value`.
+    /// An assignment of something to a name: `NAME=value`, `name: value`.
     Assignment,
+    /// One of these words, and another after it, on the same line or the next.
+    Words(&'static [&'static [u8]]),
     /// One of these words, and something after it.
     OneOf(&'static [&'static [u8]]),
     /// Anything at all.
@@ -57,9 +67,8 @@ pub fn credentials(name: &[u8]) -> Option<Needs> {
         b".npmrc" | b".yarnrc" | b".yarnrc.yml" => {
             Some(Needs::OneOf(&[b"_authToken", b"_auth", b"_password", b"npmAuthToken"]))
         }
-        b".pypirc" | b".netrc" | b"_netrc" | b".my.cnf" | b".s3cfg" => {
-            Some(Needs::OneOf(&[b"password", b"secret_key"]))
-        }
+        b".netrc" | b"_netrc" => Some(Needs::Words(&[b"password", b"account"])),
+        b".pypirc" | b".my.cnf" | b".s3cfg" => Some(Needs::OneOf(&[b"password", b"secret_key"])),
         b".pgpass" | b".git-credentials" | b".htpasswd" | b".vault-token" => Some(Needs::Anything),
         b"shadow" | b"shadow-" | b"gshadow" | b"gshadow-" => {
             // with a hash of a password: *, ! and nothing mean that there is none
@@ -77,9 +86,9 @@ fn is_environment(name: &[u8]) -> bool {
     let examples: [&[u8]; 6] =
         [b"example", b"sample", b"template", b"dist", b"defaults", b"schema"];
     match name.strip_prefix(b".env") {
-        Some(b"") => true,
+        Some(b"" | b"ironment") => true,
         Some(rest) => {
-            (rest.starts_with(b".") || rest.starts_with(b"-") || rest.starts_with(b"_"))
+            rest.first().is_some_and(|first| b".-_".contains(first) || first.is_ascii_digit())
                 && !examples.iter().any(|example| rest.ends_with(example))
         }
         None => false,
@@ -110,6 +119,9 @@ mod tests {
             (".app.swx", None),
             ("jquery.swp", None),
             (".swp", None),
+            (".~lock.notes.odt#", Some(Kind::LeftOver)),
+            ("app.py.kate-swp", Some(Kind::LeftOver)),
+            ("app.py.rej", Some(Kind::LeftOver)),
             (".DS_Store", Some(Kind::LeftOver)),
             (".gitignore", None),
             ("app.py", None),
@@ -146,7 +158,9 @@ mod tests {
             (".env.example", false),
             (".env.sample", false),
             (".env.local.template", false),
-            (".environment", false),
+            (".env1", true),
+            (".environment", true),
+            (".environs", false),
             ("env", false),
         ] {
             assert_eq!(credentials(name.as_bytes()).is_some(), is, "{name}");

@@ -33,35 +33,52 @@ const IN_HOMES: [&str; 18] = [
     ".sandstorm/sandstorm-keyring",
 ];
 
-/// What is secret below `/`, or the copy of something that is.
-const IN_ROOT: [&str; 22] = [
-    "etc/passwd-",
-    "etc/group-",
-    "etc/subuid-",
-    "etc/subgid-",
-    "etc/sudoers",
+/// Directories below `/` with secrets.
+const IN_ROOT: [&str; 12] = [
     "etc/sudoers.d",
-    "etc/security/opasswd",
     "etc/ssl/private",
     "etc/pki/tls/private",
     "etc/letsencrypt",
-    "etc/krb5.keytab",
-    "etc/ipsec.secrets",
     "etc/wireguard",
     "etc/NetworkManager/system-connections",
-    "etc/ppp/chap-secrets",
-    "etc/ppp/pap-secrets",
-    "etc/mysql/debian.cnf",
-    "etc/docker/key.json",
     "etc/credstore",
     "etc/credstore.encrypted",
+    "etc/apt/auth.conf.d",
+    "etc/samba/private",
     "var/backups",
     "var/mail",
 ];
 
-/// The same, by the beginnings of names: `shadow-`, `shadow.bak`, `shadow~`, host keys.
-const PREFIXES: [(&str, &[u8]); 3] =
-    [("etc", b"shadow"), ("etc", b"gshadow"), ("etc/ssh", b"ssh_host_")];
+/// Files below `/` with secrets, by their directories and the beginnings of their names: copies that
+/// programs and people make have something appended (`shadow-`, `sudoers~`, `krb5.keytab.bak`), or a
+/// point in front (`.shadow.swp`).
+const PREFIXES: [(&str, &[u8]); 25] = [
+    ("etc", b"shadow"),
+    ("etc", b".shadow"),
+    ("etc", b"gshadow"),
+    ("etc", b".gshadow"),
+    ("etc", b"passwd-"),
+    ("etc", b"passwd."),
+    ("etc", b"passwd~"),
+    ("etc", b".passwd"),
+    ("etc", b"group-"),
+    ("etc", b"group."),
+    ("etc", b"group~"),
+    ("etc", b"subuid-"),
+    ("etc", b"subgid-"),
+    ("etc", b"sudoers"),
+    ("etc", b".sudoers"),
+    ("etc", b"krb5.keytab"),
+    ("etc", b"ipsec.secrets"),
+    ("etc/security", b"opasswd"),
+    ("etc/security", b".opasswd"),
+    ("etc/ssh", b"ssh_host_"),
+    ("etc/apt", b"auth.conf"),
+    ("etc/ppp", b"chap-secrets"),
+    ("etc/ppp", b"pap-secrets"),
+    ("etc/mysql", b"debian.cnf"),
+    ("etc/docker", b"key.json"),
+];
 
 impl Withheld {
     /// Withholds all homes, that of `home` (`$HOME`) among them, and the machine's secrets.
@@ -180,7 +197,7 @@ mod tests {
         fs::create_dir_all(root.path().join("etc/ssh")).unwrap();
         fs::create_dir_all(root.path().join("etc/ssl/private")).unwrap();
         let etc = root.path().join("etc");
-        for name in ["shadow", "gshadow-", "passwd", "passwd-", "hosts"] {
+        for name in ["shadow", "gshadow-", "passwd", "passwd-", "hosts", "group", "sudoers"] {
             fs::write(etc.join(name), "").unwrap();
         }
         let mut withheld = Withheld::default();
@@ -188,16 +205,19 @@ mod tests {
         // what an editor or a package manager leaves during the session
         fs::write(etc.join("shadow.dpkg-old"), "").unwrap();
         fs::write(etc.join("ssh/ssh_host_rsa_key"), "").unwrap();
+        let copies = ["sudoers~", ".shadow.swp", "passwd.bak", "group-", "krb5.keytab.old"];
+        copies.iter().for_each(|name| fs::write(etc.join(name), "").unwrap());
         let mut shown = Vec::new();
         for path in ["shadow", "gshadow-", "passwd", "passwd-", "hosts", "shadow.dpkg-old"]
             .into_iter()
-            .chain(["ssh", "ssh/ssh_host_rsa_key", "ssl", "ssl/private"])
+            .chain(["ssh", "ssh/ssh_host_rsa_key", "ssl", "ssl/private", "group", "sudoers"])
+            .chain(copies)
         {
             let at = etc.join(path);
             if withheld.what(&at, &at.symlink_metadata().unwrap(), false).is_none() {
                 shown.push(path);
             }
         }
-        assert_eq!(shown, ["passwd", "hosts", "ssh", "ssl"]);
+        assert_eq!(shown, ["passwd", "hosts", "ssh", "ssl", "group"]);
     }
 }

@@ -1,13 +1,13 @@
 //! Everything in a package that is about to be made, or that was made, looked at once.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use spk_files::elf;
 use spk_files::path::{self, is_prefix};
 use walkdir::WalkDir;
 
@@ -17,7 +17,7 @@ use crate::pack::open_contents;
 
 use super::content::{self, HEAD, Sample, TAIL, TEXT};
 use super::origin::{is_library_path, is_system_file, is_system_path, of_package_path};
-use super::{Allowed, Kind, Origin, Verdict, name};
+use super::{Allowed, Kind, Origin, Verdict, layout, name};
 
 /// Something that should not be in a package, or should be known to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +42,15 @@ pub struct Review {
 }
 
 impl Review {
-    /// Looks at everything in `tree`, and takes out what never is in a package.
-    pub fn of_tree(tree: &mut Tree, allowed: &Allowed) -> Review {
+    /// Looks at everything in `tree`, and takes out what never is in a package. What lies in the
+    /// directory `project` is the packager's own, wherever that is.
+    pub fn of_tree(tree: &mut Tree, allowed: &Allowed, project: &Path) -> Review {
         let mut review = Review::default();
-        review.entries(&mut tree.root, &mut Vec::new(), allowed, false);
+        let project = project.canonicalize().ok().filter(|project| {
+            project.as_os_str().as_bytes().strip_prefix(b"/").is_some_and(is_system_path)
+        });
+        let looked = Looked { allowed, project };
+        review.entries(&mut tree.root, &mut Vec::new(), &looked, false);
         review
     }
 
@@ -59,12 +64,18 @@ impl Review {
         let mut told = None;
         for (path, item) in package.items() {
             match item.kind {
-                ItemKind::Directory => review.made_directory(path, allowed, &mut told),
+                ItemKind::Directory => {
+                    let child = |name: &[u8]| {
+                        let child = package.items().get(&path::join(path, name))?;
+                        Some(matches!(child.kind, ItemKind::Directory))
+                    };
+                    review.made_directory(path, allowed, &mut told, child);
+                }
                 ItemKind::File { size, .. } => {
                     let read = |bytes: &mut [u8], at| package.read_at(item, bytes, at);
                     review.made_file(path, size, read, allowed, told.as_deref())?;
                 }
-                ItemKind::Symlink(_) => {}
+                ItemKind::Symlink(_) => review.made_link(path, allowed, told.as_deref()),
             }
         }
         review.refuse_what_is_never_packed();
@@ -83,7 +94,13 @@ impl Review {
             let path = entry.path().strip_prefix(dir).unwrap_or(entry.path());
             let path = path.as_os_str().as_bytes();
             if entry.file_type().is_dir() {
-                review.made_directory(path, allowed, &mut told);
+                let child = |name: &[u8]| {
+                    let child = entry.path().join(OsStr::from_bytes(name)).symlink_metadata();
+                    child.ok().map(|found| found.is_dir())
+                };
+                review.made_directory(path, allowed, &mut told, child);
+            } else if entry.file_type().is_symlink() {
+                review.made_link(path, allowed, told.as_deref());
             } else if entry.file_type().is_file() {
                 let file = File::open(entry.path())?;
                 let size = file.metadata()?.len();
@@ -95,14 +112,37 @@ impl Review {
         Ok(review)
     }
 
-    fn made_directory(&mut self, path: &[u8], allowed: &Allowed, told: &mut Option<Vec<u8>>) {
+    fn made_directory(
+        &mut self,
+        path: &[u8],
+        allowed: &Allowed,
+        told: &mut Option<Vec<u8>>,
+        child: impl Fn(&[u8]) -> Option<bool>,
+    ) {
         let name = path::name(path);
-        if !is_inside(path, told.as_deref())
-            && let Some(kind) = name::directory(name)
+        if is_inside(path, told.as_deref()) {
+            return;
+        }
+        if let Some(kind) = name::directory(name).or_else(|| layout::of(child))
+            && self.directory(path, kind, of_package_path(path), allowed)
         {
-            self.note(path, kind, of_package_path(path), allowed);
             *told = Some(path.to_vec());
         }
+    }
+
+    fn made_link(&mut self, path: &[u8], allowed: &Allowed, told: Option<&[u8]>) {
+        let name = path::name(path);
+        if let Some(kind) = name::link(name)
+            && !is_inside(path, told)
+        {
+            self.note(path, kind, of_package_path(path), allowed);
+        }
+    }
+
+    /// Notes a directory; whether that says all of what is in it.
+    fn directory(&mut self, path: &[u8], kind: Kind, origin: Origin, allowed: &Allowed) -> bool {
+        self.note(path, kind, origin, allowed);
+        kind.verdict(origin) == Verdict::Refused
     }
 
     fn made_file(
@@ -136,12 +176,12 @@ impl Review {
         self.left_out.is_empty() && self.refused.is_empty() && self.told.is_empty()
     }
 
-    /// `inside`: whether a directory above was told of as a whole.
+    /// `inside`: whether a directory above was refused, or allowed, with all that is in it.
     fn entries(
         &mut self,
         entries: &mut Entries,
         path: &mut Vec<u8>,
-        allowed: &Allowed,
+        looked: &Looked<'_>,
         inside: bool,
     ) {
         entries.retain(|name, node| {
@@ -152,24 +192,29 @@ impl Review {
             path.extend(name);
             let keep = match &mut node.kind {
                 Entry::Directory(inner) => {
-                    let kind = name::directory(name).filter(|_| !inside);
-                    if let Some(kind) = kind {
-                        let origin = match is_library_path(path) {
-                            true => Origin::Library,
-                            false => Origin::Project,
-                        };
-                        self.note(path, kind, origin, allowed);
-                    }
-                    self.entries(inner, path, allowed, inside || kind.is_some());
+                    let child = |name: &[u8]| {
+                        let child = inner.get(name)?;
+                        Some(matches!(child.kind, Entry::Directory(_)))
+                    };
+                    let kind = name::directory(name).or_else(|| layout::of(child));
+                    let whole = kind.filter(|_| !inside).is_some_and(|kind| {
+                        self.directory(path, kind, of_path(path), looked.allowed)
+                    });
+                    self.entries(inner, path, looked, inside || whole);
                     true
                 }
                 Entry::File { size, source, .. } => {
                     // What cannot be read is told of when it is packed.
                     let unknown = (Sampled::default(), Origin::Project);
-                    let (sample, origin) = sample(source, *size, path).unwrap_or(unknown);
-                    self.file(path, name, &sample, origin, allowed, inside)
+                    let (sample, origin) = looked.at(source, *size, path).unwrap_or(unknown);
+                    self.file(path, name, &sample, origin, looked.allowed, inside)
                 }
-                Entry::Symlink(_) => true,
+                Entry::Symlink(_) => {
+                    if let Some(kind) = name::link(name).filter(|_| !inside) {
+                        self.note(path, kind, of_path(path), looked.allowed);
+                    }
+                    true
+                }
             };
             path.truncate(length);
             keep
@@ -206,6 +251,40 @@ impl Review {
     }
 }
 
+/// How a tree that is to be packed is looked at.
+struct Looked<'a> {
+    allowed: &'a Allowed,
+    /// The packager's directory, where it lies among the distribution's.
+    project: Option<PathBuf>,
+}
+
+impl Looked<'_> {
+    /// What a file that is to be packed is like, and whose it is.
+    fn at(&self, source: &Contents, size: u64, path: &[u8]) -> io::Result<(Sampled, Origin)> {
+        if let Contents::Bytes(bytes) = source {
+            return Ok((Sampled { head: bytes.to_vec(), tail: Vec::new() }, of_path(path)));
+        }
+        let file = open_contents(source)?;
+        let own = |path: &Path| self.project.as_ref().is_some_and(|dir| path.starts_with(dir));
+        let origin = match (on_machine(source), file.metadata()?) {
+            (Some(path), metadata) if is_system_file(&path, &metadata) && !own(&path) => {
+                Origin::System
+            }
+            _ => of_path(path),
+        };
+        let mut read = |bytes: &mut [u8], at| file.read_exact_at(bytes, at);
+        Ok((Sampled::read(size, origin, &mut read)?, origin))
+    }
+}
+
+/// Whose what goes to a package path is, as far as that says it.
+fn of_path(path: &[u8]) -> Origin {
+    match is_library_path(path) {
+        true => Origin::Library,
+        false => Origin::Project,
+    }
+}
+
 /// Whether a path is below one that was told of as a whole.
 fn is_inside(path: &[u8], told: Option<&[u8]>) -> bool {
     told.is_some_and(|dir| is_prefix(dir, path))
@@ -223,8 +302,8 @@ impl Sampled {
         Sample { head: &self.head, tail: &self.tail }
     }
 
-    /// Reads as much of a file of `size` bytes as it takes to tell what it is. Of the distribution's
-    /// own files, which are most, only programs are of interest.
+    /// Reads as much of a file of `size` bytes as it takes to tell what it is. In the distribution's
+    /// own files, which are most, only keyrings and programs are of interest.
     fn read(
         size: u64,
         origin: Origin,
@@ -232,16 +311,11 @@ impl Sampled {
     ) -> io::Result<Sampled> {
         let mut sampled = Sampled::default();
         let length = |limit: usize| usize::try_from(size).unwrap_or(limit).min(limit);
-        if origin == Origin::System {
-            sampled.head.resize(length(MACHINE), 0);
-            at(&mut sampled.head, 0)?;
-            if !sampled.head.starts_with(elf::MAGIC) {
-                sampled.head.clear();
-            }
-            return Ok(sampled);
-        }
         sampled.head.resize(length(HEAD), 0);
         at(&mut sampled.head, 0)?;
+        if origin == Origin::System {
+            return Ok(sampled);
+        }
         if size > HEAD as u64 && !sampled.head.contains(&0) {
             sampled.head.resize(length(TEXT), 0);
             at(&mut sampled.head[HEAD..], HEAD as u64)?;
@@ -252,29 +326,6 @@ impl Sampled {
             at(&mut sampled.tail, start)?;
         }
         Ok(sampled)
-    }
-}
-
-/// Enough to see for which machine a program is.
-const MACHINE: usize = 64;
-
-/// What a file that is to be packed is like, and whose it is.
-fn sample(source: &Contents, size: u64, path: &[u8]) -> io::Result<(Sampled, Origin)> {
-    let of_path = match is_library_path(path) {
-        true => Origin::Library,
-        false => Origin::Project,
-    };
-    match source {
-        Contents::Bytes(bytes) => Ok((Sampled { head: bytes.to_vec(), tail: Vec::new() }, of_path)),
-        other => {
-            let file = open_contents(other)?;
-            let origin = match (on_machine(other), file.metadata()?) {
-                (Some(path), metadata) if is_system_file(&path, &metadata) => Origin::System,
-                _ => of_path,
-            };
-            let mut read = |bytes: &mut [u8], at| file.read_exact_at(bytes, at);
-            Ok((Sampled::read(size, origin, &mut read)?, origin))
-        }
     }
 }
 
@@ -322,6 +373,12 @@ mod tests {
         let key = Key::from_seed([1; 32]).to_message();
         let mut tree = tree(&[
             (".cache/x", b""),
+            (".cache/server.pem", PEM),
+            ("app/state/grains/a/grain.json", b"{}"),
+            ("app/state/grains/a/sandbox/notes", PEM),
+            ("app/unzipped/data/notes", b"x"),
+            ("app/unzipped/log", b""),
+            ("app/unzipped/metadata", b"x"),
             ("app/.git/config", b"[core]"),
             ("app/.git/keys", &key),
             ("app/.git/objects/secret", PEM),
@@ -332,14 +389,21 @@ mod tests {
             ("app/old.spk", b"x"),
             ("etc/key.pem", PEM),
         ]);
-        let review = Review::of_tree(&mut tree, &Allowed::new([b"app/old.spk".to_vec()]));
+        let review =
+            Review::of_tree(&mut tree, &Allowed::new([b"app/old.spk".to_vec()]), Path::new("/"));
         assert_eq!(
             shown(&review.left_out),
             [("app/.git/keys", Kind::Keyring), ("app/copy", Kind::Keyring)]
         );
         assert_eq!(
             shown(&review.refused),
-            [("app/.git", Kind::VersionControl), ("etc/key.pem", Kind::PrivateKey)]
+            [
+                (".cache/server.pem", Kind::PrivateKey),
+                ("app/.git", Kind::VersionControl),
+                ("app/state/grains/a", Kind::Grain),
+                ("app/unzipped", Kind::Backup),
+                ("etc/key.pem", Kind::PrivateKey)
+            ]
         );
         assert_eq!(
             shown(&review.told),
@@ -364,6 +428,10 @@ mod tests {
             ("app/node_modules/x/key.pem", PEM),
             ("app/ring", &key),
             ("app/.git/config", b"x"),
+            ("usr/share/x/ring", &key),
+            ("srv/x/grain.json", b"{}"),
+            ("srv/x/sandbox/note", PEM),
+            ("srv/.gradle/key.pem", PEM),
         ] {
             std::fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
             std::fs::write(dir.path().join(path), bytes).unwrap();
@@ -372,11 +440,21 @@ mod tests {
         // a keyring cannot be allowed
         assert_eq!(
             shown(&review.refused),
-            [("app/ring", Kind::Keyring), ("usr/local/key.pem", Kind::PrivateKey)]
+            [
+                ("app/ring", Kind::Keyring),
+                ("srv/.gradle/key.pem", Kind::PrivateKey),
+                ("srv/x", Kind::Grain),
+                ("usr/local/key.pem", Kind::PrivateKey),
+                ("usr/share/x/ring", Kind::Keyring),
+            ]
         );
         assert_eq!(
             shown(&review.told),
-            [("app/.git", Kind::VersionControl), ("app/node_modules/x/key.pem", Kind::PrivateKey)]
+            [
+                ("app/.git", Kind::VersionControl),
+                ("app/node_modules/x/key.pem", Kind::PrivateKey),
+                ("srv/.gradle", Kind::Cache),
+            ]
         );
         assert!(review.left_out.is_empty());
     }
@@ -392,7 +470,7 @@ mod tests {
         let kind = Entry::File { executable: false, size: bundle.len() as u64, source };
         let mut tree = Tree::default();
         tree.insert(b"bundle.pem", Node { mtime: 0, kind }).unwrap();
-        let review = Review::of_tree(&mut tree, &Allowed::default());
+        let review = Review::of_tree(&mut tree, &Allowed::default(), Path::new("/"));
         assert_eq!(shown(&review.refused), [("bundle.pem", Kind::PrivateKey)]);
     }
 }

@@ -16,6 +16,7 @@ use crate::keyring::KEY_LENGTH;
 use crate::source_map::{SourceMap, source_path};
 
 use super::keys;
+use super::origin::is_system_file;
 
 /// What something that is not shown is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +107,11 @@ impl Withheld {
         if let Ok(found) = path.canonicalize() {
             self.places.entry(found).or_insert(what);
         }
+    }
+
+    /// Withholds the open file with this metadata, whatever its name.
+    pub fn add_open(&mut self, metadata: &Metadata, what: What) {
+        self.nodes.insert(id(metadata), what);
     }
 
     /// Withholds everything in the directory `dir` whose name begins with `prefix`.
@@ -209,16 +215,15 @@ fn id(metadata: &Metadata) -> Id {
     (metadata.dev(), metadata.ino())
 }
 
-/// Whether a file is a keyring in the form that this tool and the original write: that gives its
-/// length away, so that few files have to be opened.
+/// Whether a file is a keyring, or the packager's file with whole keys at its begin. Of the
+/// distribution's files, which are most, only those that a keyring's length gives away are opened.
 fn is_keyring(path: &Path, metadata: &Metadata) -> bool {
     let length = metadata.len();
     let key = KEY_LENGTH as u64;
-    let named = || {
-        path.file_name()
-            .is_some_and(|name| memchr::memmem::find(name.as_bytes(), b"keyring").is_some())
-    };
-    if !metadata.is_file() || !(key..=LARGEST).contains(&length) || !(length % key < 8 || named()) {
+    if !metadata.is_file()
+        || !(key..=LARGEST).contains(&length)
+        || (length % key >= 8 && is_system_file(path, metadata))
+    {
         return false;
     }
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
@@ -285,7 +290,8 @@ mod tests {
         for (name, bytes, is) in [
             ("backup", key.to_vec(), true),
             ("two", [&key[..], &key, b"abc"].concat(), true),
-            ("old-keyring", [&key[..], &[1; 50]].concat(), true),
+            ("junked", [&key[..], &[1; 50]].concat(), true),
+            ("cut", [&key[..], &key, &key[..60]].concat(), true),
             ("zeros", vec![0; 128], false),
             ("text", vec![b'x'; 256], false),
         ] {

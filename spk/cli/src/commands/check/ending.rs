@@ -59,7 +59,7 @@ impl Ending {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let watched: io::Result<Infallible> = runtime.and_then(|runtime| {
             runtime.block_on(async {
-                let mut signals = EndSignals::new()?;
+                let mut signals = EndSignals::any()?;
                 // Whoever waits for it has not gone.
                 let _ = ready.send(Ok(()));
                 self.begin(signals.recv().await);
