@@ -111,6 +111,13 @@ fn other_host_names_and_frames_are_refused() {
             assert!(!answer.text().contains("untouched"));
         }
     }
+    // nobody is signed in by another token
+    let wrong = format!("/?token={}", "0".repeat(32));
+    for path in ["/", "/?token=", &wrong, "/grain/x"] {
+        let answer = signed.ask("GET", path, &[]);
+        assert_eq!(answer.status, 403, "{path}");
+        assert!(answer.header("set-cookie").is_none() && !answer.text().contains("ui-"), "{path}");
+    }
     let cookie = ("Cookie", signed.cookie.as_str());
     for dest in ["iframe", "frame", "object", "embed"] {
         assert_eq!(signed.ask("GET", "/", &[cookie, ("Sec-Fetch-Dest", dest)]).status, 403);

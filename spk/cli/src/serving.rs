@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spk_host::serve::{self, Event, ExchangeHook, Options, Program, Rootfs};
+use spk_host::serve::{
+    self, AppOptions, Event, ExchangeHook, GrainOptions, Options, Policy, Program, Rootfs, Visit,
+};
 use spk_host::shell::{self, developer::Developer};
 use spk_host::store::{Grain, Package, Store};
 use spk_package::manifest::Manifest;
@@ -60,6 +62,29 @@ pub struct ServeArgs {
     pub limits: LimitArgs,
 }
 
+impl ServeArgs {
+    /// To whom the grain is served, and where.
+    fn visit(&self) -> Visit {
+        // `--permissions ""` and `--api-token=` mean none at all.
+        let named = |name: &&str| !name.is_empty();
+        let owned = |names: &str| names.split(',').filter(named).map(str::to_owned).collect();
+        Visit {
+            port: self.port,
+            user: self.user.clone(),
+            permissions: self
+                .permissions
+                .as_ref()
+                .map(|names| names.iter().filter(|name| !name.is_empty()).cloned().collect()),
+            role: self.role.clone(),
+            api_token: self.api_token.as_deref().map(|names| match names {
+                "*" => None,
+                names => Some(owned(names)),
+            }),
+            ..Visit::default()
+        }
+    }
+}
+
 /// A positive number of seconds, fractions allowed.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
@@ -86,7 +111,7 @@ pub struct Served {
     pub rootfs: Rootfs,
     /// What is executed: see [`program`].
     pub program: Program,
-    /// Whether a developer's session has begun: see [`Options::dev`].
+    /// Whether a developer's session has begun: see [`AppOptions::dev`].
     pub dev: bool,
     /// Whether the app sees `/proc`.
     pub proc: bool,
@@ -107,35 +132,28 @@ pub struct Served {
 /// Serves a grain, which stays locked meanwhile, as [`serve()`] does.
 pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) -> Result<()> {
     grain.touch()?;
-    let mut options = Options::new(
-        grain.id().as_str(),
-        served.app_id,
-        served.rootfs,
-        served.program,
-        grain.var_path(),
-        grain.log_path(),
-    );
-    options.title = grain.meta().title.clone();
-    options.dev = served.dev;
-    options.proc = served.proc;
-    options.idle_timeout = served.idle_timeout;
-    options.exchanges = served.exchanges;
+    let app = AppOptions {
+        dev: served.dev,
+        proc: served.proc,
+        ..AppOptions::new(served.rootfs, served.program)
+    };
+    let mut options = Options::new(app, GrainOptions::of(&grain));
     options.restarts = served.restarts;
-    options.start_timeout = args.start_timeout;
-    // The page shows it, whether or not it is asked for here.
-    options.explain = args.explain || served.developer.is_some();
-    options.limits = args.limits.sandbox();
-    options.host_limits = args.limits.host();
-    options.role = args.role.clone();
-    options.api_token = args.api_token.as_deref().map(|names| match names {
-        "*" => None,
-        names => Some(names.split(',').filter(|name| !name.is_empty()).map(Into::into).collect()),
-    });
+    options.policy = Policy {
+        limits: args.limits.sandbox(),
+        host_limits: args.limits.host(),
+        start_timeout: args.start_timeout,
+        idle_timeout: served.idle_timeout,
+        // The page shows it, whether or not it is asked for here.
+        explain: args.explain || served.developer.is_some(),
+        mail: args.mail.clone(),
+        grants: args.grant.clone(),
+    };
+    options.visit = args.visit();
+    options.visit.exchanges = served.exchanges;
     if let Some(dir) = &args.mail {
         std::fs::create_dir_all(dir).context(format!("cannot make {}", dir.display()))?;
     }
-    options.mail = args.mail.clone();
-    options.grants = args.grant.clone();
     let shell = shell::Options {
         store: Arc::new(served.store),
         grain,
@@ -143,7 +161,7 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
         developer: served.developer,
     };
     shell::attach(&mut options, shell)?;
-    serve(options, args, ui)
+    serve(options, served.app_id, args, ui)
 }
 
 /// What the manifest wants executed: the action for a grain's first start, the other command ever
@@ -161,16 +179,10 @@ pub fn program(manifest: &Manifest, started: bool) -> Result<Program> {
 
 /// Serves until SIGINT, SIGTERM or SIGHUP (a second one ends the app at once), until the app fails,
 /// or until what is to be told on stdout cannot be written.
-fn serve(mut options: Options, args: &ServeArgs, ui: &Ui) -> Result<()> {
-    options.port = args.port;
-    options.user = args.user.clone();
-    options.permissions = args.permissions.as_ref().map(|names| {
-        // `--permissions ""` means none at all.
-        names.iter().filter(|name| !name.is_empty()).cloned().collect()
-    });
+fn serve(options: Options, app: String, args: &ServeArgs, ui: &Ui) -> Result<()> {
     let mut announcer = Announcer {
-        grain: options.grain_id.clone(),
-        app: options.app_id.clone(),
+        grain: options.grain.id.clone(),
+        app,
         json: args.json,
         explain: args.explain,
         stdout: Reserved::take().context("cannot set stdout aside")?,

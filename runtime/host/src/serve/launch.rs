@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use spk_sandbox::Exit;
 
-use super::Notes;
 use super::error::Error;
 use super::log::Log;
+use super::notes::Notes;
 
 /// Starts the app, as often as needed.
 pub(crate) trait Launch {

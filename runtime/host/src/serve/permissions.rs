@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::grain::ViewInfo;
+use super::view_info::ViewInfo;
 use crate::store::capabilities::{Assignment, Records, Role, Share};
 
 /// What is known of a grain's users besides its records: what the command line said.
@@ -218,7 +218,7 @@ fn shared(
 
 #[cfg(test)]
 mod tests {
-    use super::super::grain::RoleDef;
+    use super::super::view_info::RoleDef;
     use super::*;
 
     fn info() -> ViewInfo {

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::keeper;
+use super::token;
 use crate::store::capabilities::Object;
 
 /// How long a choice waits to be claimed, as on a server.
@@ -70,7 +70,7 @@ impl Powerbox {
 
     /// Something was chosen; the token goes to the page that asked.
     pub fn chosen(&self, object: Object, required: Vec<bool>) -> Result<String, capnp::Error> {
-        let token = keeper::new_token()?;
+        let token = token::new()?;
         let order = self.number();
         let mut claims = self.claims.borrow_mut();
         let now = Instant::now();
@@ -82,14 +82,14 @@ impl Powerbox {
             }
         }
         let claim = Claim { object, required, until: now + CLAIM_TIME, order };
-        claims.insert(keeper::hash(token.as_bytes()), claim);
+        claims.insert(token::hash(token.as_bytes()), claim);
         Ok(token)
     }
 
     /// What a token stands for, while it does.
     pub fn claim(&self, token: &[u8]) -> Option<Claim> {
         let claims = self.claims.borrow();
-        claims.get(&keeper::hash(token)).filter(|claim| claim.until > Instant::now()).cloned()
+        claims.get(&token::hash(token)).filter(|claim| claim.until > Instant::now()).cloned()
     }
 
     /// A request session is opened for somebody's request; its number.

@@ -17,7 +17,8 @@ use super::error::Error;
 use super::launch::{Launch, Launched, Process};
 use super::limits;
 use super::log::Log;
-use super::{Notes, Options, Program, Rootfs, Settings};
+use super::notes::Notes;
+use super::options::{Options, Program, Rootfs, Settings};
 
 /// Starts the app of one grain in a sandbox.
 struct SandboxLauncher {
@@ -33,46 +34,20 @@ struct SandboxLauncher {
 
 /// Takes apart what is served and how it is started.
 pub(crate) fn split(options: Options) -> Result<(Settings, Box<dyn Launch>), Error> {
-    let bridge_port = options.program.port();
-    let (argv, environ) = command(&options.program)?;
-    let var = Some(options.var.clone());
+    let Options { app, grain, policy, visit, restarts, site } = options;
+    let bridge_port = app.program.port();
+    let (argv, environ) = command(&app.program)?;
     let launcher = SandboxLauncher {
-        rootfs: options.rootfs,
+        rootfs: app.rootfs,
         argv,
         environ,
-        var: options.var,
-        dev: options.dev,
-        proc: options.proc,
-        limits: options.limits,
-        explain: options.explain,
+        var: grain.var.clone(),
+        dev: app.dev,
+        proc: app.proc,
+        limits: policy.limits.clone(),
+        explain: policy.explain,
     };
-    let settings = Settings {
-        grain_id: options.grain_id,
-        title: options.title,
-        log: options.log,
-        var,
-        port: options.port,
-        user: options.user,
-        permissions: options.permissions,
-        identities: options.identities,
-        capabilities: options.capabilities,
-        mail: options.mail,
-        grants: options.grants,
-        role: options.role,
-        api_token: options.api_token,
-        control: options.control,
-        start_timeout: options.start_timeout,
-        idle_timeout: options.idle_timeout,
-        session_idle: super::session::SESSION_IDLE,
-        patience: super::front::Patience::default(),
-        explain: options.explain,
-        limits: options.host_limits,
-        exchanges: options.exchanges,
-        restarts: options.restarts,
-        other_users: options.other_users,
-        bridge_port,
-        site: options.site,
-    };
+    let settings = Settings { policy, visit, restarts, site, bridge_port, ..Settings::new(grain) };
     Ok((settings, Box::new(launcher)))
 }
 

@@ -8,18 +8,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use spk_schema::api_session_capnp::api_session;
 use spk_schema::hack_session_capnp::hack_session_context;
 use spk_schema::powerbox_capnp::powerbox_descriptor;
 use spk_schema::web_session_capnp::web_session;
 
-use super::caps::context::Context;
+use super::app::App;
 use super::error::Error;
-use super::grain::{App, Grain, ViewInfo};
+use super::grain::Grain;
+use super::host_objects::context::Context;
+use super::interfaces::{API_SESSION, WEB_SESSION};
 use super::permissions::{self, Held, Unknown, Why};
+use super::token;
 use super::user::User;
-use super::{API_SESSION, WEB_SESSION};
+use super::view_info::ViewInfo;
 use crate::store::capabilities::{Assignment, Object};
 
 /// A `WebSession` that nobody used for this long is closed; the next request opens another
@@ -107,13 +109,6 @@ pub(crate) enum OpenError {
     Unknown(Unknown),
 }
 
-/// The first 16 bytes of a SHA-256, of which tab IDs and host names are made (http-bridge §7.4).
-pub(crate) fn half_hash(text: &str) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&Sha256::digest(text)[..16]);
-    half
-}
-
 /// Fills what the parameters of all three methods have.
 macro_rules! fill {
     ($session:ident, $params:expr, $bits:expr, $type:expr, $context:expr) => {{
@@ -151,7 +146,7 @@ impl Session {
         tab: &str,
         base: String,
     ) -> Rc<Session> {
-        let tab_id = half_hash(&format!("tab:{tab}"));
+        let tab_id = token::half_hash(&format!("tab:{tab}"));
         Rc::new(Session { grain, user, kind, access, base, tab_id, open: RefCell::default() })
     }
 

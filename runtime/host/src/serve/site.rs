@@ -7,10 +7,8 @@ use futures::future::LocalBoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::Event;
-use super::front::Front;
+use super::event::Event;
 use super::front::body::Outgoing;
-use super::grain::Grain;
 
 /// Who answers on the shell's origin.
 pub(crate) trait ShellSite {
@@ -20,14 +18,12 @@ pub(crate) trait ShellSite {
         request: Request<Incoming>,
     ) -> LocalBoxFuture<'static, Response<Outgoing>>;
 
+    /// What a person opens.
+    fn url(&self) -> String;
+
     /// Something happened to the grain that the front end was started for.
     fn event(&self, event: &Event);
 
     /// The front end is about to close: ends what was begun here.
     fn close(self: Rc<Self>) -> LocalBoxFuture<'static, ()>;
 }
-
-/// Makes the shell when there are a front end and the grain it was started for.
-pub struct SiteMaker(pub(crate) Make);
-
-pub(crate) type Make = Box<dyn FnOnce(&Rc<Front>, &Rc<Grain>) -> Rc<dyn ShellSite>>;

@@ -15,10 +15,10 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::assets;
+use super::sign_in::{same, sign_in, signed_in};
 use crate::serve::front::Front;
 use crate::serve::front::body::Outgoing;
 use crate::serve::front::pages;
-use crate::serve::front::route::{same, sign_in, signed_in};
 
 /// Header of the value that only our page knows.
 pub(super) const CSRF: &str = "x-spk-csrf";
@@ -71,7 +71,10 @@ pub(super) fn own_page(
     let given = parts.headers.get(CSRF).and_then(|given| given.to_str().ok());
     let origin = parts.headers.get(header::ORIGIN);
     let own = origin.is_none_or(|origin| origin.as_bytes() == front.shell_origin().as_bytes());
-    if own && same_origin(&parts.headers) && given.is_some_and(|given| same(given, secret)) {
+    if own
+        && same_origin(&parts.headers)
+        && given.is_some_and(|given| same(given.as_bytes(), secret.as_bytes()))
+    {
         return Ok(());
     }
     Err(Box::new(refuse(StatusCode::FORBIDDEN, "CSRF not allowed")))

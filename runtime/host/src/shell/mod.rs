@@ -18,6 +18,7 @@ mod powerbox;
 mod problem;
 mod router;
 mod sessions;
+mod sign_in;
 mod supervisor;
 mod transfer;
 mod usage;
@@ -26,7 +27,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use http::{Request, Response, StatusCode};
@@ -37,7 +37,7 @@ use crate::serve::front::Front;
 use crate::serve::front::body::Outgoing;
 use crate::serve::grain::Grain;
 use crate::serve::site::ShellSite;
-use crate::serve::{self, Event, HostLimits, SiteMaker};
+use crate::serve::{self, Event, Policy, SiteMaker};
 use crate::store::control::Listener;
 use crate::store::{self, GrainId, Package, Store};
 
@@ -60,18 +60,6 @@ pub struct Options {
     pub developer: Option<Arc<dyn Developer>>,
 }
 
-/// How grains are run that are opened from the page: as the first one.
-#[derive(Clone)]
-struct How {
-    limits: spk_sandbox::Limits,
-    host_limits: HostLimits,
-    start_timeout: Duration,
-    idle_timeout: Option<Duration>,
-    explain: bool,
-    mail: Option<std::path::PathBuf>,
-    grants: Vec<String>,
-}
-
 /// Lets the front end of `options` have the shell on its own origin. The grain is locked until the
 /// front end closes; its identities are kept with it, and other processes reach it through its
 /// control socket.
@@ -79,22 +67,14 @@ struct How {
 /// # Errors
 /// When the control socket cannot be made.
 pub fn attach(options: &mut serve::Options, shell: Options) -> Result<(), store::Error> {
-    let how = How {
-        limits: options.limits.clone(),
-        host_limits: options.host_limits.clone(),
-        start_timeout: options.start_timeout,
-        idle_timeout: options.idle_timeout,
-        explain: options.explain,
-        mail: options.mail.clone(),
-        grants: options.grants.clone(),
-    };
-    options.control = Some(Listener::bind(&shell.grain)?);
-    options.capabilities = Some(shell.grain.capabilities()?);
+    let policy = options.policy.clone();
+    options.grain.control = Some(Listener::bind(&shell.grain)?);
+    options.grain.capabilities = Some(shell.grain.capabilities()?);
     let grain = Rc::new(RefCell::new(shell.grain));
-    options.identities = Some(supervisor::identities(&grain));
+    options.grain.identities = Some(supervisor::identities(&grain));
     let (store, package, developer) = (shell.store, shell.package, shell.developer);
     options.site = Some(SiteMaker(Box::new(move |front, served| {
-        Shell::new(front, store, how, developer, served.clone(), grain, package)
+        Shell::new(front, store, policy, developer, served.clone(), grain, package)
     })));
     Ok(())
 }
@@ -107,7 +87,8 @@ const EVENTS: usize = 1024;
 pub(crate) struct Shell {
     front: Weak<Front>,
     store: Arc<Store>,
-    how: How,
+    /// How grains are run that are opened from the page: as the first one.
+    policy: Policy,
     developer: Option<Arc<dyn Developer>>,
     /// The grain that the front end was started for.
     primary: GrainId,
@@ -129,7 +110,7 @@ impl Shell {
     fn new(
         front: &Rc<Front>,
         store: Arc<Store>,
-        how: How,
+        policy: Policy,
         developer: Option<Arc<dyn Developer>>,
         served: Rc<Grain>,
         grain: Rc<RefCell<store::Grain>>,
@@ -143,7 +124,7 @@ impl Shell {
         let shell = Rc::new(Shell {
             front: Rc::downgrade(front),
             store,
-            how,
+            policy,
             developer,
             open: RefCell::new(HashMap::from([(primary.clone(), Rc::new(open))])),
             primary,
@@ -198,6 +179,11 @@ impl ShellSite for Shell {
         request: Request<Incoming>,
     ) -> LocalBoxFuture<'static, Response<Outgoing>> {
         Box::pin(router::answer(self, request))
+    }
+
+    fn url(&self) -> String {
+        // Nobody asks when the front end is gone.
+        self.front.upgrade().map(|front| sign_in::address(&front)).unwrap_or_default()
     }
 
     fn event(&self, event: &Event) {

@@ -11,7 +11,9 @@ use super::problem::{Problem, printable};
 use super::sessions;
 use super::supervisor::Open;
 use crate::serve::front::Front;
-use crate::serve::grain::ViewInfo;
+use crate::serve::front::grain_api::Outcome;
+use crate::serve::question::{Choice, WantedToken};
+use crate::serve::view_info::ViewInfo;
 use crate::store::GrainId;
 use crate::store::capabilities::{Object, Resource, Unauthenticated};
 
@@ -122,7 +124,12 @@ impl Shell {
                     let other = other.ok_or_else(|| Problem::missing("grain"))?;
                     self.chooser(&front, other, &ask.user, &ask.query).await
                 }
-                _ => question(&front, &open, json!({ "ask": "choose", "choice": choice })).await,
+                _ => {
+                    let choice: Choice =
+                        serde_json::from_value(choice).map_err(|error| bad(&error))?;
+                    let chosen = front.of(&open.grain).choose(&choice);
+                    Ok(json!(chosen.map_err(|error| Problem::bad(&error))?))
+                }
             },
         }
     }
@@ -134,11 +141,13 @@ impl Shell {
         asking: &Rc<Open>,
         query: &[String],
     ) -> Result<Value, Problem> {
-        let ask = json!({ "ask": "choices", "query": query });
-        let found = question(front, asking, ask.clone()).await?;
-        let mut choices: Vec<Value> = found.as_array().cloned().unwrap_or_default();
-        for choice in choices.iter_mut().filter(|found| found["choice"]["kind"] == "app") {
-            choice["title"] = json!(title(asking));
+        let found = front.of(&asking.grain).choices(query).await;
+        let mut choices: Vec<Value> = Vec::new();
+        for mut found in found.map_err(|error| Problem::bad(&error))? {
+            if found.choice == Choice::App {
+                found.title = title(asking);
+            }
+            choices.push(json!(found));
         }
         let mut others: Vec<(GrainId, Rc<Open>)> = (self.open.borrow().iter())
             .filter(|(_, open)| !Rc::ptr_eq(open, asking) && open.grain.running().is_some())
@@ -147,9 +156,8 @@ impl Shell {
         others.sort_by_key(|(id, open)| (title(open), id.as_str().to_owned()));
         for (id, open) in others {
             // One that ended meanwhile offers nothing.
-            let Ok(found) = question(front, &open, ask.clone()).await else { continue };
-            let offers = |found: &Value| found["choice"]["kind"] == "app";
-            if found.as_array().is_some_and(|found| found.iter().any(offers)) {
+            let Ok(found) = front.of(&open.grain).choices(query).await else { continue };
+            if found.iter().any(|found| found.choice == Choice::App) {
                 let choice = json!({ "kind": "grain", "grain": id.as_str() });
                 choices.push(json!({ "choice": choice, "title": title(&open) }));
             }
@@ -167,10 +175,10 @@ impl Shell {
     ) -> Result<Value, Problem> {
         let user = sessions::user(user)?;
         let (open, _) = self.running(&id).await?;
-        let opened = front.request_session(&open.grain, &user, query);
-        let (number, url) = opened.map_err(|error| Problem::bad(&error))?;
-        let asked = Asked { grain: id.as_str().to_owned(), number };
-        Ok(json!({ "request": asked, "url": url }))
+        let opened = front.of(&open.grain).request_session(&user, query);
+        let opened = opened.map_err(|error| Problem::bad(&error))?;
+        let asked = Asked { grain: id.as_str().to_owned(), number: opened.request };
+        Ok(json!({ "request": asked, "url": opened.url }))
     }
 
     /// What came of a chooser; what another grain gave is from now on kept by the one that asked.
@@ -182,13 +190,15 @@ impl Shell {
     ) -> Result<Value, Problem> {
         let id: GrainId = asked.grain.parse().map_err(|_| Problem::missing("grain"))?;
         let giving = self.open_grain(&id).await?;
-        let ask = json!({ "ask": "outcome", "request": asked.number });
-        let mut outcome = question(front, &giving, ask).await?;
-        let Some(token) = outcome["token"].as_str().filter(|_| !Rc::ptr_eq(&giving, asking)) else {
-            return Ok(outcome);
-        };
+        let outcome = front.of(&giving.grain).outcome(asked.number);
+        let mut outcome = outcome.map_err(|error| Problem::bad(&error))?;
+        let Outcome::Fulfilled(chosen) = &mut outcome else { return Ok(json!(outcome)) };
+        if Rc::ptr_eq(&giving, asking) {
+            return Ok(json!(outcome));
+        }
         let gone = || Problem::conflict("it took longer than 5 minutes");
-        let claim = giving.grain.objects.powerbox.claim(token.as_bytes()).ok_or_else(gone)?;
+        let claim =
+            giving.grain.objects.powerbox.claim(chosen.token.as_bytes()).ok_or_else(gone)?;
         let object = match claim.object {
             Object::App(object) => Object::Other { grain: asked.grain.clone(), object },
             // Users and what is for tests are the same for all grains.
@@ -196,8 +206,8 @@ impl Shell {
         };
         // What the giving app requires of its user was checked when it gave.
         let token = asking.grain.objects.powerbox.chosen(object, Vec::new());
-        outcome["token"] = json!(token.map_err(|error| Problem::bad(&error.to_string()))?);
-        Ok(outcome)
+        chosen.token = token.map_err(|error| bad(&error))?;
+        Ok(json!(outcome))
     }
 
     /// A token for an offer template.
@@ -212,29 +222,31 @@ impl Shell {
         let open_to_all = ask.unauthenticated.unwrap_or_default();
         let open_to_all =
             Unauthenticated { dav: open_to_all.options.dav, resources: open_to_all.resources };
-        let wanted = json!({
-            "ask": "token", "label": ask.petname.unwrap_or_default(), "role": role.name,
-            "permissions": role.add, "without": role.remove,
-            "user": (!ask.for_sharing).then_some(user.name()), "expiresIfUnused": UNUSED,
-            "unauthenticated": open_to_all,
-        });
-        let made = question(&self.front()?, &open, wanted).await?;
-        let url = made["url"].as_str().unwrap_or_default();
+        let wanted = WantedToken {
+            label: ask.petname.unwrap_or_default(),
+            user: (!ask.for_sharing).then(|| user.name().to_owned()),
+            role: Some(role.name),
+            permissions: Some(role.add),
+            without: role.remove,
+            expires: None,
+            expires_if_unused: Some(UNUSED),
+            unauthenticated: open_to_all,
+        };
+        let made = self.front()?.of(&open.grain).new_token(wanted).await;
+        let made = made.map_err(|error| Problem::bad(&error))?;
         Ok(json!({
-            "token": made["token"], "host": url.trim_start_matches("http://"),
+            "token": made.token, "host": made.url.trim_start_matches("http://"),
             "slug": slug(&open.held.borrow().meta().title),
         }))
     }
 }
 
-fn title(open: &Open) -> String {
-    printable(&open.held.borrow().meta().title)
+fn bad(error: &dyn std::error::Error) -> Problem {
+    Problem::bad(&error.to_string())
 }
 
-/// Asks the host about one grain.
-async fn question(front: &Rc<Front>, open: &Open, question: Value) -> Result<Value, Problem> {
-    let answer = front.ask_about(&open.grain, question).await;
-    answer.map_err(|error| Problem::bad(&error))
+fn title(open: &Open) -> String {
+    printable(&open.held.borrow().meta().title)
 }
 
 /// A title as it may stand in a URL: letters, digits and hyphens.

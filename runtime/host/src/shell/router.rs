@@ -218,7 +218,7 @@ fn activity(shell: &Rc<Shell>, id: &GrainId) -> Value {
         || json!({ "notes": [], "denied": [], "dropped": [] }),
         |open| open.feed.json(),
     );
-    value["explained"] = json!(shell.how.explain);
+    value["explained"] = json!(shell.policy.explain);
     value
 }
 

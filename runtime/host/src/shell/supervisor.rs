@@ -12,14 +12,16 @@ use tokio::task::JoinHandle;
 use super::events::Feed;
 use super::problem::Problem;
 use super::{Shell, blocking};
-use crate::serve::caps::Elsewhere;
 use crate::serve::grain::Grain;
-use crate::serve::{self, GRACE, IdentityHook, Log, Notes, Program, Rootfs, sandboxed};
+use crate::serve::host_objects::Elsewhere;
+use crate::serve::jobs::run_jobs;
+use crate::serve::obey::obey;
+use crate::serve::{
+    self, AppOptions, CONTROL_QUEUE, GRACE, GrainOptions, IdentityHook, Log, Notes, Program,
+    Rootfs, sandboxed,
+};
 use crate::store::control::Listener;
 use crate::store::{self, GrainId, Package};
-
-/// Requests through a control socket that wait at a time.
-const CONTROL_QUEUE: usize = 8;
 
 /// A grain that is served by this process.
 pub(super) struct Open {
@@ -113,31 +115,20 @@ impl Shell {
 
     fn serve(self: &Rc<Self>, id: &GrainId, opened: Opened) -> Result<Open, Problem> {
         let Opened { grain, package, program, control } = opened;
-        let mut options = serve::Options::new(
-            id.as_str(),
-            package.app_id.to_string(),
-            Rootfs::Package(package.dir.clone()),
-            program,
-            grain.var_path(),
-            grain.log_path(),
-        );
-        let how = self.how.clone();
-        let front = self.front()?;
-        options.user = front.user().name().to_owned();
-        options.limits = how.limits;
-        options.host_limits = how.host_limits;
-        options.start_timeout = how.start_timeout;
-        options.idle_timeout = how.idle_timeout.or(Some(serve::IDLE_TIMEOUT));
-        options.explain = how.explain;
-        options.capabilities = Some(grain.capabilities()?);
-        options.mail = how.mail;
-        options.grants = how.grants;
         let held = Rc::new(RefCell::new(grain));
-        options.identities = Some(identities(&held));
+        let mut grain = GrainOptions::of(&held.borrow());
+        grain.capabilities = Some(held.borrow().capabilities()?);
+        grain.identities = Some(identities(&held));
+        let app = AppOptions::new(Rootfs::Package(package.dir.clone()), program);
+        let mut options = serve::Options::new(app, grain);
+        options.policy = self.policy.clone();
+        options.policy.idle_timeout.get_or_insert(serve::IDLE_TIMEOUT);
+        let front = self.front()?;
+        options.visit.user = front.user().name().to_owned();
         let (mut settings, launcher) =
             sandboxed::split(options).map_err(|error| Problem::from(&error))?;
-        let log = Log::open(&settings.log, settings.limits.log_bytes)
-            .map_err(|source| serve::Error::Log { path: settings.log.clone(), source })
+        let log = Log::open(&settings.grain.log, settings.policy.host_limits.log_bytes)
+            .map_err(|source| serve::Error::Log { path: settings.grain.log.clone(), source })
             .map_err(|error| Problem::from(&error))?;
         let feed = Feed::new(id.clone(), self.events.clone());
         let notes = Notes::new({
@@ -171,11 +162,11 @@ impl Shell {
                 let (grain, front) = (asked.clone(), front.upgrade());
                 async move {
                     let front = front.ok_or("spk is ending")?;
-                    front.ask_about(&grain, question).await
+                    front.of(&grain).ask_json(question).await
                 }
                 .boxed_local()
             };
-            async move { grain.obey(requests, stop, url, ask).await }
+            async move { obey(&grain, requests, stop, url, ask).await }
         };
         let answering = {
             let grain = grain.clone();
@@ -192,7 +183,7 @@ impl Shell {
                 let _ = grain.stop_when_idle().await;
             }
         };
-        let jobs = serve::run_jobs(grain.clone());
+        let jobs = run_jobs(grain.clone());
         let (shell, id) = (Rc::downgrade(self), id.clone());
         // Not among the tasks of the grain: it would abort itself.
         tokio::task::spawn_local(async move {

@@ -22,7 +22,7 @@ const OPTIONS: atomic::Options = atomic::Options::mode(0o600).only_writer();
 /// Version of the file's format.
 const FORMAT: u32 = 1;
 
-/// Largest file read. The host writes less: see the limits of `serve::keeper`.
+/// Largest file read. The host writes less: see the limits of `serve::record_store`.
 const FILE_LIMIT: u64 = 64 << 20;
 
 /// Everything in the file.
@@ -113,7 +113,7 @@ pub(crate) struct ApiToken {
 /// What an API host answers to anybody (http-bridge §7.14).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Unauthenticated {
+pub struct Unauthenticated {
     /// Tokens of the `DAV` header of OPTIONS.
     pub dav: Vec<String>,
     /// By path.
@@ -121,6 +121,7 @@ pub(crate) struct Unauthenticated {
 }
 
 impl Unauthenticated {
+    /// Whether it answers nothing.
     pub fn is_empty(&self) -> bool {
         self.dav.is_empty() && self.resources.is_empty()
     }
@@ -129,7 +130,7 @@ impl Unauthenticated {
 /// A small file of an API host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Resource {
+pub struct Resource {
     /// `Content-Type`.
     #[serde(rename = "type")]
     pub kind: String,

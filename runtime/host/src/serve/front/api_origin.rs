@@ -1,8 +1,6 @@
-//! API hosts: how programs use the app, with a token instead of a session's name
-//! (http-bridge §4.11, §5.11, §7.9).
+//! API hosts: how programs use the app, with a token instead of a session's name (http-bridge
+//! §4.11, §5.11, §7.9).
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
@@ -13,13 +11,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use spk_web_session::{Described, values};
 
+use super::ask_app::{NoAnswer, ask, refuse};
 use super::body::Outgoing;
 use super::policy::Policy;
-use super::route::{NoAnswer, ask, refuse};
 use super::{Front, hosts, pages};
 use crate::serve::grain::Grain;
-use crate::serve::keeper;
-use crate::serve::session::{Access, Browser, Kind, Session, half_hash};
+use crate::serve::session::{Access, Browser, Kind, Session};
+use crate::serve::token;
 use crate::serve::user::User;
 use crate::store::capabilities::ApiToken;
 use crate::store::now;
@@ -36,9 +34,6 @@ const PASSTHROUGH: HeaderName = HeaderName::from_static("x-sandstorm-passthrough
 /// The longest time a keep-alive can ask for, in seconds: a day.
 const LONGEST_KEEPALIVE: u64 = 24 * 60 * 60;
 
-/// Sessions of programs kept at a time; the next request opens another.
-const PROGRAMS: usize = 256;
-
 /// Clients that may use Basic on the host that all tokens share: those that know nothing else.
 const BASIC_CLIENTS: [&str; 6] = [
     "git/",
@@ -52,31 +47,6 @@ const BASIC_CLIENTS: [&str; 6] = [
 /// What every API session may be asked with; the method asked for comes to it.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
-/// The sessions of programs, by the hash of their token.
-#[derive(Default)]
-pub(crate) struct Programs(RefCell<HashMap<String, Rc<Session>>>);
-
-impl Programs {
-    /// The token is not worth anything any more, or something else.
-    pub fn forget(&self, hash: &str) {
-        if let Some(session) = self.0.borrow_mut().remove(hash) {
-            session.close();
-        }
-    }
-
-    /// The grain is served no more, or what its users may do has changed.
-    pub fn forget_grain(&self, grain: &Rc<Grain>) {
-        let mut sessions = self.0.borrow_mut();
-        let gone = sessions.extract_if(|_, session| Rc::ptr_eq(session.grain(), grain));
-        gone.for_each(|(_, session)| session.close());
-    }
-}
-
-/// The label of a token's own host, after `api-` (http-bridge §7.9).
-pub(super) fn host_of(token: &str) -> String {
-    half_hash(&format!("x{token}")).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Answers a request to an API host; `host` is the ID of a token's own.
 pub(super) async fn answer(
     front: &Rc<Front>,
@@ -84,12 +54,12 @@ pub(super) async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, NoAnswer> {
     let weak = host.is_some() || may_use_basic(request.headers());
-    let Some(token) = token(&mut request, weak) else {
+    let Some(secret) = given_token(&mut request, weak) else {
         return Ok(without_token(front, host, weak, &request));
     };
-    let hash = keeper::hash(&token);
-    let found = front.grains().into_iter().find_map(|grain| {
-        let record = grain.objects.keeper.read(|records| records.tokens.get(&hash).cloned())?;
+    let hash = token::hash(&secret);
+    let found = front.grains.all().into_iter().find_map(|grain| {
+        let record = grain.objects.records.read(|records| records.tokens.get(&hash).cloned())?;
         Some((grain, record))
     });
     let Some((grain, record)) = found else {
@@ -110,7 +80,7 @@ pub(super) async fn answer(
     if record.expires_if_unused.is_some() {
         let used = grain
             .objects
-            .keeper
+            .records
             .change(|records| {
                 if let Some(record) = records.tokens.get_mut(&hash) {
                     record.expires_if_unused = None;
@@ -145,36 +115,20 @@ async fn ask_app(
         Err(refusal) => return refuse(refusal.status, refusal.text),
     };
     let browser = Browser { address: address(request.headers()), ..Browser::default() };
-    let mut failed = front.failed.subscribe();
-    tokio::select! {
-        answer = ask(front, session, &browser, &described, Policy::Api, request) => answer,
-        Ok(reason) = failed.wait_for(Option::is_some) => {
-            refuse(StatusCode::GATEWAY_TIMEOUT, reason.as_deref().unwrap_or_default())
-        }
-    }
+    front.unless_failed(ask(front, session, &browser, &described, Policy::Api, request)).await
 }
 
 /// The session of a token's bearer.
 fn session(front: &Rc<Front>, grain: &Rc<Grain>, hash: &str, record: &ApiToken) -> Rc<Session> {
-    let mut sessions = front.programs.0.borrow_mut();
-    if let Some(session) = sessions.get(hash) {
-        return session.clone();
-    }
-    if sessions.len() >= PROGRAMS {
-        sessions.retain(|_, session| !session.is_unused());
-    }
-    if sessions.len() >= PROGRAMS {
-        sessions.clear();
-    }
-    let (user, access) = match &record.user {
-        // The token's maker acts, with what the token allows of what the maker may do.
-        Some(name) => (User::named(name), Access::Within(record.role.clone())),
-        None => (User::named("anonymous"), Access::Chosen(record.role.clone())),
-    };
-    let base = format!("http://api-{}.{}:{}", record.host, hosts::PARENT, front.port);
-    let session = Session::new(grain.clone(), user, Kind::Api, access, hash, base);
-    sessions.insert(hash.to_owned(), session.clone());
-    session
+    front.programs.get(hash, || {
+        let (user, access) = match &record.user {
+            // The token's maker acts, with what the token allows of what the maker may do.
+            Some(name) => (User::named(name), Access::Within(record.role.clone())),
+            None => (User::named("anonymous"), Access::Chosen(record.role.clone())),
+        };
+        let base = hosts::api_origin(&record.host, front.port());
+        Session::new(grain.clone(), user, Kind::Api, access, hash, base)
+    })
 }
 
 /// Why a token is not worth anything any more.
@@ -200,7 +154,7 @@ async fn keep_alive(
         let end = now() + (milliseconds / 1000).min(LONGEST_KEEPALIVE);
         let kept = grain
             .objects
-            .keeper
+            .records
             .change(|records| {
                 if let Some(record) = records.tokens.get_mut(hash) {
                     record.expires_if_unused = record.expires_if_unused.map(|old| old.max(end));
@@ -249,13 +203,13 @@ fn without_token(
 ) -> Response<Outgoing> {
     let open = host.map(|host| {
         let of = |grain: Rc<Grain>| {
-            grain.objects.keeper.read(|records| {
+            grain.objects.records.read(|records| {
                 let mut tokens = records.tokens.values();
                 let token = tokens.find(|token| token.host == host && worthless(token).is_none());
                 token.map(|token| token.unauthenticated.clone())
             })
         };
-        front.grains().into_iter().find_map(of).unwrap_or_default()
+        front.grains.all().into_iter().find_map(of).unwrap_or_default()
     });
     if request.method() == Method::OPTIONS {
         let mut response = Response::new(Outgoing::full(Vec::new()));
@@ -311,7 +265,7 @@ fn may_use_basic(headers: &HeaderMap) -> bool {
 }
 
 /// The token, wherever it is; taken out of the path.
-fn token(request: &mut Request<Incoming>, weak: bool) -> Option<Vec<u8>> {
+fn given_token(request: &mut Request<Incoming>, weak: bool) -> Option<Vec<u8>> {
     let value = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     if let Some(value) = value {
         if let Some(token) = after(value, b"bearer ") {

@@ -11,8 +11,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use spk_web_session::{CutShort, Hold, StreamBody};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::published::FileBody;
-use crate::serve::grain::Busy;
+use super::file_body::FileBody;
+use crate::serve::activity::Busy;
 
 /// A response's body.
 pub(crate) enum Outgoing {

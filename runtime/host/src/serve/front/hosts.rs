@@ -11,6 +11,11 @@ pub(crate) const PARENT: &str = "spk.localhost";
 /// Characters of a session's or API host's ID: 128 bits in hex, as the original's.
 pub(crate) const ID_LENGTH: usize = 32;
 
+/// The origin of an API token, by the label of its host after `api-`.
+pub(crate) fn api_origin(label: &str, port: u16) -> String {
+    format!("http://api-{label}.{PARENT}:{port}")
+}
+
 /// A site of the front end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Site {
@@ -61,7 +66,7 @@ pub(crate) fn site(host: &str, port: u16) -> Option<Site> {
 }
 
 fn is_public_id(text: &str) -> bool {
-    text.len() == crate::serve::caps::publish::ID_LENGTH
+    text.len() == crate::serve::host_objects::publish::ID_LENGTH
         && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 

@@ -12,12 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::Front;
-use super::io::Patient;
-use super::patience::Slot;
+use super::client_limits::{HEAD_LIMIT, Slot};
+use super::write_timeout::WriteTimeout;
 use crate::serve::error::Error;
-
-/// Largest request head (the original's, http-bridge §7.2); more is a 431.
-pub(super) const HEAD_LIMIT: usize = 128 * 1024;
 
 /// Bytes that the kernel keeps for one connection in each direction. Left to itself it keeps up to
 /// ten MiB for a client that stalls; on loopback this is enough for full speed.
@@ -79,7 +76,7 @@ fn bind(address: IpAddr, port: u16) -> Result<TcpListener, Error> {
 
 /// Accepts connections for ever.
 pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Error> {
-    let slots = Arc::new(Semaphore::new(front.patience.connections));
+    let slots = Arc::new(Semaphore::new(front.clients.limits.connections));
     let accepts = sockets.listeners.into_iter().map(|listener| {
         let (front, slots) = (front.clone(), slots.clone());
         async move {
@@ -92,9 +89,7 @@ pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Erro
                 // The semaphore is never closed.
                 let Ok(permit) = slots.clone().acquire_owned().await else { return };
                 let served = connection(front.clone(), stream, Slot::new(permit));
-                let mut connections = front.connections.borrow_mut();
-                while connections.try_join_next().is_some() {}
-                connections.spawn_local(served);
+                front.clients.serve(served);
             }
         }
     });
@@ -104,8 +99,8 @@ pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Erro
 
 async fn connection(front: Rc<Front>, stream: TcpStream, slot: Slot) {
     let _ = stream.set_nodelay(true);
-    let mut closing = front.closing.subscribe();
-    let patience = front.patience.clone();
+    let mut closing = front.clients.closing();
+    let limits = front.clients.limits.clone();
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let front = front.clone();
         request.extensions_mut().insert(slot.clone());
@@ -113,10 +108,10 @@ async fn connection(front: Rc<Front>, stream: TcpStream, slot: Slot) {
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience.head)
+        .header_read_timeout(limits.head)
         .max_buf_size(HEAD_LIMIT)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(Patient::new(stream, patience.write)), service)
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits.write)), service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     tokio::select! {

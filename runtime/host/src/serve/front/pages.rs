@@ -1,10 +1,9 @@
-//! What the front end itself says: errors, and the page around the app.
+//! What the front end itself says: errors, and how pages are written.
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::Outgoing;
-use crate::serve::user::KNOWN;
 
 /// A short text. Never anything from the inside of host or app (http-bridge §12,
 /// issue 1381): that goes to the log and to the developer.
@@ -40,38 +39,12 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// The page around the app: who one is, and the app in a frame of its own origin.
-pub(crate) fn shell(title: &str, user: &str, frame: &str) -> String {
-    let mut users = String::new();
-    for known in KNOWN {
-        let mark = if known == user { " aria-current=\"page\"" } else { "" };
-        users.push_str(&format!("<a href=\"/as/{known}\"{mark}>{known}</a> "));
-    }
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
-         <style>{STYLE}</style></head>\n\
-         <body><nav><strong id=\"title\">{title}</strong> {users}</nav>\n\
-         <iframe id=\"app\" src=\"{frame}\" title=\"{title}\" \
-         allow=\"clipboard-write\"></iframe>\n\
-         </body></html>\n",
-        title = escape(title),
-        frame = escape(frame),
-    )
-}
-
-const STYLE: &str = "html,body{margin:0;height:100%}body{display:flex;flex-direction:column;\
-    font:14px sans-serif}nav{padding:.4em .8em;background:#222;color:#ddd}nav a{color:#9cf;\
-    margin-left:.6em}nav a[aria-current]{color:#fff;font-weight:bold;text-decoration:none}\
-    iframe{flex:1;border:0;width:100%}";
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_title_cannot_become_markup() {
-        let page = shell("<script>alert('1')</script>", "bob", "http://x/\"onload=\"");
-        assert!(!page.contains("<script>alert") && !page.contains("\"onload=\""));
-        assert!(page.contains("<a href=\"/as/bob\" aria-current=\"page\">bob</a>"));
+    fn text_cannot_become_markup() {
+        assert_eq!(escape("<a b=\"c\" d='e'>&"), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
     }
 }

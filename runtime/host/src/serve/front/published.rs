@@ -2,25 +2,16 @@
 //! (http-bridge §7.15).
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io;
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
 
 use super::body::Outgoing;
+use super::file_body::FileBody;
 use super::{Front, pages};
 use spk_files::Dir;
-
-/// Bytes read from a file at a time.
-const PIECE: usize = 64 * 1024;
-
-/// Pieces that wait for a slow client.
-const WAITING: usize = 4;
 
 /// Components of a path; the app's tree may be deeper, a path of a site is not.
 const DEPTH: usize = 64;
@@ -38,13 +29,14 @@ pub(super) async fn answer(
     request: &Request<Incoming>,
 ) -> Response<Outgoing> {
     let published = front
-        .grain
+        .grains
+        .first
         .objects
-        .keeper
+        .records
         .read(|records| records.public_id.as_deref().is_some_and(|known| known == id));
-    let Some(var) = front.var.clone().filter(|_| published) else {
+    if !published {
         return pages::text(StatusCode::NOT_FOUND, "nothing is published here");
-    };
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return pages::text(StatusCode::METHOD_NOT_ALLOWED, "only GET");
     }
@@ -54,6 +46,7 @@ pub(super) async fn answer(
     };
     let name = parts.last().cloned().unwrap_or_default();
     // The disk may be slow; the event loop is everybody's.
+    let var = front.var.clone();
     let found = tokio::task::spawn_blocking(move || find(&var, &parts)).await;
     match found {
         Ok(Ok(Found::File(file, length))) => {
@@ -153,54 +146,6 @@ fn kind(name: &[u8]) -> Option<&'static str> {
         "wasm" => "application/wasm",
         _ => "application/octet-stream",
     })
-}
-
-/// A file on its way to a client, read as the client takes it.
-pub(crate) struct FileBody {
-    pieces: mpsc::Receiver<Bytes>,
-    left: u64,
-}
-
-impl FileBody {
-    fn new(mut file: File, length: u64) -> FileBody {
-        let (sender, pieces) = mpsc::channel(WAITING);
-        tokio::task::spawn_blocking(move || {
-            let mut left = length;
-            while left > 0 {
-                let size = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-                let mut piece = vec![0; size];
-                // A file that became shorter meanwhile ends the connection.
-                if file.read_exact(&mut piece).is_err() {
-                    return;
-                }
-                left -= size as u64;
-                if sender.blocking_send(piece.into()).is_err() {
-                    return;
-                }
-            }
-        });
-        FileBody { pieces, left: length }
-    }
-
-    /// The next piece; an error if the file was shorter than promised.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ()>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        match Pin::new(&mut self.pieces).poll_recv(context) {
-            Poll::Ready(Some(piece)) => {
-                self.left -= piece.len() as u64;
-                Poll::Ready(Some(Ok(piece)))
-            }
-            Poll::Ready(None) => Poll::Ready(Some(Err(()))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Bytes still to come.
-    pub fn left(&self) -> u64 {
-        self.left
-    }
 }
 
 #[cfg(test)]

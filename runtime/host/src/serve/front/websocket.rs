@@ -18,8 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::body::Outgoing;
-use super::patience::Slot;
-use crate::serve::grain::Busy;
+use super::client_limits::Slot;
+use crate::serve::activity::Busy;
 
 /// Bytes read from the browser at a time; each piece is one call.
 const PIECE: usize = 16 * 1024;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use capnp::Error;
 use tokio::sync::Notify;
 
+use crate::serve::limits::HostLimits;
 use crate::serve::limits::{self, Counts};
-use crate::serve::{HostLimits, Notes};
+use crate::serve::notes::Notes;
 
 /// Calls of the app that have begun and are not finished. Bridges have one or two for each request
 /// under way, of which the front end takes 512; an app with so many more has lost count.

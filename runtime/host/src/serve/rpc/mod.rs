@@ -19,7 +19,8 @@ use tokio::sync::watch;
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
 use super::error::Error;
-use super::{HostLimits, Notes};
+use super::limits::HostLimits;
+use super::notes::Notes;
 use meter::Meter;
 use network::{CountedReader, CountedWriter, Guarded};
 
@@ -91,5 +92,8 @@ fn broken(error: &capnp::Error, largest: u64) -> String {
         true => format!(" (at most {largest} bytes; --limit-message allows more)"),
         false => String::new(),
     };
-    format!("the app broke its connection to the host: {}{hint}", super::printable(error))
+    format!(
+        "the app broke its connection to the host: {}{hint}",
+        super::exception::printable(error)
+    )
 }

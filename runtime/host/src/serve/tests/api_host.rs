@@ -312,9 +312,9 @@ fn l06_what_is_shared_is_taken_back_during_a_session() {
 #[test]
 fn the_command_line_s_token_and_role() {
     let asked = |settings: &mut Settings| {
-        settings.api_token = Some(None);
-        settings.role = Some("viewer".into());
-        settings.grants = vec!["http-api".into()];
+        settings.visit.api_token = Some(None);
+        settings.visit.role = Some("viewer".into());
+        settings.policy.grants = vec!["http-api".into()];
     };
     with_settings(echo(), asked, |host| async move {
         let ready = host.events.borrow().iter().find_map(|event| match event {

@@ -224,7 +224,7 @@ impl ui_view::Server for View {
         let info = params.get_user_info()?;
         let identity = info.has_identity().then(|| info.get_identity()).transpose()?;
         *self.life.identity.borrow_mut() = identity;
-        if params.get_session_type() == crate::serve::API_SESSION {
+        if params.get_session_type() == crate::serve::interfaces::API_SESSION {
             if self.launches.manner.get() == Manner::NoApi {
                 return Err(Error::failed("unsupported session type".into()));
             }

@@ -11,7 +11,8 @@ fn every_exchange_is_told_of_once_and_in_the_order_of_the_requests() {
     let hook = {
         let told = told.clone();
         move |settings: &mut Settings| {
-            settings.exchanges = Some(Rc::new(move |exchange| told.borrow_mut().push(exchange)));
+            settings.visit.exchanges =
+                Some(Rc::new(move |exchange| told.borrow_mut().push(exchange)));
         }
     };
     with_settings(echo(), hook, |host| async move {
@@ -46,7 +47,7 @@ fn every_exchange_is_told_of_once_and_in_the_order_of_the_requests() {
 
 #[test]
 fn other_users_sessions_are_announced() {
-    let more = |settings: &mut Settings| settings.other_users = vec!["Bob".into()];
+    let more = |settings: &mut Settings| settings.visit.other_users = vec!["Bob".into()];
     with_settings(echo(), more, |host| async move {
         let events = host.events.borrow().clone();
         let Some(Event::Session { user, url }) = events.first() else { panic!("{events:?}") };

@@ -17,7 +17,8 @@ fn attack(app: impl Fn(&mut Raw) + Clone + Send + 'static) -> (Option<String>, V
     });
     let notes = Rc::new(RefCell::new(Vec::new()));
     let (dir, kept) = (tempfile::tempdir().unwrap(), notes.clone());
-    let settings = Settings { start_timeout: Duration::from_secs(30), ..settings(dir.path()) };
+    let mut settings = settings(dir.path());
+    settings.policy.start_timeout = Duration::from_secs(30);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     let observer = move |event: Event| {
@@ -252,7 +253,7 @@ fn an_app_that_does_not_read_is_not_read_either() {
         });
         told.send(taken).unwrap();
     });
-    let little = |settings: &mut Settings| settings.limits.held_bytes = 1 << 20;
+    let little = |settings: &mut Settings| settings.policy.host_limits.held_bytes = 1 << 20;
     let before = resident();
     let result =
         run_launcher(Launches::new(echo()), Box::new(launcher), little, |host| async move {
@@ -309,7 +310,7 @@ fn an_app_that_writes_a_response_that_nobody_reads_is_held_back() {
         told.send(taken).unwrap();
         raw.verdict();
     });
-    let little = |settings: &mut Settings| settings.limits.held_bytes = 4 << 20;
+    let little = |settings: &mut Settings| settings.policy.host_limits.held_bytes = 4 << 20;
     let before = resident();
     let result =
         run_launcher(Launches::new(echo()), Box::new(launcher), little, |host| async move {
@@ -417,7 +418,7 @@ fn an_app_that_keeps_what_it_is_given_is_ended() {
             }
         }
     });
-    let few = |settings: &mut Settings| settings.limits.counts.exports = 40;
+    let few = |settings: &mut Settings| settings.policy.host_limits.counts.exports = 40;
     let result = run_launcher(Launches::new(echo()), Box::new(launcher), few, |host| async move {
         let mut client = host.connect().await;
         for number in 0..100 {
@@ -443,7 +444,7 @@ fn an_app_that_answers_nothing_any_more_is_ended() {
             let _ = told.send(());
         }
     });
-    let few = |settings: &mut Settings| settings.limits.counts.unanswered = 40;
+    let few = |settings: &mut Settings| settings.policy.host_limits.counts.unanswered = 40;
     let result = run_launcher(Launches::new(echo()), Box::new(launcher), few, |host| async move {
         // Nobody waits for the answers; the app owes them all the same.
         for number in 0..40 {
@@ -477,7 +478,7 @@ fn bodies_that_nobody_reads_have_an_end() {
         told.send(count.count()).unwrap();
         raw.verdict();
     });
-    let little = |settings: &mut Settings| settings.limits.held_bytes = 16 << 20;
+    let little = |settings: &mut Settings| settings.policy.host_limits.held_bytes = 16 << 20;
     let result =
         run_launcher(Launches::new(echo()), Box::new(launcher), little, |host| async move {
             let mut clients = Vec::new();
@@ -520,8 +521,8 @@ fn downloads_that_nobody_reads_leave_room_for_others() {
     });
     // What the limits are made for: a window of 256 KiB and a piece for each connection.
     let fitting = |settings: &mut Settings| {
-        settings.patience.connections = CLIENTS + 1;
-        settings.limits.held_bytes = (CLIENTS as u64) * EACH;
+        settings.client_limits.connections = CLIENTS + 1;
+        settings.policy.host_limits.held_bytes = (CLIENTS as u64) * EACH;
     };
     with_settings(endless, fitting, |host| async move {
         let mut stalled = Vec::new();
@@ -534,6 +535,6 @@ fn downloads_that_nobody_reads_leave_room_for_others() {
         assert_eq!(host.connect().await.get("/other").await.text(), "x");
     });
     let defaults = crate::serve::HostLimits::default();
-    let connections = crate::serve::front::Patience::default().connections as u64;
+    let connections = crate::serve::front::ClientLimits::default().connections as u64;
     assert!(defaults.held_bytes >= connections * EACH);
 }

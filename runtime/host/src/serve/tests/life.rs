@@ -25,8 +25,9 @@ fn an_app_that_exits_at_once_is_reported_with_its_last_words() {
 
 #[test]
 fn an_app_that_never_answers_is_reported_with_the_port_it_should_listen_on() {
-    let (error, launches) =
-        failure(Manner::Silent, |settings| settings.start_timeout = Duration::from_millis(200));
+    let (error, launches) = failure(Manner::Silent, |settings| {
+        settings.policy.start_timeout = Duration::from_millis(200)
+    });
     assert_eq!(
         error.to_string(),
         "the app did not answer within 0.2 s: nobody answers on port 8000; the last lines of \
@@ -49,7 +50,7 @@ fn a_taken_port_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let (result, launches) =
-        run_host(echo(), |settings| settings.port = port, |_| async { unreachable!() });
+        run_host(echo(), |settings| settings.visit.port = port, |_| async { unreachable!() });
     let error = result.unwrap_err();
     assert_eq!(error.to_string(), format!("port {port} is taken on 127.0.0.1"));
     assert!(error.remedy().unwrap().contains("--port 0"));
@@ -82,7 +83,8 @@ fn g15_an_app_that_died_is_started_again_by_the_next_request() {
 
 #[test]
 fn l07_an_idle_app_is_stopped_and_comes_back() {
-    let soon = |settings: &mut Settings| settings.idle_timeout = Some(Duration::from_millis(150));
+    let soon =
+        |settings: &mut Settings| settings.policy.idle_timeout = Some(Duration::from_millis(150));
     with_settings(echo(), soon, |host| async move {
         assert_eq!(host.connect().await.get("/a").await.status, 200);
         let mut ended = host.launches.life().ended.subscribe();
@@ -94,7 +96,8 @@ fn l07_an_idle_app_is_stopped_and_comes_back() {
 
 #[test]
 fn l08_an_open_websocket_keeps_the_app_awake() {
-    let soon = |settings: &mut Settings| settings.idle_timeout = Some(Duration::from_millis(100));
+    let soon =
+        |settings: &mut Settings| settings.policy.idle_timeout = Some(Duration::from_millis(100));
     with_settings(echo(), soon, |host| async move {
         let mut client = host.connect().await;
         let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -127,7 +130,7 @@ fn g16_a_session_that_nobody_used_for_a_while_is_opened_again() {
 
 #[test]
 fn l09_a_visit_without_account_shows_nobody() {
-    let visit = |settings: &mut Settings| settings.user = "anonymous".into();
+    let visit = |settings: &mut Settings| settings.visit.user = "anonymous".into();
     with_settings(echo(), visit, |host| async move {
         let session = host.launches.sessions.borrow().last().unwrap().clone();
         let nobody = "user=Anonymous User handle=anonymous id=0 identity=false ";
@@ -148,7 +151,8 @@ fn f21_a_download_that_takes_long_keeps_the_app_awake() {
         std::mem::forget(stream);
         Ok(())
     });
-    let soon = |settings: &mut Settings| settings.idle_timeout = Some(Duration::from_millis(100));
+    let soon =
+        |settings: &mut Settings| settings.policy.idle_timeout = Some(Duration::from_millis(100));
     with_settings(endless, soon, |host| async move {
         let mut client = host.connect().await;
         client.request("GET /endless", "", "").await;

@@ -3,13 +3,13 @@
 
 mod api_host;
 mod app;
+mod client_limits;
 mod exchange;
 mod framing;
 mod hostile;
 mod life;
 mod mapping;
 mod objects;
-mod patience;
 mod powerbox;
 mod raw;
 mod request;
@@ -28,7 +28,9 @@ use spk_web_session_conformance::client::Client;
 use spk_web_session_conformance::session::Script;
 
 use super::launch::Launch;
-use super::{Error, Event, Settings, run_with};
+use super::options::{GrainOptions, Settings};
+use super::run::run_with;
+use super::{Error, Event};
 use crate::store::control::{Client as Client_, Listener};
 
 /// What runs, as a test sees it.
@@ -92,33 +94,13 @@ impl Host {
 }
 
 fn settings(dir: &std::path::Path) -> Settings {
-    Settings {
-        grain_id: "grain".into(),
-        title: "A test".into(),
-        log: dir.join("log"),
-        var: Some(dir.to_owned()),
-        port: 0,
-        user: "alice".into(),
-        permissions: None,
-        identities: None,
-        capabilities: None,
-        mail: None,
-        grants: Vec::new(),
-        role: None,
-        api_token: None,
-        control: None,
-        start_timeout: Duration::from_secs(20),
-        idle_timeout: None,
-        session_idle: super::session::SESSION_IDLE,
-        explain: true,
-        patience: super::front::Patience::default(),
-        limits: super::HostLimits::default(),
-        exchanges: None,
-        restarts: None,
-        other_users: Vec::new(),
-        bridge_port: Some(8000),
-        site: None,
-    }
+    let mut grain = GrainOptions::new("grain", dir.to_owned(), dir.join("log"));
+    grain.title = "A test".into();
+    let mut settings = Settings::new(grain);
+    settings.policy.start_timeout = Duration::from_secs(20);
+    settings.policy.explain = true;
+    settings.bridge_port = Some(8000);
+    settings
 }
 
 /// Runs `test` against a host with this app; panics if the host does not end well.
@@ -154,7 +136,7 @@ fn run_launcher<F: Future<Output = ()>>(
 ) -> Result<(), Error> {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = settings(dir.path());
-    settings.control = Some(Listener::in_dir(dir.path()));
+    settings.grain.control = Some(Listener::in_dir(dir.path()));
     change(&mut settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();

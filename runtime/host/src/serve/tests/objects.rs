@@ -127,7 +127,7 @@ fn saved_capabilities_survive_the_app_and_the_host() {
     };
     let tokens = Rc::new(RefCell::new(Vec::new()));
     let kept = tokens.clone();
-    let with_file = |settings: &mut Settings| settings.capabilities = file();
+    let with_file = |settings: &mut Settings| settings.grain.capabilities = file();
     with_settings(echo(), with_file, |host| async move {
         let life = host.launches.life();
         let alice = life.identity.borrow().clone().unwrap();
@@ -147,7 +147,7 @@ fn saved_capabilities_survive_the_app_and_the_host() {
     for token in tokens.borrow().iter() {
         assert!(!text.contains(str::from_utf8(token).unwrap()));
     }
-    let with_file = |settings: &mut Settings| settings.capabilities = file();
+    let with_file = |settings: &mut Settings| settings.grain.capabilities = file();
     with_settings(echo(), with_file, |host| async move {
         let life = host.launches.life();
         let saved = tokens.borrow().clone();
@@ -170,7 +170,7 @@ fn a_file_that_cannot_be_read_stops_the_host_before_the_app_starts() {
     let file = CapabilityFile::new(&dir, place.path()).unwrap();
     let (result, launches) = run_host(
         echo(),
-        |settings| settings.capabilities = Some(file),
+        |settings| settings.grain.capabilities = Some(file),
         |_| async { unreachable!() },
     );
     assert_eq!(result.unwrap_err().to_string(), "cannot keep the grain's capabilities");
@@ -193,7 +193,8 @@ impl spk_schema::activity_capnp::ongoing_notification::Server for Notification {
 
 #[test]
 fn an_app_that_stays_awake_is_not_stopped_until_it_is_done_or_told_to() {
-    let soon = |settings: &mut Settings| settings.idle_timeout = Some(Duration::from_millis(100));
+    let soon =
+        |settings: &mut Settings| settings.policy.idle_timeout = Some(Duration::from_millis(100));
     with_settings(echo(), soon, |host| async move {
         // Asked for something all the time, until it holds its lock.
         let client = host.connect().await.get("/").await;
@@ -299,7 +300,7 @@ fn mail_becomes_files() {
     let kept = dir.clone();
     with_settings(
         echo(),
-        |settings| settings.mail = Some(dir),
+        |settings| settings.policy.mail = Some(dir),
         |host| async move {
             let life = host.launches.life();
             let hack: hack_session_context::Client =
@@ -329,7 +330,7 @@ fn jobs_run_when_they_are_due_and_survive() {
         let dir = Dir::open_trusted(place.path()).unwrap();
         Some(CapabilityFile::new(&dir, place.path()).unwrap())
     };
-    let with_file = |settings: &mut Settings| settings.capabilities = file();
+    let with_file = |settings: &mut Settings| settings.grain.capabilities = file();
     with_settings(echo(), with_file, |host| async move {
         let life = host.launches.life();
         // Long ago: due at once.
@@ -364,7 +365,7 @@ fn jobs_run_when_they_are_due_and_survive() {
     assert_eq!(records["jobs"].as_object().unwrap().len(), 1);
     records["jobs"].as_object_mut().unwrap().values_mut().next().unwrap()["due"] = 5.into();
     std::fs::write(&path, records.to_string()).unwrap();
-    let with_file = |settings: &mut Settings| settings.capabilities = file();
+    let with_file = |settings: &mut Settings| settings.grain.capabilities = file();
     with_settings(echo(), with_file, |host| async move {
         host.noted("running the scheduled job \"hourly\"").await;
         let life = Rc::downgrade(&host.launches.life());
@@ -387,7 +388,7 @@ fn what_lies_in_www_is_published_once_the_app_asks() {
     let var = place.path().to_owned();
     with_settings(
         echo(),
-        |settings| settings.var = Some(var),
+        |settings| settings.grain.var = var,
         |host| async move {
             let (_, rest) = host.host.split_once('.').unwrap();
             let early = format!("{}.{rest}", "a".repeat(20));

@@ -56,7 +56,7 @@ async fn fulfil(
 #[test]
 fn an_identity_is_chosen_claimed_and_saved() {
     with_host(echo(), |host| async move {
-        let wanted = query(crate::serve::IDENTITY);
+        let wanted = query(crate::serve::interfaces::IDENTITY);
         let choices = host.ask(json!({ "ask": "choices", "query": wanted })).await.unwrap();
         assert_eq!(choices.as_array().unwrap().len(), 5);
         assert_eq!(choices[1]["title"], "Bob Dev User");
@@ -83,9 +83,9 @@ fn an_identity_is_chosen_claimed_and_saved() {
 
 #[test]
 fn a_granted_http_api_answers_what_it_was_asked() {
-    let grant = |settings: &mut Settings| settings.grants = vec!["http-api".into()];
+    let grant = |settings: &mut Settings| settings.policy.grants = vec!["http-api".into()];
     with_settings(echo(), grant, |host| async move {
-        let wanted = query(crate::serve::API_SESSION);
+        let wanted = query(crate::serve::interfaces::API_SESSION);
         let choices = host.ask(json!({ "ask": "choices", "query": wanted })).await.unwrap();
         let choice = choices[0]["choice"].clone();
         assert_eq!(choice, json!({ "kind": "grant", "name": "http-api" }));
@@ -205,9 +205,9 @@ fn questions_that_are_none_are_refused() {
 fn what_cannot_be_had_here_is_told_with_the_remedy() {
     with_host(echo(), |host| async move {
         for (tag, reason) in [
-            (crate::serve::API_SESSION, "--grant http-api gives one for tests"),
-            (crate::serve::EMAIL_SEND_PORT, "--grant mail, with --mail, gives one"),
-            (crate::serve::UI_VIEW, "another grain, and this host has none to give"),
+            (crate::serve::interfaces::API_SESSION, "--grant http-api gives one for tests"),
+            (crate::serve::interfaces::EMAIL_SEND_PORT, "--grant mail, with --mail, gives one"),
+            (crate::serve::interfaces::UI_VIEW, "another grain, and this host has none to give"),
             // IpNetwork and IpInterface.
             (0xa982_576b_7a2a_2040, "a network, and this host has none to give"),
             (0xe32c_506e_e93e_d6fa, "a network, and this host has none to give"),

@@ -196,7 +196,10 @@ impl Raw {
                     })?;
                 }
                 Heard::Call {
-                    question, interface: crate::serve::WEB_SESSION, last_cap, ..
+                    question,
+                    interface: crate::serve::interfaces::WEB_SESSION,
+                    last_cap,
+                    ..
                 } => {
                     return Ok((question, last_cap.unwrap_or_default()));
                 }

@@ -33,7 +33,7 @@ fn b05_to_b09_who_the_user_is() {
     ] {
         with_settings(
             echo(),
-            |settings| settings.user = user.into(),
+            |settings| settings.visit.user = user.into(),
             |host| async move {
                 let session = host.launches.sessions.borrow()[0].clone();
                 assert!(session.starts_with(expected), "{session}");
@@ -47,7 +47,7 @@ fn b05_to_b09_who_the_user_is() {
 #[test]
 fn b12_permissions_by_name_in_the_app_s_order() {
     let choose = |settings: &mut Settings| {
-        settings.permissions = Some(vec!["edit".into(), "view".into()]);
+        settings.visit.permissions = Some(vec!["edit".into(), "view".into()]);
     };
     with_settings(echo(), choose, |host| async move {
         let session = host.launches.sessions.borrow()[0].clone();
@@ -55,7 +55,7 @@ fn b12_permissions_by_name_in_the_app_s_order() {
     });
     let (result, _) = run_host(
         echo(),
-        |settings| settings.permissions = Some(vec!["admin".into()]),
+        |settings| settings.visit.permissions = Some(vec!["admin".into()]),
         |_| async { unreachable!() },
     );
     let message = result.unwrap_err().to_string();

@@ -11,7 +11,7 @@ use spk_files::lend::{self, Lender};
 use spk_files::path::join;
 use spk_files::{Dir, printable};
 use spk_host::backup::{self, ExportOptions, RestoreOptions, Target};
-use spk_host::serve::{Options, Rootfs};
+use spk_host::serve::{AppOptions, GrainOptions, Options, Rootfs};
 use spk_host::store::Grain;
 use spk_package::progress::Silent;
 
@@ -62,16 +62,11 @@ fn attempt(
     compare(&grain.var_path(), &restored.var_path())?;
 
     restored.touch()?;
-    let mut options = Options::new(
-        restored.id().as_str(),
-        check.package.app_id.to_string(),
-        Rootfs::Package(check.package.dir.clone()),
-        serving::program(&check.package.manifest, true)?,
-        restored.var_path(),
-        restored.log_path(),
-    );
-    options.user.clone_from(&check.args.user);
-    options.start_timeout = check.args.start_timeout;
+    let program = serving::program(&check.package.manifest, true)?;
+    let app = AppOptions::new(Rootfs::Package(check.package.dir.clone()), program);
+    let mut options = Options::new(app, GrainOptions::of(&restored));
+    options.policy.start_timeout = check.args.start_timeout;
+    options.visit.user.clone_from(&check.args.user);
     let ended = check.served(options, async move |ready| {
         let mut replay = Replay::default();
         replay.ask_all(&ready).await;

@@ -10,7 +10,7 @@ mod session;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use spk_host::serve::Options;
+use spk_host::serve::{AppOptions, GrainOptions, Options};
 use spk_host::store::{NewGrain, Package, Store};
 use spk_package::guard::{Allowed, Review};
 
@@ -141,20 +141,15 @@ impl Check<'_> {
         let program = serving::program(&self.package.manifest, false)?;
         grain.touch()?;
         let tracer = PackageTracer::new(&self.package.dir)?;
-        let mut options = Options::new(
-            grain.id().as_str(),
-            self.package.app_id.to_string(),
-            tracer.rootfs(true),
-            program,
-            grain.var_path(),
-            grain.log_path(),
-        );
-        options.user.clone_from(&self.args.user);
-        options.start_timeout = self.args.start_timeout;
-        options.explain = true;
-        options.other_users = requests.iter().map(|request| request.user.clone()).collect();
-        options.other_users.sort();
-        options.other_users.dedup();
+        let app = AppOptions::new(tracer.rootfs(true), program);
+        let mut options = Options::new(app, GrainOptions::of(&grain));
+        options.policy.start_timeout = self.args.start_timeout;
+        options.policy.explain = true;
+        options.visit.user.clone_from(&self.args.user);
+        let users = &mut options.visit.other_users;
+        users.extend(requests.iter().map(|request| request.user.clone()));
+        users.sort();
+        users.dedup();
 
         let replay = Replay::new(requests.clone());
         let mut ended = self.served(options, async move |ready| {

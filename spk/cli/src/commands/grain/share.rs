@@ -1,9 +1,10 @@
 //! `spk grain share`.
 
-use serde_json::{Value, json};
+use serde_json::json;
+use spk_host::serve::question::Question;
 use spk_host::store::Store;
 
-use super::token::{ask, text};
+use super::token::{ask, named, text};
 use crate::error::Result;
 use crate::ui::Ui;
 
@@ -42,8 +43,8 @@ pub struct Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
-    let Some(to) = &args.to else {
-        let shares = ask(store, &args.id, json!({ "ask": "shares" }))?;
+    let Some(to) = args.to else {
+        let shares = ask(store, &args.id, &Question::Shares)?;
         if args.json {
             ui.line(shares.to_string())?;
             return Ok(());
@@ -58,17 +59,16 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
         }
         return Ok(());
     };
-    let question: Value = match args.remove {
-        true => json!({ "ask": "unshare", "to": to }),
-        false => json!({
-            "ask": "share", "to": to, "from": args.from, "role": args.role,
-            "permissions": args.permissions.as_ref().map(|names| {
-                // `--permissions ""` means none at all.
-                names.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>()
-            }),
-        }),
+    let question = match args.remove {
+        true => Question::Unshare { to: to.clone() },
+        false => Question::Share {
+            from: args.from,
+            to: to.clone(),
+            role: args.role,
+            permissions: args.permissions.map(named),
+        },
     };
-    ask(store, &args.id, question)?;
+    ask(store, &args.id, &question)?;
     if args.json {
         ui.line(json!({ "to": to, "removed": args.remove }).to_string())?;
     }

@@ -1,9 +1,10 @@
 //! `spk grain token`.
 
 use serde_json::{Value, json};
+use spk_host::serve::question::{Question, WantedToken};
 use spk_host::store::Store;
 
-use crate::error::{CliError, Result};
+use crate::error::{CliError, Result, ResultExt};
 use crate::ui::Ui;
 
 /// Make an API token of a running grain, so that programs can use the app
@@ -45,28 +46,25 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     if args.list {
-        let tokens = ask(store, &args.id, json!({ "ask": "tokens" }))?;
+        let tokens = ask(store, &args.id, &Question::Tokens)?;
         return list(&tokens, args.json, ui);
     }
     if let Some(number) = &args.revoke {
-        ask(store, &args.id, json!({ "ask": "revoke", "id": number }))?;
+        ask(store, &args.id, &Question::Revoke { id: number.clone() })?;
         if args.json {
             ui.line(json!({ "revoked": number }).to_string())?;
         }
         return Ok(());
     }
-    let names = |names: Vec<String>| -> Vec<String> {
-        // `--permissions ""` means none at all.
-        names.into_iter().filter(|name| !name.is_empty()).collect()
+    let wanted = WantedToken {
+        label: args.label,
+        user: args.user,
+        role: args.role,
+        permissions: args.permissions.map(named),
+        expires: args.expires,
+        ..WantedToken::default()
     };
-    let made = ask(
-        store,
-        &args.id,
-        json!({
-            "ask": "token", "label": args.label, "user": args.user, "role": args.role,
-            "permissions": args.permissions.map(names), "expires": args.expires,
-        }),
-    )?;
+    let made = ask(store, &args.id, &Question::Token(wanted))?;
     if args.json {
         ui.line(made.to_string())?;
     } else {
@@ -76,13 +74,19 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
+/// The names of a list on the command line: `--permissions ""` means none at all.
+pub(super) fn named(names: Vec<String>) -> Vec<String> {
+    names.into_iter().filter(|name| !name.is_empty()).collect()
+}
+
 /// Asks the process that runs the grain.
-pub(super) fn ask(store: &Store, id: &str, question: Value) -> Result<Value> {
+pub(super) fn ask(store: &Store, id: &str, question: &Question) -> Result<Value> {
     let id = store.resolve(id)?;
     if store.grain_info(&id)?.busy.is_none() {
         return Err(CliError::new(format!("grain {id} is not running"))
             .hint(format!("`spk grain open {id}` starts it")));
     }
+    let question = serde_json::to_value(question).context("cannot write the question")?;
     Ok(store.control(&id)?.and_then(|mut client| client.put(question))?)
 }
 

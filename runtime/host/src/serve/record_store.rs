@@ -4,10 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use sha2::{Digest, Sha256};
-
+use super::token;
 use crate::store::CapabilityFile;
 use crate::store::capabilities::{Object, Records};
 
@@ -27,11 +24,8 @@ pub(super) const TOKENS: usize = 1000;
 /// Scheduled jobs of a grain.
 pub(super) const JOBS: usize = 1000;
 
-/// Random bytes of a token; 43 characters as text (http-bridge §7.9).
-const TOKEN_BYTES: usize = 32;
-
 /// The records of the grain that is served.
-pub(crate) struct Keeper {
+pub(crate) struct RecordStore {
     records: RefCell<Records>,
     /// None: they live as long as this value.
     file: Option<Arc<CapabilityFile>>,
@@ -41,11 +35,11 @@ pub(crate) struct Keeper {
     turn: tokio::sync::Mutex<()>,
 }
 
-impl Keeper {
+impl RecordStore {
     /// Reads what there is.
-    pub fn open(file: Option<CapabilityFile>) -> Result<Keeper, crate::store::Error> {
+    pub fn open(file: Option<CapabilityFile>) -> Result<RecordStore, crate::store::Error> {
         let records = file.as_ref().map(CapabilityFile::read).transpose()?.unwrap_or_default();
-        Ok(Keeper {
+        Ok(RecordStore {
             records: RefCell::new(records),
             file: file.map(Arc::new),
             changes: Cell::new(0),
@@ -82,22 +76,11 @@ impl Keeper {
     }
 
     /// What a saved token leads to.
-    pub fn saved(&self, token: &[u8]) -> Option<Object> {
-        self.read(|records| records.saved.get(&hash(token)).map(|saved| saved.object.clone()))
+    pub fn saved(&self, secret: &[u8]) -> Option<Object> {
+        self.read(|records| {
+            records.saved.get(&token::hash(secret)).map(|saved| saved.object.clone())
+        })
     }
-}
-
-/// A new secret: 43 characters of the base64url alphabet.
-pub(crate) fn new_token() -> Result<String, capnp::Error> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| capnp::Error::failed(format!("cannot get random numbers: {error}")))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
-}
-
-/// Under what a token is kept (http-bridge §7.9).
-pub(crate) fn hash(token: &[u8]) -> String {
-    STANDARD.encode(Sha256::digest(token))
 }
 
 /// Text of an app's as it is kept: printable, and not too long.
@@ -113,16 +96,6 @@ pub(crate) fn label(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_have_the_original_s_form() {
-        let token = new_token().unwrap();
-        assert_eq!(token.len(), 43);
-        assert!(token.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_'));
-        assert_ne!(token, new_token().unwrap());
-        // SHA-256 of "abc" (FIPS 180-2, B.1), in base64.
-        assert_eq!(hash(b"abc"), "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=");
-    }
 
     #[test]
     fn labels_are_short_and_printable() {

@@ -68,11 +68,9 @@ impl Context {
         title: String,
     ) -> Result<Handed, Error> {
         // As on a server: what is handed to others must outlive the app's process.
-        let (object, label) = self
-            .objects
-            .object_of(cap)
-            .await
-            .map_err(|error| self.objects.failed(method, &crate::serve::printable(&error)))?;
+        let (object, label) = self.objects.object_of(cap).await.map_err(|error| {
+            self.objects.failed(method, &crate::serve::exception::printable(&error))
+        })?;
         let title = if title.is_empty() { label } else { title };
         Ok(Handed { object, required, descriptor, title })
     }

@@ -10,7 +10,7 @@ const SOON: Duration = Duration::from_millis(400);
 /// Free: the original closes idle connections after 5 s and waits for ever for a slow head.
 #[test]
 fn f24_an_idle_connection_is_closed_and_so_is_a_slow_one() {
-    let soon = |settings: &mut Settings| settings.patience.head = SOON;
+    let soon = |settings: &mut Settings| settings.client_limits.head = SOON;
     with_settings(echo(), soon, |host| async move {
         let mut client = host.connect().await;
         assert_eq!(client.get("/a").await.status, 200);
@@ -35,7 +35,7 @@ fn f24_an_idle_connection_is_closed_and_so_is_a_slow_one() {
 
 #[test]
 fn a_body_that_stops_ends_its_connection_and_the_app_s() {
-    let soon = |settings: &mut Settings| settings.patience.body = SOON;
+    let soon = |settings: &mut Settings| settings.client_limits.body = SOON;
     with_settings(echo(), soon, |host| async move {
         let mut client = host.connect().await;
         let chunked = "Transfer-Encoding: chunked\r\n";
@@ -66,7 +66,7 @@ fn a_client_that_takes_nothing_is_given_up() {
         );
         Ok(())
     });
-    let soon = |settings: &mut Settings| settings.patience.write = SOON;
+    let soon = |settings: &mut Settings| settings.client_limits.write = SOON;
     with_settings(endless, soon, |host| async move {
         let mut client = host.connect().await;
         client.request("GET /endless", "", "").await;
@@ -80,7 +80,7 @@ fn a_client_that_takes_nothing_is_given_up() {
 /// A WebSocket is a connection like any other, after its handshake too.
 #[test]
 fn connections_beyond_the_limit_wait() {
-    let two = |settings: &mut Settings| settings.patience.connections = 2;
+    let two = |settings: &mut Settings| settings.client_limits.connections = 2;
     with_settings(echo(), two, |host| async move {
         let mut idle = host.connect().await;
         assert_eq!(idle.get("/a").await.status, 200);

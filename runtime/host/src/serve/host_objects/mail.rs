@@ -158,7 +158,7 @@ fn compose(mail: email_message::Reader<'_>) -> Result<Vec<u8>, Error> {
         part(&mut message, head, body);
         return Ok(message);
     }
-    let boundary = crate::serve::keeper::new_token()?;
+    let boundary = crate::serve::token::new()?;
     let kind = if mail.get_attachments()?.is_empty() { "alternative" } else { "mixed" };
     message.extend_from_slice(
         format!("Content-Type: multipart/{kind}; boundary=\"{boundary}\"\r\n\r\n").as_bytes(),

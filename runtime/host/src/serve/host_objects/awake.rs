@@ -9,7 +9,7 @@ use capnp::Error;
 use spk_schema::activity_capnp::ongoing_notification;
 use spk_schema::util_capnp::handle;
 
-use crate::serve::grain::{Activity, Busy};
+use crate::serve::activity::{Activity, Busy};
 
 /// Wake locks at a time: each is a line that a person reads.
 pub(super) const LOCKS: usize = 64;

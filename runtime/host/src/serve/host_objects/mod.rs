@@ -21,11 +21,12 @@ use sha2::{Digest, Sha256};
 use spk_schema::grain_capnp::ui_view;
 use spk_schema::identity_capnp::identity as identity_capnp;
 
-use super::grain::Activity;
-use super::keeper::Keeper;
+use super::activity::Activity;
+use super::notes::Notes;
+use super::options::IdentityHook;
 use super::powerbox::Powerbox;
+use super::record_store::RecordStore;
 use super::user::User;
-use super::{IdentityHook, Notes};
 use crate::store::capabilities::Object;
 use awake::Awake;
 use identity::{IdentityCap, Picture};
@@ -40,7 +41,7 @@ pub(crate) type Elsewhere =
 /// What the objects of one grain share.
 pub(crate) struct Objects {
     pub notes: Notes,
-    pub keeper: Keeper,
+    pub records: RecordStore,
     pub powerbox: Powerbox,
     pub awake: Awake,
     /// Wakes the scheduler when a job was added.
@@ -69,7 +70,7 @@ pub(crate) struct Objects {
 /// What [`Objects`] are made with.
 pub(crate) struct Parts {
     pub notes: Notes,
-    pub keeper: Keeper,
+    pub records: RecordStore,
     pub activity: Rc<Activity>,
     pub grain_id: String,
     pub identities: Option<IdentityHook>,
@@ -82,7 +83,7 @@ impl Objects {
     pub fn new(parts: Parts) -> Rc<Objects> {
         Rc::new(Objects {
             notes: parts.notes,
-            keeper: parts.keeper,
+            records: parts.records,
             powerbox: Powerbox::default(),
             awake: Awake::new(parts.activity),
             jobs_changed: tokio::sync::Notify::new(),
@@ -172,7 +173,7 @@ impl Objects {
         // The original's seed (http-bridge §7.8).
         let digest = Sha256::digest(format!("dev:{}", user.display_name()));
         let seed: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("static.{}:{}/identicon/{seed}?s=256", super::PARENT, self.port)
+        format!("static.{}:{}/identicon/{seed}?s=256", super::front::hosts::PARENT, self.port)
     }
 
     /// The address of a user's picture.
@@ -208,6 +209,6 @@ impl Objects {
 fn text(reader: capnp::text::Reader<'_>) -> String {
     // Not more of it is decoded than can be kept.
     let bytes = reader.as_bytes();
-    let most = bytes.len().min(4 * super::keeper::LABEL + 4);
-    super::keeper::label(&String::from_utf8_lossy(&bytes[..most]))
+    let most = bytes.len().min(4 * super::record_store::LABEL + 4);
+    super::record_store::label(&String::from_utf8_lossy(&bytes[..most]))
 }

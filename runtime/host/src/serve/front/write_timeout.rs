@@ -1,5 +1,4 @@
-//! A connection that is patient, but not for ever: a client that takes none of what it is sent
-//! loses the connection.
+//! A connection with a time-out for writing: a client that takes none of what it is sent loses it.
 
 use std::future::Future;
 use std::io;
@@ -12,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// See the module.
-pub(crate) struct Patient {
+pub(crate) struct WriteTimeout {
     stream: TcpStream,
     /// How long a write may make no progress at all.
     stall: Duration,
@@ -20,10 +19,10 @@ pub(crate) struct Patient {
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
+impl WriteTimeout {
     /// Wraps an accepted connection.
-    pub fn new(stream: TcpStream, stall: Duration) -> Patient {
-        Patient { stream, stall, stalled: None }
+    pub fn new(stream: TcpStream, stall: Duration) -> WriteTimeout {
+        WriteTimeout { stream, stall, stalled: None }
     }
 
     fn progress<T>(
@@ -42,7 +41,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -52,7 +51,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -11,6 +11,7 @@ use spk_schema::grain_capnp::ui_session;
 use spk_schema::web_session_capnp::web_session::{self, context, response};
 
 use super::Objects;
+use crate::serve::interfaces;
 use crate::store::capabilities::Object;
 
 /// An HTTP API that answers with what it was asked.
@@ -153,17 +154,17 @@ const NETWORKS: [u64; 2] = [0xa982_576b_7a2a_2040, 0xe32c_506e_e93e_d6fa];
 pub(crate) fn why_none(wanted: &[Vec<u64>]) -> String {
     let asks = "the app's page asks the powerbox for";
     match wanted.iter().flatten().next().copied() {
-        Some(super::super::API_SESSION) => {
+        Some(interfaces::API_SESSION) => {
             format!(
                 "{asks} an HTTP API, and none is granted; --grant {HTTP_API} gives one for tests"
             )
         }
-        Some(super::super::EMAIL_SEND_PORT) => {
+        Some(interfaces::EMAIL_SEND_PORT) => {
             format!(
                 "{asks} a port for mail, and none is granted; --grant {MAIL}, with --mail, gives one"
             )
         }
-        Some(super::super::UI_VIEW) => {
+        Some(interfaces::UI_VIEW) => {
             format!("{asks} another grain, and this host has none to give")
         }
         Some(tag) if NETWORKS.contains(&tag) => {
@@ -179,9 +180,9 @@ pub(crate) fn why_none(wanted: &[Vec<u64>]) -> String {
 /// What a descriptor of a grant or identity says: its one tag.
 pub(crate) fn tag_of(object: &Object) -> Option<u64> {
     match object {
-        Object::Identity(_) => Some(super::super::IDENTITY),
-        Object::Grant(name) if name == HTTP_API => Some(super::super::API_SESSION),
-        Object::Grant(name) if name == MAIL => Some(super::super::EMAIL_SEND_PORT),
+        Object::Identity(_) => Some(interfaces::IDENTITY),
+        Object::Grant(name) if name == HTTP_API => Some(interfaces::API_SESSION),
+        Object::Grant(name) if name == MAIL => Some(interfaces::EMAIL_SEND_PORT),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use capnp::{Error, ErrorKind, any_pointer};
 use spk_schema::grain_capnp::{app_persistent, main_view};
 
 use super::Objects;
-use crate::serve::keeper::OBJECT_ID;
+use crate::serve::record_store::OBJECT_ID;
 use crate::serve::user::User;
 use crate::store::capabilities::Object;
 

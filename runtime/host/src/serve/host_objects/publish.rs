@@ -17,14 +17,16 @@ impl Objects {
     /// The grain's site; it gets its ID when it is first asked for.
     pub(super) async fn publish(&self) -> Result<Site, Error> {
         const METHOD: &str = "HackSessionContext.getPublicId";
-        let known = self.keeper.read(|records| records.public_id.clone());
+        let known = self.records.read(|records| records.public_id.clone());
         let id = match known {
             Some(id) => id,
             None => {
                 let id = new_id().map_err(|error| self.failed(METHOD, &error))?;
                 // Another call may have been faster.
-                let kept =
-                    self.keeper.change(|records| records.public_id.get_or_insert(id).clone()).await;
+                let kept = self
+                    .records
+                    .change(|records| records.public_id.get_or_insert(id).clone())
+                    .await;
                 let id = kept.map_err(|error| self.failed(METHOD, &error.to_string()))?;
                 let host = self.site_host(&id);
                 self.notes.say(&format!("the app publishes its /var/www at http://{host}/"));
@@ -35,7 +37,7 @@ impl Objects {
     }
 
     fn site_host(&self, id: &str) -> String {
-        format!("{id}.{}:{}", super::super::PARENT, self.port)
+        format!("{id}.{}:{}", crate::serve::front::hosts::PARENT, self.port)
     }
 }
 

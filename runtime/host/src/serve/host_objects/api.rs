@@ -8,7 +8,8 @@ use spk_schema::activity_capnp::activity_event;
 use spk_schema::grain_capnp::sandstorm_api;
 
 use super::{Objects, text};
-use crate::serve::keeper::{self, SAVED};
+use crate::serve::record_store::SAVED;
+use crate::serve::token;
 use crate::serve::user::User;
 use crate::store::capabilities::{Object, Saved};
 use crate::store::now;
@@ -82,15 +83,15 @@ impl sandstorm_api::Server<Any> for Api {
         let objects = &self.objects;
         let (object, own_label) = objects.object_of(cap).await?;
         let label = if label.is_empty() { own_label } else { label };
-        let token = keeper::new_token()?;
-        let full = objects.keeper.read(|records| records.saved.len() >= SAVED);
+        let token = token::new()?;
+        let full = objects.records.read(|records| records.saved.len() >= SAVED);
         if full {
             let reason = format!("the grain has {SAVED} saved capabilities, the most it can have");
             return Err(objects.failed("SandstormApi.save", &reason));
         }
         let saved = Saved { object, label, created: now() };
-        let hash = keeper::hash(token.as_bytes());
-        let kept = objects.keeper.change(|records| records.saved.insert(hash, saved)).await;
+        let hash = token::hash(token.as_bytes());
+        let kept = objects.records.change(|records| records.saved.insert(hash, saved)).await;
         kept.map_err(|error| objects.failed("SandstormApi.save", &error.to_string()))?;
         results.get().set_token(token.as_bytes());
         Ok(())
@@ -101,7 +102,7 @@ impl sandstorm_api::Server<Any> for Api {
         params: sandstorm_api::RestoreParams<Any>,
         mut results: sandstorm_api::RestoreResults<Any>,
     ) -> Result<(), Error> {
-        let object = self.objects.keeper.saved(params.get()?.get_token()?);
+        let object = self.objects.records.saved(params.get()?.get_token()?);
         drop(params);
         let Some(object) = object else {
             return Err(Error::failed("SandstormApi.restore: no such token".into()));
@@ -116,14 +117,14 @@ impl sandstorm_api::Server<Any> for Api {
         params: sandstorm_api::DropParams<Any>,
         _: sandstorm_api::DropResults<Any>,
     ) -> Result<(), Error> {
-        let hash = keeper::hash(params.get()?.get_token()?);
+        let hash = token::hash(params.get()?.get_token()?);
         drop(params);
-        let keeper = &self.objects.keeper;
+        let records = &self.objects.records;
         // One that is not known, or of another grain's life, is as good as dropped.
-        if !keeper.read(|records| records.saved.contains_key(&hash)) {
+        if !records.read(|records| records.saved.contains_key(&hash)) {
             return Ok(());
         }
-        let dropped = keeper.change(|records| records.saved.remove(&hash)).await;
+        let dropped = records.change(|records| records.saved.remove(&hash)).await;
         dropped.map_err(|error| self.objects.failed("SandstormApi.drop", &error.to_string()))?;
         Ok(())
     }

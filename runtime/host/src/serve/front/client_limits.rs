@@ -18,13 +18,16 @@ const WRITE: Duration = Duration::from_secs(120);
 /// How long requests under way may take to finish when the front end closes.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// Largest request head (the original's, http-bridge §7.2); more is a 431.
+pub(super) const HEAD_LIMIT: usize = 128 * 1024;
+
 /// Connections served at a time, WebSockets among them: enough for any browser and test, few enough
 /// to stay far from the usual limit of 1024 descriptors.
 const CONNECTIONS: usize = 512;
 
 /// The limits of one front end. Tests have no time for the real ones.
 #[derive(Clone, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ClientLimits {
     /// For a request's head, and between requests.
     pub head: Duration,
     /// Between two pieces of a request's body.
@@ -37,9 +40,15 @@ pub(crate) struct Patience {
     pub connections: usize,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience { head: HEAD, body: BODY, write: WRITE, drain: DRAIN, connections: CONNECTIONS }
+impl Default for ClientLimits {
+    fn default() -> ClientLimits {
+        ClientLimits {
+            head: HEAD,
+            body: BODY,
+            write: WRITE,
+            drain: DRAIN,
+            connections: CONNECTIONS,
+        }
     }
 }
 

@@ -1,0 +1,33 @@
+//! What is announced of a front end when its app answers: who it is for, and where everything is.
+
+use std::cell::RefCell;
+
+use crate::serve::event::ApiAccess;
+use crate::serve::options::Settings;
+use crate::serve::user::User;
+
+/// See the module.
+pub(super) struct Announced {
+    /// Shown where the app is named.
+    pub title: String,
+    /// Whom the grain is served for.
+    pub user: User,
+    /// Other users whose sessions are announced.
+    pub others: Vec<User>,
+    /// The API token that was asked for.
+    pub token: RefCell<Option<ApiAccess>>,
+    /// Choices made in advance, by the name of what was granted: what claims them.
+    pub granted: RefCell<Vec<(String, String)>>,
+}
+
+impl Announced {
+    pub fn new(settings: &Settings) -> Announced {
+        Announced {
+            title: settings.grain.title.clone(),
+            user: User::named(&settings.visit.user),
+            others: settings.visit.other_users.iter().map(|name| User::named(name)).collect(),
+            token: RefCell::default(),
+            granted: RefCell::default(),
+        }
+    }
+}
