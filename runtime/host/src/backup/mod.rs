@@ -28,7 +28,7 @@ pub use limits::Limits;
 pub use restore::Counts;
 
 use crate::store;
-use crate::store::{Grain, GrainId, GrainMeta, Package, Store};
+use crate::store::{Grain, GrainId, GrainMeta, Opened, Package, Store};
 use export::Exporter;
 use info::Info;
 use restore::Plan;
@@ -70,6 +70,8 @@ impl Default for ExportOptions {
 pub struct Exported {
     /// What is in it.
     pub contents: Contents,
+    /// The grain's title.
+    pub title: String,
     /// Its length in bytes.
     pub size: u64,
     /// How long the running grain was frozen for it.
@@ -91,27 +93,29 @@ pub fn export(
     options: &ExportOptions,
     progress: &mut dyn Progress,
 ) -> Result<Exported, Error> {
-    match store.open_grain_for(id, "export") {
-        Ok(grain) => export_grain(&grain, target, options, progress),
-        Err(store::Error::Busy { holder: Some(holder), .. }) if holder.runs() => {
-            export_running(store, id, target, options, progress)
+    match store.open_or_held(id, "export")? {
+        Opened::Locked(grain) => export_grain(&grain, target, options, progress),
+        Opened::Held { dir, path, holder: Some(holder) } if holder.runs() => {
+            let meta = store::read_meta(&dir, &path)?;
+            match options.live {
+                true => export_dir(&dir, &meta, target, options, progress),
+                false => export_running(store, id, &dir, &meta, target, options, progress),
+            }
         }
-        Err(error) => Err(error.into()),
+        Opened::Held { holder, .. } => Err(store::Error::Busy { id: id.clone(), holder }.into()),
     }
 }
 
+/// Makes a backup of a running grain, frozen while its data is copied; `dir` is its directory.
 fn export_running(
     store: &Store,
     id: &GrainId,
+    dir: &Dir,
+    meta: &GrainMeta,
     target: Target,
     options: &ExportOptions,
     progress: &mut dyn Progress,
 ) -> Result<Exported, Error> {
-    let (dir, path) = store.grain_dir(id)?;
-    let meta = store::read_meta(&dir, &path)?;
-    if options.live {
-        return export_dir(&dir, &meta, target, options, progress);
-    }
     let frozen = |error: store::control::ControlError| {
         let reason = match std::error::Error::source(&error) {
             Some(source) => format!("{error} ({source})"),
@@ -120,17 +124,17 @@ fn export_running(
         Error::Frozen { id: id.clone(), reason }
     };
     let staging = store.layout.stage("copy")?;
-    let mut client = store.control(id)?.map_err(frozen)?;
+    let mut client = store::control::Client::connect(dir).map_err(frozen)?;
     let begin = Instant::now();
     client.freeze(options.freeze_limit).map_err(frozen)?;
-    let copied = snapshot::copy(&dir, &staging.dir, begin + options.freeze_limit);
+    let copied = snapshot::copy(dir, &staging.dir, begin + options.freeze_limit);
     let thawed = client.thaw();
     let duration = begin.elapsed();
     let skipped = copied?;
     // The app went on before the copy was complete: it may be torn.
     thawed.map_err(|_| Error::TooSlow)?;
-    copy_log(&dir, &staging.dir);
-    let mut exported = export_dir(&staging.dir, &meta, target, options, progress)?;
+    copy_log(dir, &staging.dir);
+    let mut exported = export_dir(&staging.dir, meta, target, options, progress)?;
     exported.contents.skipped.splice(0..0, skipped);
     exported.frozen = Some(duration);
     Ok(exported)
@@ -172,7 +176,7 @@ fn export_dir(
             let exporter = Exporter::new(writer, options.store, progress).map_err(writing)?;
             let (writer, contents, _) = exporter.run(grain, metadata)?;
             let (_, size, _) = writer.finish().map_err(writing)?;
-            Ok(Exported { contents, size, frozen: None, notes })
+            Ok(Exported { contents, title: meta.title.clone(), size, frozen: None, notes })
         }
         Target::File(path) => {
             let beside = Beside::create(&path, &mut notes)?;
@@ -191,7 +195,7 @@ fn export_dir(
             synced.map_err(writing)?;
             verified.map_err(|e| Error::Unverified(Box::new(e)))?;
             beside.publish()?;
-            Ok(Exported { contents, size, frozen: None, notes })
+            Ok(Exported { contents, title: meta.title.clone(), size, frozen: None, notes })
         }
     }
 }

@@ -167,7 +167,6 @@ fn file_name(title: &str) -> String {
 }
 
 fn export(store: &Store, id: &GrainId) -> Result<Download, Problem> {
-    let meta = store.grain_info(id)?.meta?;
     let staging = store.layout.stage("download")?;
     let path = staging.path.join("backup.zip");
     let target = Target::File(path.clone());
@@ -181,7 +180,7 @@ fn export(store: &Store, id: &GrainId) -> Result<Download, Problem> {
         made: Instant::now(),
         file,
         size: exported.size,
-        name: file_name(&meta.title),
+        name: file_name(&exported.title),
     })
 }
 

@@ -13,7 +13,7 @@ mod meta;
 mod packages;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use capabilities::CapabilityFile;
 pub use error::Error;
@@ -60,6 +60,27 @@ pub struct GrainInfo {
     pub meta: Result<GrainMeta, Error>,
     /// Whether a process holds it now, and which.
     pub busy: Option<Option<Holder>>,
+}
+
+/// A grain that was looked for in order to lock it.
+pub(crate) enum Opened<T> {
+    /// It is ours.
+    Locked(T),
+    /// Somebody else has it: its directory, and who, if that is known.
+    Held { dir: Dir, path: PathBuf, holder: Option<Holder> },
+}
+
+/// A grain's directory with its path and its lock.
+type Locked = (Dir, PathBuf, lock::Lock);
+
+impl<T> Opened<T> {
+    /// It is an error that somebody else has it.
+    fn or_busy(self, id: &GrainId) -> Result<T, Error> {
+        match self {
+            Opened::Locked(locked) => Ok(locked),
+            Opened::Held { holder, .. } => Err(Error::Busy { id: id.clone(), holder }),
+        }
+    }
 }
 
 impl Store {
@@ -144,21 +165,27 @@ impl Store {
     /// # Errors
     /// [`Error::NoGrain`], [`Error::Busy`], or unreadable metadata.
     pub fn open_grain_for(&self, id: &GrainId, what: &str) -> Result<Grain, Error> {
-        let (dir, path, lock) = self.lock_grain(id, what)?;
+        let (dir, path, lock) = self.lock_grain(id, what)?.or_busy(id)?;
         Grain::new(id.clone(), path, dir, lock)
     }
 
-    fn lock_grain(
-        &self,
-        id: &GrainId,
-        what: &str,
-    ) -> Result<(Dir, std::path::PathBuf, lock::Lock), Error> {
+    /// Opens a grain, and locks it if nobody else has.
+    pub(crate) fn open_or_held(&self, id: &GrainId, what: &str) -> Result<Opened<Grain>, Error> {
+        match self.lock_grain(id, what)? {
+            Opened::Locked((dir, path, lock)) => {
+                Ok(Opened::Locked(Grain::new(id.clone(), path, dir, lock)?))
+            }
+            Opened::Held { dir, path, holder } => Ok(Opened::Held { dir, path, holder }),
+        }
+    }
+
+    fn lock_grain(&self, id: &GrainId, what: &str) -> Result<Opened<Locked>, Error> {
         let (dir, path) = self.grain_dir(id)?;
         let lock = match lock::try_lock(&dir, what).at("lock", &path)? {
             Attempt::Locked(lock) => lock,
             Attempt::Held(holder) => {
                 tracing::debug!(grain = %id, what, ?holder, "lock held by another");
-                return Err(Error::Busy { id: id.clone(), holder });
+                return Ok(Opened::Held { dir, path, holder });
             }
         };
         tracing::debug!(grain = %id, what, "lock taken");
@@ -167,7 +194,7 @@ impl Store {
         if !lock.is_in(&there) {
             return Err(Error::NoGrain(id.to_string()));
         }
-        Ok((dir, path, lock))
+        Ok(Opened::Locked((dir, path, lock)))
     }
 
     /// Opens and locks a grain for `what` although its metadata cannot be read: what is left of them
@@ -182,7 +209,7 @@ impl Store {
         what: &str,
         app_id: Option<AppId>,
     ) -> Result<Grain, Error> {
-        let (dir, path, lock) = self.lock_grain(id, what)?;
+        let (dir, path, lock) = self.lock_grain(id, what)?.or_busy(id)?;
         let meta = match (read_meta(&dir, &path), meta::salvage(&dir, app_id)) {
             (Ok(meta), _) | (Err(_), Some(meta)) => meta,
             (Err(error), None) => return Err(error),
@@ -311,7 +338,7 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn grain_dir(&self, id: &GrainId) -> Result<(Dir, std::path::PathBuf), Error> {
+    pub(crate) fn grain_dir(&self, id: &GrainId) -> Result<(Dir, PathBuf), Error> {
         let path = self.layout.path(&["grains", id.as_str()]);
         match self.layout.grains.open_dir(id.as_str().as_bytes()) {
             Ok(dir) => Ok((dir, path)),
