@@ -14,6 +14,10 @@ use super::view_info::ViewInfo;
 /// An app that closes its connection without exiting gets this long to exit (grain-runtime §A.13).
 const AFTER_DISCONNECT: Duration = Duration::from_secs(1);
 
+/// How long the app may take to end after SIGTERM before it is killed. The original gives none;
+/// this saves the databases of those who listen.
+pub const GRACE: Duration = Duration::from_secs(2);
+
 /// One life of the app.
 pub(crate) struct App {
     pub view: ui_view::Client,

@@ -13,7 +13,7 @@ use spk_sandbox::Exit;
 use tokio::sync::watch;
 
 use super::activity::Activity;
-use super::app::{App, Life, wait_for_end};
+use super::app::{App, GRACE, Life, wait_for_end};
 use super::error::Error;
 use super::host_objects::Objects;
 use super::host_objects::api::Api;
@@ -21,7 +21,7 @@ use super::launch::Launch;
 use super::limits::HostLimits;
 use super::log::Log;
 use super::notes::Notes;
-use super::options::Settings;
+use super::options::{Policy, Visit};
 use super::permissions::{self, Held, Said, Unknown, asked};
 use super::rpc;
 use super::user::User;
@@ -60,7 +60,9 @@ pub(crate) struct Grain {
 
 impl Grain {
     pub fn new(
-        settings: &Settings,
+        visit: &Visit,
+        policy: &Policy,
+        session_idle: Duration,
         launcher: Box<dyn Launch>,
         log: Log,
         objects: Rc<Objects>,
@@ -72,16 +74,16 @@ impl Grain {
             objects,
             activity,
             said: Said {
-                user: User::named(&settings.visit.user).key().to_owned(),
-                role: asked(settings.visit.permissions.as_deref(), settings.visit.role.as_deref()),
+                user: User::named(&visit.user).key().to_owned(),
+                role: asked(visit.permissions.as_deref(), visit.role.as_deref()),
             },
-            idle_timeout: settings.policy.idle_timeout,
-            session_idle: settings.session_idle,
+            idle_timeout: policy.idle_timeout,
+            session_idle,
             launcher: RefCell::new(launcher),
             state: RefCell::new(State::Stopped),
             life: RefCell::new(None),
             starts: Cell::new(0),
-            limits: settings.policy.host_limits.clone(),
+            limits: policy.host_limits.clone(),
             held: watch::channel(false).0,
             closed: watch::channel(false).0,
         })
@@ -131,7 +133,7 @@ impl Grain {
         if !matches!(&*self.state.borrow(), State::Closed) {
             *self.state.borrow_mut() = State::Stopped;
         }
-        self.end_app(super::run::GRACE).await;
+        self.end_app(GRACE).await;
     }
 
     /// The running app; starts it if there is none. Whoever waits may go away: the start goes on
@@ -240,7 +242,7 @@ impl Grain {
                 self.notes.say("the app is idle: stopped until the next request");
                 self.log.note("stopped: idle");
                 *self.state.borrow_mut() = State::Stopped;
-                self.end_app(super::run::GRACE).await;
+                self.end_app(GRACE).await;
             }
             tokio::time::sleep(limit).await;
         }
@@ -262,7 +264,7 @@ impl Grain {
             return;
         }
         *self.state.borrow_mut() = State::Stopped;
-        self.end_app(super::run::GRACE).await;
+        self.end_app(GRACE).await;
         if let Err(error) = self.app().await {
             self.notes.say(&format!("the app does not start: {}", in_one_line(&error)));
         }

@@ -15,6 +15,7 @@ mod exit;
 pub(crate) mod front;
 pub(crate) mod grain;
 pub(crate) mod host_objects;
+pub(crate) mod hosts;
 mod interfaces;
 pub(crate) mod jobs;
 mod launch;
@@ -31,6 +32,7 @@ mod rpc;
 mod run;
 pub(crate) mod sandboxed;
 mod session;
+mod settings;
 pub(crate) mod site;
 mod token;
 mod user;
@@ -39,6 +41,7 @@ pub(crate) mod view_info;
 #[cfg(test)]
 mod tests;
 
+pub use app::GRACE;
 pub use error::Error;
 pub use event::{ApiAccess, Event};
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
@@ -46,10 +49,11 @@ pub use host_objects::grants::GRANTS;
 pub use limits::{Counts, HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use log::{Followed, LOG_CAP, Log};
 pub use options::{
-    AppOptions, FuseHook, GrainOptions, IDLE_TIMEOUT, IdentityHook, Options, Policy, Program,
-    Rootfs, START_TIMEOUT, SiteMaker, Visit,
+    AppOptions, FuseHook, GrainOptions, IDLE_TIMEOUT, IdentityHook, Policy, Program, Rootfs,
+    START_TIMEOUT, Visit,
 };
-pub use run::{GRACE, block_on, run};
+pub use run::{block_on, run};
+pub use settings::{Options, SiteMaker};
 pub use spk_sandbox::Exit;
 pub use user::{KNOWN, User};
 

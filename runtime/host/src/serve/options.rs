@@ -1,18 +1,11 @@
-//! What is served, to whom, and where.
+//! What is served, to whom, and where: values that are handed on as they are.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
-
 use super::exchange::ExchangeHook;
-use super::front::{ClientLimits, Front};
-use super::grain::Grain;
 use super::limits::HostLimits;
-use super::session::SESSION_IDLE;
-use super::site::ShellSite;
 use crate::store::CapabilityFile;
 use crate::store::control::Listener;
 
@@ -23,30 +16,6 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// After this long without a request the app is stopped; the next request starts it again. The
 /// original's figure lies between 90 and 180 s (grain-runtime §A.13).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
-
-/// What [`run`](super::run) serves.
-pub struct Options {
-    /// How the app is started.
-    pub app: AppOptions,
-    /// The grain it works in.
-    pub grain: GrainOptions,
-    /// What goes for every grain of this process.
-    pub policy: Policy,
-    /// To whom and where it is served.
-    pub visit: Visit,
-    /// Each reason that arrives here is told, and the app is stopped and started again.
-    pub restarts: Option<UnboundedReceiver<String>>,
-    /// Who answers on the shell's origin: see [`crate::shell::attach`].
-    pub site: Option<SiteMaker>,
-}
-
-impl Options {
-    /// The options of an ordinary run; the rest is set on the fields.
-    pub fn new(app: AppOptions, grain: GrainOptions) -> Options {
-        let (policy, visit) = (Policy::default(), Visit::default());
-        Options { app, grain, policy, visit, restarts: None, site: None }
-    }
-}
 
 /// An app: its files, its program, and what of the machine it sees.
 pub struct AppOptions {
@@ -209,39 +178,4 @@ pub enum Rootfs {
         /// See [`Root::Fuse`](spk_sandbox::Root::Fuse).
         writes_reach_server: bool,
     },
-}
-
-/// Makes the shell when there are a front end and the grain it was started for.
-pub struct SiteMaker(pub(crate) Make);
-
-pub(crate) type Make = Box<dyn FnOnce(&Rc<Front>, &Rc<Grain>) -> Rc<dyn ShellSite>>;
-
-/// [`Options`] without how the app is started, and with what only tests change.
-pub(crate) struct Settings {
-    pub grain: GrainOptions,
-    pub policy: Policy,
-    pub visit: Visit,
-    pub restarts: Option<UnboundedReceiver<String>>,
-    pub site: Option<SiteMaker>,
-    /// The port the bridge expects the app on.
-    pub bridge_port: Option<u16>,
-    /// When a `WebSession` that nobody uses is closed.
-    pub session_idle: Duration,
-    /// With slow clients.
-    pub client_limits: ClientLimits,
-}
-
-impl Settings {
-    pub fn new(grain: GrainOptions) -> Settings {
-        Settings {
-            grain,
-            policy: Policy::default(),
-            visit: Visit::default(),
-            restarts: None,
-            site: None,
-            bridge_port: None,
-            session_idle: SESSION_IDLE,
-            client_limits: ClientLimits::default(),
-        }
-    }
 }

@@ -4,11 +4,11 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures::FutureExt;
 
 use super::activity::Activity;
+use super::app::GRACE;
 use super::error::Error;
 use super::event::Event;
 use super::front::{Front, listen};
@@ -18,18 +18,14 @@ use super::jobs::run_jobs;
 use super::launch::Launch;
 use super::log::Log;
 use super::notes::Notes;
-use super::options::{Options, Settings, SiteMaker};
 use super::record_store::RecordStore;
+use super::settings::{Options, Settings, SiteMaker};
 use super::site::ShellSite;
 use super::{limits, obey, sandboxed};
 use crate::signals::EndSignals;
 
 /// Requests through the control socket that wait at a time; their senders wait, too.
 pub(crate) const CONTROL_QUEUE: usize = 8;
-
-/// How long the app may take to end after SIGTERM before it is killed. The original gives none;
-/// this saves the databases of those who listen.
-pub const GRACE: Duration = Duration::from_secs(2);
 
 /// A grain with all that its app may ask for; `port` is the front end's.
 pub(crate) fn make_grain(
@@ -52,7 +48,8 @@ pub(crate) fn make_grain(
         mail: settings.policy.mail.clone(),
         granted: settings.policy.grants.clone(),
     });
-    Ok(Grain::new(settings, launcher, log, objects, activity))
+    let Settings { visit, policy, session_idle, .. } = settings;
+    Ok(Grain::new(visit, policy, *session_idle, launcher, log, objects, activity))
 }
 
 /// Serves until `stop` resolves or the app fails to start; then ends the app, orderly first, and
@@ -101,7 +98,14 @@ pub(crate) async fn run_with(
         }
     });
     let grain = make_grain(&mut settings, launcher, log, notes.clone(), sockets.port)?;
-    let front = Front::new(&settings, sockets.port, grain.clone(), notes.clone())?;
+    let front = Front::new(
+        grain.clone(),
+        &settings.grain,
+        &settings.visit,
+        settings.policy.explain,
+        settings.client_limits.clone(),
+        sockets.port,
+    )?;
     if let Some(SiteMaker(make)) = settings.site.take() {
         let made = make(&front, &grain);
         front.set_site(made.clone());
@@ -139,7 +143,7 @@ pub(crate) async fn run_with(
         let ready = async {
             front.wait_until_ready(settings.policy.start_timeout, settings.bridge_port).await?;
             front.other_sessions().into_iter().for_each(|event| notes.event(event));
-            front.announce(&settings).await?;
+            front.announce(&settings.visit, &settings.policy.grants).await?;
             tokio::task::spawn_local(run_jobs(grain.clone()));
             notes.event(front.ready());
             grain.stop_when_idle().await

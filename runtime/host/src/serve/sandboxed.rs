@@ -18,7 +18,8 @@ use super::launch::{Launch, Launched, Process};
 use super::limits;
 use super::log::Log;
 use super::notes::Notes;
-use super::options::{Options, Program, Rootfs, Settings};
+use super::options::{Program, Rootfs};
+use super::settings::{Options, Settings};
 
 /// Starts the app of one grain in a sandbox.
 struct SandboxLauncher {

@@ -5,8 +5,8 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::serve::front::Front;
 use crate::serve::front::body::Outgoing;
-use crate::serve::front::hosts::PARENT;
 use crate::serve::front::pages;
+use crate::serve::hosts::PARENT;
 
 macro_rules! asset {
     ($name:literal, $kind:literal) => {

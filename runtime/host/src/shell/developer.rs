@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::blocking;
-use super::events::Stream;
 use super::problem::printable;
+use super::stream::Stream;
 
 /// How often the record is looked at while somebody looks at the panel.
 const LOOK_EVERY: Duration = Duration::from_millis(400);

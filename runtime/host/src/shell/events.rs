@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Response;
 use serde_json::{Value, json};
 use spk_sandbox::Denied;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::broadcast;
 
 use super::Shell;
 use super::problem::printable;
+use super::stream::Stream;
 use crate::serve::Event;
 use crate::serve::front::body::Outgoing;
 use crate::store::{GrainId, now};
@@ -24,8 +24,6 @@ const NOTES: usize = 200;
 const KINDS: usize = 500;
 /// A page that is gone is noticed after so long.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Lines on their way to one page.
-const QUEUE: usize = 64;
 
 /// What happened to one grain.
 pub(super) struct Feed {
@@ -87,31 +85,6 @@ impl Feed {
     }
 }
 
-/// A response that goes on until the page is gone or spk ends.
-#[derive(Clone)]
-pub(super) struct Stream {
-    pieces: mpsc::Sender<Bytes>,
-    ending: watch::Receiver<bool>,
-}
-
-impl Stream {
-    /// Sends one object as a line; `None` when nobody reads any more.
-    pub async fn send(&self, value: &Value) -> Option<()> {
-        self.pieces.send(format!("{value}\n").into()).await.ok()
-    }
-
-    /// Waits for what comes next; `None` when spk ends or the page is gone.
-    pub async fn next<T>(&mut self, coming: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            // What is there already goes out before the end.
-            biased;
-            thing = coming => Some(thing),
-            () = self.pieces.closed() => None,
-            _ = self.ending.wait_for(|ending| *ending) => None,
-        }
-    }
-}
-
 /// What a page wants to hear of besides what happens. One connection carries it all: browsers open
 /// six to a host, for all tabs together.
 #[derive(Default)]
@@ -124,11 +97,10 @@ pub(super) struct Wanted {
 
 /// The stream of everything that comes by itself: one JSON object per line, told apart by `type`.
 pub(super) fn all(shell: &Rc<Shell>, wanted: Wanted) -> Response<Outgoing> {
-    let (pieces, receiver) = mpsc::channel(QUEUE);
+    let (stream, receiver) = Stream::new(shell.ending.subscribe());
     let mut response = Response::new(Outgoing::Pieces(receiver));
     let kind = http::HeaderValue::from_static("application/x-ndjson");
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-    let stream = Stream { pieces, ending: shell.ending.subscribe() };
     tokio::task::spawn_local(tell(stream.clone(), shell.events.subscribe()));
     if let Some(id) = wanted.log {
         tokio::task::spawn_local(super::log::tell(shell.clone(), stream.clone(), id));
@@ -145,7 +117,7 @@ async fn tell(mut stream: Stream, mut events: broadcast::Receiver<Arc<str>>) -> 
     loop {
         let next = tokio::time::timeout(HEARTBEAT, events.recv());
         match stream.next(next).await? {
-            Ok(Ok(line)) => stream.pieces.send(format!("{line}\n").into()).await.ok()?,
+            Ok(Ok(line)) => stream.line(&line).await?,
             // It missed some: it should look at everything again.
             Ok(Err(RecvError::Lagged(_))) => stream.send(&json!({ "type": "changed" })).await?,
             Ok(Err(RecvError::Closed)) => return None,

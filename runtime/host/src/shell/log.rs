@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::broadcast;
 
-use super::events::Stream;
 use super::problem::Problem;
+use super::stream::Stream;
 use super::{Shell, blocking};
 use crate::store::{GrainId, Store};
 

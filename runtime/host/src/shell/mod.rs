@@ -19,6 +19,7 @@ mod problem;
 mod router;
 mod sessions;
 mod sign_in;
+mod stream;
 mod supervisor;
 mod transfer;
 mod usage;

@@ -3,7 +3,7 @@
 use super::{Front, grain_api};
 use crate::serve::error::Error;
 use crate::serve::event::Event;
-use crate::serve::options::Settings;
+use crate::serve::options::Visit;
 use crate::serve::question::WantedToken;
 use crate::serve::user::User;
 
@@ -24,18 +24,17 @@ impl Front {
     }
 
     /// Makes what the command line asked for, once the app answers.
-    pub async fn announce(&self, settings: &Settings) -> Result<(), Error> {
-        let wanted = settings.visit.api_token.as_ref().map(|permissions| WantedToken {
+    pub async fn announce(&self, visit: &Visit, grants: &[String]) -> Result<(), Error> {
+        let wanted = visit.api_token.as_ref().map(|permissions| WantedToken {
             label: "spk run --api-token".into(),
             user: Some(self.user().name().to_owned()),
             // For the run: its address ends with the port.
-            permissions: permissions.clone().or_else(|| settings.visit.permissions.clone()),
-            role: settings.visit.role.clone(),
+            permissions: permissions.clone().or_else(|| visit.permissions.clone()),
+            role: visit.role.clone(),
             ..WantedToken::default()
         });
         let first = &self.grains.first;
-        let (token, granted) =
-            grain_api::announced(self, first, &settings.policy.grants, wanted).await?;
+        let (token, granted) = grain_api::announced(self, first, grants, wanted).await?;
         self.announced.token.replace(token);
         self.announced.granted.replace(granted);
         Ok(())

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::serve::event::ApiAccess;
-use crate::serve::options::Settings;
+use crate::serve::options::Visit;
 use crate::serve::user::User;
 
 /// See the module.
@@ -21,11 +21,11 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    pub fn new(settings: &Settings) -> Announced {
+    pub fn new(title: &str, visit: &Visit) -> Announced {
         Announced {
-            title: settings.grain.title.clone(),
-            user: User::named(&settings.visit.user),
-            others: settings.visit.other_users.iter().map(|name| User::named(name)).collect(),
+            title: title.to_owned(),
+            user: User::named(&visit.user),
+            others: visit.other_users.iter().map(|name| User::named(name)).collect(),
             token: RefCell::default(),
             granted: RefCell::default(),
         }

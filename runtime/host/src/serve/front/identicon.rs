@@ -5,7 +5,8 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::Outgoing;
-use super::{hosts, pages};
+use super::pages;
+use crate::serve::hosts;
 
 /// Squares in a row.
 const SIDE: usize = 5;

@@ -13,7 +13,6 @@ mod first_answer;
 pub(crate) mod grain_api;
 mod grains;
 mod headers;
-pub(crate) mod hosts;
 mod identicon;
 pub(super) mod listen;
 mod origins;
@@ -36,8 +35,9 @@ use super::error::Error;
 pub(crate) use super::exception::printable as plain;
 use super::exchange::Recorder;
 use super::grain::Grain;
+use super::hosts;
 use super::notes::Notes;
-use super::options::Settings;
+use super::options::{GrainOptions, Visit};
 use super::session::Session;
 use super::site::ShellSite;
 use super::user::User;
@@ -71,22 +71,24 @@ pub(crate) struct Front {
 
 impl Front {
     pub fn new(
-        settings: &Settings,
-        port: u16,
         grain: Rc<Grain>,
-        notes: Notes,
+        about: &GrainOptions,
+        visit: &Visit,
+        explain: bool,
+        limits: ClientLimits,
+        port: u16,
     ) -> Result<Rc<Front>, Error> {
         let front = Rc::new(Front {
+            notes: grain.notes.clone(),
             grains: Grains::new(grain),
             origins: Origins::new(port)?,
             programs: Programs::default(),
-            clients: Clients::new(settings.client_limits.clone()),
-            announced: Announced::new(settings),
+            clients: Clients::new(limits),
+            announced: Announced::new(&about.title, visit),
             site: OnceCell::new(),
-            var: settings.grain.var.clone(),
-            recorder: Recorder::new(settings.visit.exchanges.clone()),
-            notes,
-            explain: settings.policy.explain,
+            var: about.var.clone(),
+            recorder: Recorder::new(visit.exchanges.clone()),
+            explain,
             failed: watch::channel(None).0,
         });
         front.session_of(front.user());

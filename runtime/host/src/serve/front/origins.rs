@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::hosts;
 use crate::serve::error::Error;
 use crate::serve::grain::Grain;
+use crate::serve::hosts;
 use crate::serve::session::{Access, Kind, Session};
 use crate::serve::token;
 use crate::serve::user::User;

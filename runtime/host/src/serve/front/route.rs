@@ -11,9 +11,9 @@ use spk_web_session::{Described, values};
 use super::ask_app::{NoAnswer, ask, refuse};
 use super::body::Outgoing;
 use super::client_limits::HEAD_LIMIT;
-use super::hosts::{self, Site};
 use super::policy::Policy;
 use super::{Front, api_origin, identicon, pages, published};
+use crate::serve::hosts::{self, Site};
 use crate::serve::session::{Browser, Session};
 
 /// The front end's own cookie, which no app sees (http-bridge §4.7).

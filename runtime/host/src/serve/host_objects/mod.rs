@@ -7,7 +7,7 @@ pub(super) mod grants;
 pub(super) mod identity;
 mod mail;
 mod persist;
-pub(super) mod publish;
+mod publish;
 pub(super) mod schedule;
 
 use std::cell::{Cell, RefCell};
@@ -173,7 +173,7 @@ impl Objects {
         // The original's seed (http-bridge §7.8).
         let digest = Sha256::digest(format!("dev:{}", user.display_name()));
         let seed: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("static.{}:{}/identicon/{seed}?s=256", super::front::hosts::PARENT, self.port)
+        format!("static.{}:{}/identicon/{seed}?s=256", super::hosts::PARENT, self.port)
     }
 
     /// The address of a user's picture.

@@ -3,9 +3,7 @@
 use capnp::Error;
 
 use super::Objects;
-
-/// Characters of a public ID.
-pub(crate) const ID_LENGTH: usize = 20;
+use crate::serve::hosts::{PARENT, PUBLIC_ID_LENGTH};
 
 /// Where the app's files are.
 pub(super) struct Site {
@@ -37,20 +35,20 @@ impl Objects {
     }
 
     fn site_host(&self, id: &str) -> String {
-        format!("{id}.{}:{}", crate::serve::front::hosts::PARENT, self.port)
+        format!("{id}.{}:{}", PARENT, self.port)
     }
 }
 
 fn new_id() -> Result<String, String> {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut id = String::new();
-    while id.len() < ID_LENGTH {
-        let mut bytes = [0; ID_LENGTH];
+    while id.len() < PUBLIC_ID_LENGTH {
+        let mut bytes = [0; PUBLIC_ID_LENGTH];
         getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
         // Only so many values that each letter is equally likely.
         let fair = bytes.iter().filter(|byte| usize::from(**byte) < 7 * ALPHABET.len());
         let letters = fair.map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
-        id.extend(letters.take(ID_LENGTH - id.len()));
+        id.extend(letters.take(PUBLIC_ID_LENGTH - id.len()));
     }
     Ok(id)
 }
@@ -62,7 +60,7 @@ mod tests {
     #[test]
     fn public_ids_are_20_lower_case_letters_and_digits() {
         let id = new_id().unwrap();
-        assert_eq!(id.len(), ID_LENGTH);
+        assert_eq!(id.len(), PUBLIC_ID_LENGTH);
         assert!(id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{id}");
         assert_ne!(id, new_id().unwrap());
     }

@@ -28,8 +28,9 @@ use spk_web_session_conformance::client::Client;
 use spk_web_session_conformance::session::Script;
 
 use super::launch::Launch;
-use super::options::{GrainOptions, Settings};
+use super::options::GrainOptions;
 use super::run::run_with;
+use super::settings::Settings;
 use super::{Error, Event};
 use crate::store::control::{Client as Client_, Listener};
 

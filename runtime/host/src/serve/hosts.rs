@@ -11,6 +11,9 @@ pub(crate) const PARENT: &str = "spk.localhost";
 /// Characters of a session's or API host's ID: 128 bits in hex, as the original's.
 pub(crate) const ID_LENGTH: usize = 32;
 
+/// Characters of the public ID under which an app's files are published.
+pub(crate) const PUBLIC_ID_LENGTH: usize = 20;
+
 /// The origin of an API token, by the label of its host after `api-`.
 pub(crate) fn api_origin(label: &str, port: u16) -> String {
     format!("http://api-{label}.{PARENT}:{port}")
@@ -66,7 +69,7 @@ pub(crate) fn site(host: &str, port: u16) -> Option<Site> {
 }
 
 fn is_public_id(text: &str) -> bool {
-    text.len() == crate::serve::host_objects::publish::ID_LENGTH
+    text.len() == PUBLIC_ID_LENGTH
         && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
 }
 
