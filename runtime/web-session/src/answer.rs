@@ -9,7 +9,8 @@ use http::{HeaderMap, Response, StatusCode};
 use spk_schema::headers as lists;
 use spk_schema::web_session_capnp::web_session::{cookie, e_tag, options, response};
 
-use crate::body::{Body, Hold};
+use crate::body::Body;
+use crate::hold::Hold;
 use crate::status;
 use crate::stream::Incoming;
 use crate::tag;

@@ -1,4 +1,4 @@
-//! A response's body, and what it keeps until the client has it.
+//! A response's body.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,23 +7,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
-use spk_schema::util_capnp::byte_stream;
 
+use crate::hold::Hold;
 use crate::stream::{CutShort, StreamBody};
-
-/// What a call keeps of its caller, until its response is sent if that is streamed.
-pub trait Hold: Unpin + 'static {
-    /// Room for a body that is all here, kept until the client has it.
-    type Room: Send + 'static;
-
-    /// Waits until so many bytes of a body can be held; `None` if so few do not count.
-    fn room_for(&self, bytes: usize) -> impl Future<Output = Option<Self::Room>>;
-
-    /// A stream of ours in the form in which the session gets it.
-    fn lend(&self, stream: byte_stream::Client) -> byte_stream::Client {
-        stream
-    }
-}
 
 /// A response's body.
 pub enum Body<H> {

@@ -7,9 +7,10 @@ use http::{Method, Response, StatusCode};
 use spk_schema::web_session_capnp::web_session;
 
 use crate::answer::{self, Asked, Policy};
-use crate::body::{Body, Hold};
+use crate::body::Body;
 use crate::context::Described;
 use crate::failure::{Failure, Refusal, is_unimplemented};
+use crate::hold::Hold;
 use crate::source::{Source, collect};
 
 /// A request on its way to the session.

@@ -7,9 +7,10 @@ use http::{Response, StatusCode};
 use spk_schema::web_session_capnp::web_session::{self, PropfindDepth};
 
 use crate::answer::Policy;
-use crate::body::{Body, Hold};
+use crate::body::Body;
 use crate::call::{Request, UNKNOWN_METHOD, fill_content, send};
 use crate::failure::{Failure, Refusal};
+use crate::hold::Hold;
 use crate::source::{Source, collect};
 
 impl<P: Policy> Request<'_, P> {

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use spk_schema::util_capnp::{byte_stream, handle};
 use tokio::sync::oneshot;
 
-use crate::body::Hold;
+use crate::hold::Hold;
 
 /// Bytes of one response that are held before `write` waits for the client. What is sent meanwhile
 /// waits as a message, which callers count, so that little is needed here.

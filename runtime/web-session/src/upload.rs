@@ -6,9 +6,10 @@ use spk_schema::util_capnp::byte_stream;
 use spk_schema::web_session_capnp::web_session;
 
 use crate::answer::Policy;
-use crate::body::{Body, Hold};
+use crate::body::Body;
 use crate::call::{Request, fill_content, send};
 use crate::failure::{Failure, is_unimplemented};
+use crate::hold::Hold;
 use crate::source::{Broken, Source, collect};
 use crate::stream;
 

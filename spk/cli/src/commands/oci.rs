@@ -1,5 +1,6 @@
 //! `spk oci`: a package as an OCI image.
 
+mod blob;
 mod image;
 mod output;
 

@@ -1,13 +1,13 @@
 //! The image's layers, configuration and manifest (OCI image specification 1.0).
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Seek};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use spk_package::programs;
 
+use super::blob::Blob;
 use super::output::Output;
 use crate::error::{CliError, Result, ResultExt};
 
@@ -36,13 +36,6 @@ pub(super) struct Image {
     pub version: u64,
     /// NAME:TAG.
     pub tag: String,
-}
-
-/// A blob's digest and size.
-#[derive(Clone)]
-pub(super) struct Blob {
-    pub digest: String,
-    pub size: u64,
 }
 
 impl Image {
@@ -209,26 +202,6 @@ pub(super) fn is_tag(text: &str) -> bool {
         && of(name, "._-/:")
         && of(tag, "._-")
         && tag.len() <= 128
-}
-
-/// Counts and hashes what passes.
-pub(super) struct Hashing<W> {
-    pub out: W,
-    pub hash: Sha256,
-    pub size: u64,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use spk_files::atomic::{self, AtomicFile};
 use spk_files::path::split;
 use spk_files::{Dir, Staging};
 
-use super::image::{Blob, Hashing};
+use super::blob::{Blob, Hashing};
 use crate::error::{CliError, Result, ResultExt};
 use crate::ui::Ui;
 
