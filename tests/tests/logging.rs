@@ -115,7 +115,7 @@ fn a_session_is_told_and_nothing_that_opens_doors() {
             page.rsplit(['/', '#', '=', '?']).find(|part| part.len() > 15).map(str::to_owned);
         let said = server.stop();
         for event in [
-            "spk_host::store: lock taken",
+            "spk_grains::store: lock taken",
             "sandbox: the helper runs",
             "sandbox: namespaces are made",
             "sandbox: the app's program runs",

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
-use spk_host::store::Store;
+use spk_grains::store::Store;
 use spk_package::keyring::Keyring;
 
 use crate::global::Global;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use spk_files::path::is_prefix;
-use spk_host::store::{Package, Store};
+use spk_grains::store::{Package, Store};
 use spk_package::contents::Opened;
 use spk_package::source_map::{Mapping, SourceMap};
 use spk_package::verify::Options;

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spk_grains::store::{Grain, Package, Store};
 use spk_host::serve::{
     self, AppOptions, Event, ExchangeHook, GrainOptions, Options, Policy, Program, Rootfs, Visit,
 };
 use spk_host::shell::{self, developer::Developer};
-use spk_host::store::{Grain, Package, Store};
 use spk_package::manifest::Manifest;
 use spk_sandbox::Denied;
 use tokio::sync::mpsc::UnboundedReceiver;

@@ -104,7 +104,7 @@ pub enum Error {
     },
     /// The grain's saved capabilities cannot be read or written.
     #[error("cannot keep the grain's capabilities")]
-    Capabilities(#[source] crate::store::Error),
+    Capabilities(#[source] spk_grains::store::Error),
     /// The API token that was asked for cannot be made.
     #[error("cannot make an API token: {0}")]
     Token(String),

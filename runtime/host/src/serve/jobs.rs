@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use capnp::Error;
 use capnp::capability::FromClientHook;
+use spk_grains::store::capabilities::Job;
+use spk_grains::store::now;
 use spk_package::causes::in_one_line;
 use spk_schema::grain_capnp::scheduled_job;
 
 use super::grain::Grain;
-use crate::store::capabilities::Job;
-use crate::store::now;
 
 /// How long a job that failed waits for its next try, and how often it is tried.
 const RETRY: u64 = 5 * 60;

@@ -6,6 +6,7 @@
 
 mod activity;
 pub(crate) mod app;
+pub(crate) mod control_requests;
 mod denied;
 mod error;
 mod event;
@@ -22,7 +23,6 @@ mod launch;
 mod limits;
 mod log;
 mod notes;
-pub(crate) mod obey;
 mod options;
 pub(crate) mod permissions;
 mod powerbox;
@@ -58,4 +58,4 @@ pub use spk_sandbox::Exit;
 pub use user::{KNOWN, User};
 
 pub(crate) use notes::Notes;
-pub(crate) use run::{CONTROL_QUEUE, make_grain};
+pub(crate) use run::make_grain;

@@ -4,10 +4,11 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use spk_grains::store::CapabilityFile;
+use spk_grains::store::control::Listener;
+
 use super::exchange::ExchangeHook;
 use super::limits::HostLimits;
-use crate::store::CapabilityFile;
-use crate::store::control::Listener;
 
 /// How long `run` waits for the app's first answer unless told otherwise: a JVM with a database
 /// takes half of it on a slow machine.
@@ -69,7 +70,7 @@ impl GrainOptions {
     }
 
     /// The grain of a store.
-    pub fn of(grain: &crate::store::Grain) -> GrainOptions {
+    pub fn of(grain: &spk_grains::store::Grain) -> GrainOptions {
         let options = GrainOptions::new(grain.id().as_str(), grain.var_path(), grain.log_path());
         GrainOptions { title: grain.meta().title.clone(), ..options }
     }

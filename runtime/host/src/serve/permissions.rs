@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use spk_grains::store::capabilities::{Assignment, Records, Role, Share};
 
 use super::view_info::ViewInfo;
-use crate::store::capabilities::{Assignment, Records, Role, Share};
 
 /// What is known of a grain's users besides its records: what the command line said.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use spk_grains::store::capabilities::Object;
+
 use super::token;
-use crate::store::capabilities::Object;
 
 /// How long a choice waits to be claimed, as on a server.
 const CLAIM_TIME: Duration = Duration::from_secs(5 * 60);

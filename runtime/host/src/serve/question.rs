@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::store::capabilities::{Resource, Unauthenticated};
+pub use spk_grains::store::capabilities::{Resource, Unauthenticated};
 
 /// A question, or something to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,13 @@
-//! The grain's records ([`crate::store::capabilities`]) while it is served: in memory, and on disk
+//! The grain's records ([`spk_grains::store::capabilities`]) while it is served: in memory, and on disk
 //! before anybody is told that something was kept.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use spk_grains::store::CapabilityFile;
+use spk_grains::store::capabilities::{Object, Records};
+
 use super::token;
-use crate::store::CapabilityFile;
-use crate::store::capabilities::{Object, Records};
 
 /// Capabilities an app may have saved: each is kept until the app drops its token, and an app that
 /// saves without end must not fill the disk outside of its own files.
@@ -37,7 +38,7 @@ pub(crate) struct RecordStore {
 
 impl RecordStore {
     /// Reads what there is.
-    pub fn open(file: Option<CapabilityFile>) -> Result<RecordStore, crate::store::Error> {
+    pub fn open(file: Option<CapabilityFile>) -> Result<RecordStore, spk_grains::store::Error> {
         let records = file.as_ref().map(CapabilityFile::read).transpose()?.unwrap_or_default();
         Ok(RecordStore {
             records: RefCell::new(records),

@@ -5,8 +5,6 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use futures::FutureExt;
-
 use super::activity::Activity;
 use super::app::GRACE;
 use super::error::Error;
@@ -21,11 +19,8 @@ use super::notes::Notes;
 use super::record_store::RecordStore;
 use super::settings::{Options, Settings, SiteMaker};
 use super::site::ShellSite;
-use super::{limits, obey, sandboxed};
+use super::{control_requests, limits, sandboxed};
 use crate::signals::EndSignals;
-
-/// Requests through the control socket that wait at a time; their senders wait, too.
-pub(crate) const CONTROL_QUEUE: usize = 8;
 
 /// A grain with all that its app may ask for; `port` is the front end's.
 pub(crate) fn make_grain(
@@ -121,21 +116,8 @@ pub(crate) async fn run_with(
     }
     let stop_asked = Rc::new(tokio::sync::Notify::new());
     if let Some(control) = settings.grain.control.take() {
-        let (sender, requests) = tokio::sync::mpsc::channel(CONTROL_QUEUE);
-        let (grain, stop, notes) = (grain.clone(), stop_asked.clone(), notes.clone());
-        let (url, front, asked) = (front.url(), front.clone(), grain.clone());
-        tokio::task::spawn_local(async move {
-            let ask = |question| {
-                let (front, grain) = (front.clone(), asked.clone());
-                async move { front.of(&grain).ask_json(question).await }.boxed_local()
-            };
-            obey::obey(&grain, requests, stop, url, ask).await;
-        });
-        tokio::task::spawn_local(async move {
-            if let Err(error) = control.serve(sender).await {
-                notes.say(&format!("other processes cannot reach this grain: {error}"));
-            }
-        });
+        let (front, stop) = (Rc::downgrade(&front), stop_asked.clone());
+        tokio::task::spawn_local(control_requests::serve(grain.clone(), front, control, stop));
     }
     let stop = std::pin::pin!(stop);
     let served = async {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use spk_grains::store::capabilities::{Assignment, Object};
 use spk_schema::api_session_capnp::api_session;
 use spk_schema::hack_session_capnp::hack_session_context;
 use spk_schema::powerbox_capnp::powerbox_descriptor;
@@ -22,7 +23,6 @@ use super::permissions::{self, Held, Unknown, Why};
 use super::token;
 use super::user::User;
 use super::view_info::ViewInfo;
-use crate::store::capabilities::{Assignment, Object};
 
 /// A `WebSession` that nobody used for this long is closed; the next request opens another
 /// (http-bridge §7.3).

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use spk_grains::backup::automatic;
+use spk_grains::store::{GrainId, NewGrain};
 use spk_package::package_id::PackageId;
 
 use super::problem::Problem;
 use super::{Shell, blocking};
 use spk_package::progress::Silent;
-
-use crate::backup::automatic;
-use crate::store::{GrainId, NewGrain};
 
 /// How long a deletion can be undone. After that, and when spk ends, the data is removed; the
 /// backup that is taken before is kept for 30 days.
@@ -105,7 +104,7 @@ impl Shell {
         }
         let store = self.store.clone();
         blocking(move || {
-            let refused = |error: crate::store::control::ControlError| {
+            let refused = |error: spk_grains::store::control::ControlError| {
                 Problem::conflict(super::problem::chain(&error))
             };
             store.control(&id)?.map_err(refused)?.stop().map_err(refused)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::Response;
 use serde_json::{Value, json};
+use spk_grains::store::{GrainId, now};
 use spk_sandbox::Denied;
 use tokio::sync::broadcast;
 
@@ -16,7 +17,6 @@ use super::problem::printable;
 use super::stream::Stream;
 use crate::serve::Event;
 use crate::serve::front::body::Outgoing;
-use crate::store::{GrainId, now};
 
 /// Notes about a grain that are kept; the log has the rest.
 const NOTES: usize = 200;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
+use spk_grains::store::{GrainId, GrainInfo, Store};
 use spk_package::app_id::AppId;
 use spk_package::package_id::PackageId;
 
@@ -12,7 +13,6 @@ use super::packages::{Cache, Info};
 use super::problem::{Problem, printable};
 use super::{Shell, blocking};
 use crate::serve::KNOWN;
-use crate::store::{GrainId, GrainInfo, Store};
 
 /// Bytes that grains take on the disk, by ID, as of their last use; walking over them takes time.
 #[derive(Default)]

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::json;
+use spk_grains::store::{GrainId, Store};
 use tokio::sync::broadcast;
 
 use super::problem::Problem;
 use super::stream::Stream;
 use super::{Shell, blocking};
-use crate::store::{GrainId, Store};
 
 /// How much of the log there is at first; more is in `spk grain log`.
 const SHOWN: u64 = 256 << 10;

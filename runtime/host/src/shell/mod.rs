@@ -32,6 +32,8 @@ use std::sync::Arc;
 use futures::future::LocalBoxFuture;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use spk_grains::store::control::Listener;
+use spk_grains::store::{self, GrainId, Package, Store};
 use tokio::sync::{broadcast, watch};
 
 use crate::serve::front::Front;
@@ -39,8 +41,6 @@ use crate::serve::front::body::Outgoing;
 use crate::serve::grain::Grain;
 use crate::serve::site::ShellSite;
 use crate::serve::{self, Event, Policy, SiteMaker};
-use crate::store::control::Listener;
-use crate::store::{self, GrainId, Package, Store};
 
 pub use supervisor::program;
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use capnp::message::ReaderOptions;
 use serde_json::{Value, json};
+use spk_grains::store::{Package, Store};
 use spk_package::app_id::AppId;
 use spk_package::manifest::SIZE_LIMIT_WORDS;
 use spk_package::package_id::PackageId;
@@ -12,7 +13,6 @@ use spk_package::{author, info};
 use spk_schema::package_capnp::{manifest, metadata};
 
 use super::problem::{Problem, chain, printable};
-use crate::store::{Package, Store};
 
 /// Largest icon sent to the page.
 const ICON_LIMIT: usize = 2 << 20;

@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use spk_grains::store::GrainId;
+use spk_grains::store::capabilities::{Object, Resource, Unauthenticated};
 
 use super::Shell;
 use super::problem::{Problem, printable};
@@ -14,8 +16,6 @@ use crate::serve::front::Front;
 use crate::serve::front::grain_api::Outcome;
 use crate::serve::question::{Choice, WantedToken};
 use crate::serve::view_info::ViewInfo;
-use crate::store::GrainId;
-use crate::store::capabilities::{Object, Resource, Unauthenticated};
 
 /// A token that nobody uses for so many seconds is worth nothing.
 const UNUSED: u64 = 5 * 60;

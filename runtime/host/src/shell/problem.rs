@@ -1,9 +1,10 @@
 //! What cannot be done, in words for the person who asked.
 
 use http::StatusCode;
+use spk_grains::{backup, store};
 use spk_package::causes::in_one_line;
 
-use crate::{backup, serve, store};
+use crate::serve;
 
 /// Why a request of the shell's page failed. The texts may hold names from packages; the page
 /// shows them as text.

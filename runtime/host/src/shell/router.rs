@@ -29,6 +29,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use spk_grains::store::GrainId;
 use spk_package::package_id::PackageId;
 
 use super::events::Wanted;
@@ -37,7 +38,6 @@ use super::{Shell, assets, blocking, events, guard, usage};
 use crate::serve::front::Front;
 use crate::serve::front::body::Outgoing;
 use crate::serve::front::pages;
-use crate::store::GrainId;
 
 /// Largest JSON body: titles and names.
 const BODY_LIMIT: usize = 64 << 10;

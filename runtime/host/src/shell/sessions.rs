@@ -5,6 +5,8 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use spk_grains::store::capabilities::{Assignment, Role};
+use spk_grains::store::{GrainId, random_name};
 
 use super::Shell;
 use super::problem::{Problem, printable};
@@ -13,8 +15,6 @@ use crate::serve::app::App;
 use crate::serve::permissions::{Unknown, Why, assignment};
 use crate::serve::view_info::{RoleDef, ViewInfo};
 use crate::serve::{KNOWN, User};
-use crate::store::capabilities::{Assignment, Role};
-use crate::store::{GrainId, random_name};
 
 /// Who may be named besides the known: any name of this length that is plain text.
 const LONGEST_NAME: usize = 60;

@@ -5,8 +5,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use futures::FutureExt;
+use spk_grains::store::control::Listener;
+use spk_grains::store::{self, GrainId, Package};
 use spk_package::manifest::Manifest;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::events::Feed;
@@ -15,13 +17,10 @@ use super::{Shell, blocking};
 use crate::serve::grain::Grain;
 use crate::serve::host_objects::Elsewhere;
 use crate::serve::jobs::run_jobs;
-use crate::serve::obey::obey;
 use crate::serve::{
-    self, AppOptions, CONTROL_QUEUE, GRACE, GrainOptions, IdentityHook, Log, Notes, Program,
-    Rootfs, sandboxed,
+    self, AppOptions, GRACE, GrainOptions, IdentityHook, Log, Notes, Program, Rootfs,
+    control_requests, sandboxed,
 };
-use crate::store::control::Listener;
-use crate::store::{self, GrainId, Package};
 
 /// A grain that is served by this process.
 pub(super) struct Open {
@@ -139,7 +138,7 @@ impl Shell {
             .map_err(|error| Problem::from(&error))?;
         front.serve_also(&grain);
         grain.objects.set_elsewhere(elsewhere(self));
-        let tasks = self.look_after(id, &grain, control)?;
+        let tasks = self.look_after(id, &grain, control);
         Ok(Open { grain, feed, held, _package: Some(package), tasks })
     }
 
@@ -150,32 +149,10 @@ impl Shell {
         id: &GrainId,
         grain: &Rc<Grain>,
         control: Listener,
-    ) -> Result<Vec<JoinHandle<()>>, Problem> {
-        let front = self.front()?;
-        let url = front.url();
+    ) -> Vec<JoinHandle<()>> {
         let stop = Rc::new(Notify::new());
-        let (sender, requests) = mpsc::channel(CONTROL_QUEUE);
-        let obeying = {
-            let (grain, stop, front) = (grain.clone(), stop.clone(), self.front.clone());
-            let asked = grain.clone();
-            let ask = move |question| {
-                let (grain, front) = (asked.clone(), front.upgrade());
-                async move {
-                    let front = front.ok_or("spk is ending")?;
-                    front.of(&grain).ask_json(question).await
-                }
-                .boxed_local()
-            };
-            async move { obey(&grain, requests, stop, url, ask).await }
-        };
-        let answering = {
-            let grain = grain.clone();
-            async move {
-                if let Err(error) = control.serve(sender).await {
-                    grain.notes.say(&format!("other processes cannot reach this grain: {error}"));
-                }
-            }
-        };
+        let controlling =
+            control_requests::serve(grain.clone(), self.front.clone(), control, stop.clone());
         let idling = {
             let grain = grain.clone();
             async move {
@@ -192,12 +169,11 @@ impl Shell {
                 shell.close_grain(&id).await;
             }
         });
-        Ok(vec![
-            tokio::task::spawn_local(obeying),
+        vec![
+            tokio::task::spawn_local(controlling),
             tokio::task::spawn_local(jobs),
-            tokio::task::spawn_local(answering),
             tokio::task::spawn_local(idling),
-        ])
+        ]
     }
 
     /// Stops a grain's app and lets go of the grain, if it is open here.

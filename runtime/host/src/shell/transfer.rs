@@ -14,15 +14,15 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use spk_grains::backup::{self, ExportOptions, RestoreOptions, Target};
+use spk_grains::store::{GrainId, Store, random_name};
 use tokio::sync::mpsc;
 
 use super::problem::{Problem, printable};
 use super::{Shell, blocking};
 use spk_package::progress::Silent;
 
-use crate::backup::{self, ExportOptions, RestoreOptions, Target};
 use crate::serve::front::body::Outgoing;
-use crate::store::{GrainId, Store, random_name};
 
 /// Largest upload: 16 GiB, more than any backup people handle in a browser, so that a page cannot
 /// fill every disk.
@@ -167,7 +167,7 @@ fn file_name(title: &str) -> String {
 }
 
 fn export(store: &Store, id: &GrainId) -> Result<Download, Problem> {
-    let staging = store.layout.stage("download")?;
+    let staging = store.stage("download")?;
     let path = staging.path.join("backup.zip");
     let target = Target::File(path.clone());
     let exported = backup::export(store, id, target, &ExportOptions::default(), &mut Silent)?;
@@ -189,7 +189,7 @@ fn spool(store: &Store, mut pieces: mpsc::Receiver<Bytes>) -> Result<File, Probl
     let failed = |error: std::io::Error| {
         Problem::new(StatusCode::INSUFFICIENT_STORAGE, format!("cannot keep the upload: {error}"))
     };
-    let mut file = tempfile::tempfile_in(store.layout.path(&["tmp"])).map_err(failed)?;
+    let mut file = store.unnamed_file().map_err(failed)?;
     let mut size = 0;
     while let Some(piece) = pieces.blocking_recv() {
         size += piece.len() as u64;

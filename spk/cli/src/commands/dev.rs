@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fuse_tracer::Cache;
+use spk_grains::store::{Grain, GrainId, GrainMeta, Store};
 use spk_host::serve::Rootfs;
-use spk_host::store::{Grain, GrainId, GrainMeta, Store};
 use spk_package::app_id::AppId;
 use spk_package::file_list;
 use spk_package::guard::Allowed;

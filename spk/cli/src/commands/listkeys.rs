@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use spk_files::printable;
-use spk_host::store::Store;
+use spk_grains::store::Store;
 use spk_package::app_id::AppId;
 use spk_package::keyring::Keyring;
 use spk_package::manifest::Manifest;

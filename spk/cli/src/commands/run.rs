@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use spk_grains::store::{Grain, GrainId, GrainMeta, NewGrain, Package, Store};
 use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
-use spk_host::store::{Grain, GrainId, GrainMeta, NewGrain, Package, Store};
 use spk_package::app_id::AppId;
 
 use super::grain;

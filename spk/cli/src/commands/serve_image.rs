@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use spk_grains::store::{Grain, NewGrain, Package, Store};
 use spk_host::serve::Rootfs;
-use spk_host::store::{Grain, NewGrain, Package, Store};
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;

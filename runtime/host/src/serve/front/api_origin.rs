@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use spk_grains::store::capabilities::ApiToken;
+use spk_grains::store::now;
 use spk_web_session::{Described, values};
 
 use super::ask_app::{NoAnswer, ask, refuse};
@@ -20,8 +22,6 @@ use crate::serve::hosts;
 use crate::serve::session::{Access, Browser, Kind, Session};
 use crate::serve::token;
 use crate::serve::user::User;
-use crate::store::capabilities::ApiToken;
-use crate::store::now;
 
 /// Where a client without headers of its own puts the token: WebSockets of a browser.
 const IN_PATH: &str = "/.sandstorm-token/";

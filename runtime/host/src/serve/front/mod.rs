@@ -29,6 +29,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use spk_grains::store::capabilities::Assignment;
 use tokio::sync::watch;
 
 use super::error::Error;
@@ -41,7 +42,6 @@ use super::options::{GrainOptions, Visit};
 use super::session::Session;
 use super::site::ShellSite;
 use super::user::User;
-use crate::store::capabilities::Assignment;
 use announced::Announced;
 pub(super) use client_limits::ClientLimits;
 use clients::Clients;

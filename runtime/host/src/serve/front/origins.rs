@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
+use spk_grains::store::capabilities::Assignment;
 
 use crate::serve::error::Error;
 use crate::serve::grain::Grain;
@@ -12,7 +13,6 @@ use crate::serve::hosts;
 use crate::serve::session::{Access, Kind, Session};
 use crate::serve::token;
 use crate::serve::user::User;
-use crate::store::capabilities::Assignment;
 
 /// Sessions opened for requests and offers at a time; the oldest goes.
 const PASSING: usize = 64;

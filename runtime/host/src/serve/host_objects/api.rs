@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use capnp::capability::Client;
 use capnp::{Error, any_pointer};
+use spk_grains::store::capabilities::{Object, Saved};
+use spk_grains::store::now;
 use spk_schema::activity_capnp::activity_event;
 use spk_schema::grain_capnp::sandstorm_api;
 
@@ -11,8 +13,6 @@ use super::{Objects, text};
 use crate::serve::record_store::SAVED;
 use crate::serve::token;
 use crate::serve::user::User;
-use crate::store::capabilities::{Object, Saved};
-use crate::store::now;
 
 /// The grain's `SandstormApi`.
 pub(crate) struct Api {

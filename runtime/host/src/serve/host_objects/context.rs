@@ -6,6 +6,7 @@ use std::rc::Rc;
 use capnp::any_pointer;
 use capnp::capability::Client;
 use capnp::{Error, primitive_list};
+use spk_grains::store::capabilities::Object;
 use spk_schema::email_capnp::email_send_port;
 use spk_schema::grain_capnp::session_context;
 use spk_schema::hack_session_capnp::hack_session_context;
@@ -14,7 +15,6 @@ use spk_schema::powerbox_capnp::{powerbox_descriptor, powerbox_display_info};
 use super::{Objects, api, text};
 use crate::serve::powerbox::Offer;
 use crate::serve::user::User;
-use crate::store::capabilities::Object;
 
 /// Largest powerbox descriptor kept. Tags are small: a URL, a few bits.
 const DESCRIPTOR: u64 = 16 << 10;

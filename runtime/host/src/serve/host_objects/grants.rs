@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use capnp::Error;
 use capnp::capability::Client;
+use spk_grains::store::capabilities::Object;
 use spk_schema::api_session_capnp::api_session;
 use spk_schema::email_capnp::email_send_port;
 use spk_schema::grain_capnp::ui_session;
@@ -12,7 +13,6 @@ use spk_schema::web_session_capnp::web_session::{self, context, response};
 
 use super::Objects;
 use crate::serve::interfaces;
-use crate::store::capabilities::Object;
 
 /// An HTTP API that answers with what it was asked.
 pub const HTTP_API: &str = "http-api";

@@ -106,7 +106,7 @@ fn compose(mail: email_message::Reader<'_>) -> Result<Vec<u8>, Error> {
         }
     };
     let seconds = u64::try_from(mail.get_date() / 1_000_000_000).unwrap_or(0);
-    let seconds = if seconds == 0 { crate::store::now() } else { seconds };
+    let seconds = if seconds == 0 { spk_grains::store::now() } else { seconds };
     // The last second of the year 9999.
     let date = UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799));
     line("Date", &httpdate::fmt_http_date(date).replace("GMT", "+0000"));

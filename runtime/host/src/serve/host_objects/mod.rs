@@ -18,6 +18,7 @@ use std::rc::Rc;
 use capnp::capability::Client;
 use futures::future::LocalBoxFuture;
 use sha2::{Digest, Sha256};
+use spk_grains::store::capabilities::Object;
 use spk_schema::grain_capnp::ui_view;
 use spk_schema::identity_capnp::identity as identity_capnp;
 
@@ -27,7 +28,6 @@ use super::options::IdentityHook;
 use super::powerbox::Powerbox;
 use super::record_store::RecordStore;
 use super::user::User;
-use crate::store::capabilities::Object;
 use awake::Awake;
 use identity::{IdentityCap, Picture};
 

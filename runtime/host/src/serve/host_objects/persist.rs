@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use capnp::capability::{Client, FromClientHook};
 use capnp::private::capability::ClientHook;
 use capnp::{Error, ErrorKind, any_pointer};
+use spk_grains::store::capabilities::Object;
 use spk_schema::grain_capnp::{app_persistent, main_view};
 
 use super::Objects;
 use crate::serve::record_store::OBJECT_ID;
 use crate::serve::user::User;
-use crate::store::capabilities::Object;
 
 /// How far a capability is followed that became another one.
 const RESOLUTIONS: usize = 64;

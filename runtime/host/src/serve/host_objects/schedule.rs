@@ -3,30 +3,14 @@
 use std::rc::Rc;
 
 use capnp::Error;
+use spk_grains::store::capabilities::{Job, Period};
+use spk_grains::store::now;
 use spk_schema::grain_capnp::{SchedulingPeriod, sandstorm_api, scheduled_job};
 
 use super::{Objects, text};
 use crate::serve::record_store::JOBS;
-use crate::store::capabilities::{Job, Period};
-use crate::store::now;
 
 const NANOSECONDS: i64 = 1_000_000_000;
-
-impl Period {
-    /// Length in seconds.
-    pub(crate) fn seconds(self) -> u64 {
-        const DAY: u64 = 24 * 60 * 60;
-        // A year of the Gregorian calendar has 365.2425 days.
-        const YEAR: u64 = 365 * DAY + DAY * 2425 / 10_000;
-        match self {
-            Period::Hourly => 60 * 60,
-            Period::Daily => DAY,
-            Period::Weekly => 7 * DAY,
-            Period::Monthly => YEAR / 12,
-            Period::Annually => YEAR,
-        }
-    }
-}
 
 /// Takes a job.
 pub(super) async fn add(

@@ -24,6 +24,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use app::Launches;
+use spk_files::Dir;
+use spk_grains::store::control::{Client as Client_, Listener};
 use spk_web_session_conformance::client::Client;
 use spk_web_session_conformance::session::Script;
 
@@ -32,7 +34,6 @@ use super::options::GrainOptions;
 use super::run::run_with;
 use super::settings::Settings;
 use super::{Error, Event};
-use crate::store::control::{Client as Client_, Listener};
 
 /// What runs, as a test sees it.
 struct Host {
@@ -63,7 +64,8 @@ impl Host {
     async fn ask(&self, question: serde_json::Value) -> Result<serde_json::Value, String> {
         let dir = self.dir.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let mut client = Client_::in_dir(&dir).map_err(|error| error.to_string())?;
+            let dir = Dir::open_trusted(&dir).map_err(|error| error.to_string())?;
+            let mut client = Client_::connect(&dir).map_err(|error| error.to_string())?;
             client.put(question).map_err(|error| error.to_string())
         });
         asked.await.unwrap()
@@ -137,7 +139,8 @@ fn run_launcher<F: Future<Output = ()>>(
 ) -> Result<(), Error> {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = settings(dir.path());
-    settings.grain.control = Some(Listener::in_dir(dir.path()));
+    settings.grain.control =
+        Some(Listener::bind_in(&Dir::open_trusted(dir.path()).unwrap(), dir.path()).unwrap());
     change(&mut settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();

@@ -4,6 +4,7 @@ use std::rc::Weak;
 
 use capnp::capability::{Client as Cap, FromClientHook};
 use serde_json::json;
+use spk_grains::store::CapabilityFile;
 use spk_schema::grain_capnp::session_context;
 use spk_schema::hack_session_capnp::hack_session_context;
 use spk_schema::identity_capnp::identity;
@@ -11,7 +12,6 @@ use spk_web_session_conformance::session::echo;
 
 use super::app::{Life, thing};
 use super::*;
-use crate::store::CapabilityFile;
 use spk_files::Dir;
 
 type Any = capnp::any_pointer::Owned;
@@ -374,7 +374,7 @@ fn jobs_run_when_they_are_due_and_survive() {
         }
         // It comes again.
         let jobs = host.ask(json!({ "ask": "jobs" })).await.unwrap();
-        assert!(jobs[0]["due"].as_u64().unwrap() >= crate::store::now());
+        assert!(jobs[0]["due"].as_u64().unwrap() >= spk_grains::store::now());
     });
 }
 

@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use spk_files::lend::{self, Lender};
 use spk_files::path::join;
 use spk_files::{Dir, printable};
-use spk_host::backup::{self, ExportOptions, RestoreOptions, Target};
+use spk_grains::backup::{self, ExportOptions, RestoreOptions, Target};
+use spk_grains::store::Grain;
 use spk_host::serve::{AppOptions, GrainOptions, Options, Rootfs};
-use spk_host::store::Grain;
 use spk_package::progress::Silent;
 
 use crate::error::{CliError, Result, ResultExt};

@@ -10,8 +10,8 @@ mod session;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use spk_grains::store::{NewGrain, Package, Store};
 use spk_host::serve::{AppOptions, GrainOptions, Options};
-use spk_host::store::{NewGrain, Package, Store};
 use spk_package::guard::{Allowed, Review};
 
 use tempfile::TempDir;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
-use spk_host::store::Store;
+use spk_grains::store::Store;
 
 use super::Check;
 use crate::error::{Result, ResultExt};

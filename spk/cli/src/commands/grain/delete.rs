@@ -1,8 +1,8 @@
 //! `spk grain delete`.
 
 use serde_json::json;
-use spk_host::backup::automatic;
-use spk_host::store::Store;
+use spk_grains::backup::automatic;
+use spk_grains::store::Store;
 use spk_package::app_id::AppId;
 
 use super::{hold, open_damaged, warn_of};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use spk_host::backup::{self, ExportOptions, Target};
-use spk_host::store::{GrainId, Store};
+use spk_grains::backup::{self, ExportOptions, Target};
+use spk_grains::store::{GrainId, Store};
 use spk_package::app_id::AppId;
 
 use super::{skipped_json, warn_of};

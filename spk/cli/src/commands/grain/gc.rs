@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::json;
-use spk_host::backup::automatic;
-use spk_host::store::{GrainId, GrainMeta, Store};
+use spk_grains::backup::automatic;
+use spk_grains::store::{GrainId, GrainMeta, Store};
 
 use crate::error::{Result, ResultExt};
 use crate::progress::Bar;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use spk_files::printable;
-use spk_host::store::{GrainInfo, Store};
+use spk_grains::store::{GrainInfo, Store};
 use spk_package::causes::in_one_line;
 
 use crate::error::Result;

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use spk_host::store::Store;
+use spk_grains::store::Store;
 
 use crate::error::{Result, ResultExt};
 use crate::ui::Ui;

@@ -20,8 +20,8 @@ mod upgrade;
 use std::path::Path;
 
 use clap::Subcommand;
-use spk_host::backup::{Skipped, automatic};
-use spk_host::store::{Error, Grain, GrainId, Package, Store};
+use spk_grains::backup::{Skipped, automatic};
+use spk_grains::store::{Error, Grain, GrainId, Package, Store};
 use spk_package::app_id::AppId;
 use tempfile::TempDir;
 

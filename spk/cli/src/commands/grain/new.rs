@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use spk_host::store::{NewGrain, Store};
+use spk_grains::store::{NewGrain, Store};
 
 use crate::error::Result;
 use crate::package_input;

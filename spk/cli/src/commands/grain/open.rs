@@ -1,7 +1,7 @@
 //! `spk grain open`.
 
+use spk_grains::store::Store;
 use spk_host::serve::{IDLE_TIMEOUT, Rootfs};
-use spk_host::store::Store;
 
 use crate::error::{CliError, Result};
 use crate::serving::{self, ServeArgs, Served};

@@ -1,6 +1,6 @@
 //! `spk grain rename`.
 
-use spk_host::store::Store;
+use spk_grains::store::Store;
 
 use crate::error::Result;
 use crate::ui::Ui;

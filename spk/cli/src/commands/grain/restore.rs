@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use spk_host::backup::{self, Counts, Examined, Limits, RestoreOptions, Skipped};
-use spk_host::store::Store;
+use spk_grains::backup::{self, Counts, Examined, Limits, RestoreOptions, Skipped};
+use spk_grains::store::Store;
 use spk_package::app_id::AppId;
 
 use super::{skipped_json, warn_of};

@@ -1,8 +1,8 @@
 //! `spk grain share`.
 
 use serde_json::json;
+use spk_grains::store::Store;
 use spk_host::serve::question::Question;
-use spk_host::store::Store;
 
 use super::token::{ask, named, text};
 use crate::error::Result;

@@ -1,8 +1,8 @@
 //! `spk grain show`.
 
 use spk_files::printable;
-use spk_host::backup::automatic;
-use spk_host::store::Store;
+use spk_grains::backup::automatic;
+use spk_grains::store::Store;
 
 use super::list;
 use crate::error::Result;

@@ -1,7 +1,7 @@
 //! `spk grain size`.
 
 use serde_json::json;
-use spk_host::store::Store;
+use spk_grains::store::Store;
 
 use crate::error::Result;
 use crate::ui::Ui;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use spk_host::store::Store;
+use spk_grains::store::Store;
 use spk_package::causes::in_one_line;
 
 use crate::error::{CliError, Result};

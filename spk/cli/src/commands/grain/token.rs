@@ -1,8 +1,8 @@
 //! `spk grain token`.
 
 use serde_json::{Value, json};
+use spk_grains::store::Store;
 use spk_host::serve::question::{Question, WantedToken};
-use spk_host::store::Store;
 
 use crate::error::{CliError, Result, ResultExt};
 use crate::ui::Ui;

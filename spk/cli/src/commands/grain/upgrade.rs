@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use spk_host::store::{Error, Store};
+use spk_grains::store::{Error, Store};
 
 use super::{backup_before_upgrade, hold};
 use crate::error::{CliError, Result, ResultExt};

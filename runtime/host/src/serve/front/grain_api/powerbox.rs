@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use spk_grains::store::capabilities::Object;
 
 use super::{GrainApi, address};
 use crate::serve::front::descriptors::{descriptors, matches, packed, tagged, tags};
@@ -10,7 +11,6 @@ use crate::serve::powerbox::{self, Offer};
 use crate::serve::question::Choice;
 use crate::serve::session::Kind;
 use crate::serve::user::{KNOWN, User};
-use crate::store::capabilities::Object;
 
 /// A choice, and what people call it.
 #[derive(Clone, Debug, Serialize)]

@@ -1,11 +1,11 @@
 //! Who shares a grain with whom.
 
 use serde_json::{Value, json};
+use spk_grains::store::capabilities::Share;
 
 use super::GrainApi;
 use crate::serve::permissions::{assigned, assignment};
 use crate::serve::user::User;
-use crate::store::capabilities::Share;
 
 /// Shares of a grain.
 const SHARES: usize = 1000;

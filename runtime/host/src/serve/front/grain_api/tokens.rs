@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use spk_grains::store::capabilities::{ApiToken, Object};
+use spk_grains::store::now;
 
 use super::GrainApi;
 use crate::serve::error::Error;
@@ -16,8 +18,6 @@ use crate::serve::question::WantedToken;
 use crate::serve::record_store::{self, TOKENS};
 use crate::serve::token;
 use crate::serve::user::User;
-use crate::store::capabilities::{ApiToken, Object};
-use crate::store::now;
 
 /// Bytes of what an API host answers without a token (http-bridge §7.14).
 const UNAUTHENTICATED: usize = 4 << 10;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use fuse_tracer::Tracer;
 use serde_json::json;
-use spk_host::store::{Grain, Store};
+use spk_grains::store::{Grain, Store};
 use spk_sandbox::{Console, Exit, Launcher, Limits, Root, Running, Spec};
 
 use self::program::{Root as ProgramRoot, Session};

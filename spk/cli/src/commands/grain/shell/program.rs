@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use fuse_tracer::{Cache, Callers, Options, Tracer};
-use spk_host::store::Package;
+use spk_grains::store::Package;
 use spk_package::source_map::{Mapping, SourceMap};
 use spk_package::view::View;
 

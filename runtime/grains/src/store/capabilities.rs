@@ -28,7 +28,7 @@ const FILE_LIMIT: u64 = 64 << 20;
 /// Everything in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Records {
+pub struct Records {
     /// Version of the format.
     pub format: u32,
     /// Saved capabilities, by the hash of their token.
@@ -50,7 +50,7 @@ pub(crate) struct Records {
 /// A capability that `SandstormApi.save` saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Saved {
+pub struct Saved {
     /// What it is.
     pub object: Object,
     /// The app's words for it.
@@ -63,7 +63,7 @@ pub(crate) struct Saved {
 /// What a saved capability leads to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Object {
+pub enum Object {
     /// An object of the app's own: its object ID, a Cap'n Proto message in base64.
     App(String),
     /// The identity of a local user.
@@ -82,7 +82,7 @@ pub(crate) enum Object {
 /// A token for programs (http-bridge §7.9).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct ApiToken {
+pub struct ApiToken {
     /// Short name for people and commands; unique in the grain.
     pub id: String,
     /// What it is for.
@@ -147,7 +147,7 @@ pub struct Resource {
 /// `ViewSharingLink.RoleAssignment` with the permissions by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Assignment {
+pub struct Assignment {
     /// The role.
     pub role: Role,
     /// Added afterwards.
@@ -161,7 +161,7 @@ pub(crate) struct Assignment {
 /// Which role.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Role {
+pub enum Role {
     /// The app's default role, or nothing.
     #[default]
     None,
@@ -176,7 +176,7 @@ pub(crate) enum Role {
 /// One edge of the sharing graph (http-bridge §7.6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Share {
+pub struct Share {
     /// Who shares.
     pub from: String,
     /// With whom.
@@ -188,7 +188,7 @@ pub(crate) struct Share {
 /// A scheduled job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Job {
+pub struct Job {
     /// The app's words for it.
     pub name: String,
     /// The callback.
@@ -203,7 +203,7 @@ pub(crate) struct Job {
 /// `SchedulingPeriod`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Period {
+pub enum Period {
     /// Every hour.
     Hourly,
     /// Every day.
@@ -216,6 +216,22 @@ pub(crate) enum Period {
     Annually,
 }
 
+impl Period {
+    /// Length in seconds.
+    pub fn seconds(self) -> u64 {
+        const DAY: u64 = 24 * 60 * 60;
+        // A year of the Gregorian calendar has 365.2425 days.
+        const YEAR: u64 = 365 * DAY + DAY * 2425 / 10_000;
+        match self {
+            Period::Hourly => 60 * 60,
+            Period::Daily => DAY,
+            Period::Weekly => 7 * DAY,
+            Period::Monthly => YEAR / 12,
+            Period::Annually => YEAR,
+        }
+    }
+}
+
 /// Where one grain's records are kept.
 #[derive(Debug)]
 pub struct CapabilityFile {
@@ -224,13 +240,19 @@ pub struct CapabilityFile {
 }
 
 impl CapabilityFile {
-    /// In the grain's directory.
-    pub(crate) fn new(dir: &Dir, path: &Path) -> Result<CapabilityFile, Error> {
+    /// In the grain's directory; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// When there is no further descriptor for the directory.
+    pub fn new(dir: &Dir, path: &Path) -> Result<CapabilityFile, Error> {
         Ok(CapabilityFile { dir: dir.try_clone().at("open", path)?, path: path.join(FILE) })
     }
 
     /// Reads the records; those of a grain that has none yet are empty.
-    pub(crate) fn read(&self) -> Result<Records, Error> {
+    ///
+    /// # Errors
+    /// When there is a file, and it cannot be read or understood.
+    pub fn read(&self) -> Result<Records, Error> {
         let mut text = Vec::new();
         match self.dir.open_file(FILE.as_bytes()) {
             Ok(file) => file.take(FILE_LIMIT).read_to_end(&mut text).at("read", &self.path)?,
@@ -247,7 +269,10 @@ impl CapabilityFile {
     }
 
     /// Replaces them; the caller has locked the grain.
-    pub(crate) fn write(&self, records: &Records) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// When that fails; the old ones are there still.
+    pub fn write(&self, records: &Records) -> Result<(), Error> {
         let write = || {
             let mut records = records.clone();
             records.format = FORMAT;

@@ -143,21 +143,26 @@ impl Layout {
 /// A directory below `tmp` that only we work in, and that is locked for as long; removed when
 /// dropped, unless it was moved away.
 #[derive(Debug)]
-pub(crate) struct Staging {
+pub struct Staging {
+    /// The directory.
     pub dir: Dir,
+    /// Where it is.
     pub path: PathBuf,
     staged: spk_files::Staging,
 }
 
 impl Staging {
     /// Moves the whole directory to its final place, which must be free.
-    pub fn publish(self, to: &Dir, name: &str, path: PathBuf) -> Result<Dir, Error> {
+    pub(crate) fn publish(self, to: &Dir, name: &str, path: PathBuf) -> Result<Dir, Error> {
         self.staged.commit_to(to, name.as_bytes()).at("create", &path)?;
         to.sync().at("sync", &path)?;
         Ok(self.dir)
     }
 
     /// Removes it now, telling when that fails.
+    ///
+    /// # Errors
+    /// When something of it stays.
     pub fn discard(self) -> Result<(), Error> {
         self.staged.discard().at("remove", &self.path)
     }

@@ -7,7 +7,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,8 +137,16 @@ impl Listener {
     /// # Errors
     /// When the socket cannot be made.
     pub fn bind(grain: &Grain) -> Result<Listener, Error> {
-        let path = grain.path().join(CONTROL);
-        let dir = grain.dir().try_clone().at("open", grain.path())?;
+        Listener::bind_in(grain.dir(), grain.path())
+    }
+
+    /// Binds a socket in a directory; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn bind_in(dir: &Dir, path: &Path) -> Result<Listener, Error> {
+        let dir = dir.try_clone().at("open", path)?;
+        let path = path.join(CONTROL);
         match dir.remove_file(CONTROL.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).at("remove", path);
@@ -150,15 +158,6 @@ impl Listener {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .at("create", path)?;
         Ok(Listener { listener, dir })
-    }
-
-    /// Binds one anywhere, for tests.
-    #[cfg(test)]
-    pub(crate) fn in_dir(path: &std::path::Path) -> Listener {
-        let dir = Dir::open_trusted(path).unwrap();
-        let listener = std::os::unix::net::UnixListener::bind(dir.proc_path(CONTROL)).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        Listener { listener, dir }
     }
 
     /// Serves clients until the receiver of `requests` is dropped. To be run within a `LocalSet`.
@@ -289,7 +288,10 @@ pub enum ControlError {
 
 impl Client {
     /// Connects to whoever runs the grain in `dir`.
-    pub(crate) fn connect(dir: &Dir) -> Result<Client, ControlError> {
+    ///
+    /// # Errors
+    /// When nobody does.
+    pub fn connect(dir: &Dir) -> Result<Client, ControlError> {
         let path: PathBuf = dir.proc_path(CONTROL);
         let stream = UnixStream::connect(path).map_err(ControlError::Nobody)?;
         stream
@@ -297,12 +299,6 @@ impl Client {
             .and_then(|()| stream.set_write_timeout(Some(ANSWER_TIME)))
             .map_err(ControlError::Nobody)?;
         Ok(Client { stream: BufReader::new(stream) })
-    }
-
-    /// Connects to one of [`Listener::in_dir`].
-    #[cfg(test)]
-    pub(crate) fn in_dir(path: &std::path::Path) -> Result<Client, ControlError> {
-        Client::connect(&Dir::open_trusted(path).map_err(ControlError::Nobody)?)
     }
 
     /// Stops all processes of the app for at most `limit`, or until [`Client::thaw`], or until

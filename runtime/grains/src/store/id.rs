@@ -27,8 +27,11 @@ impl GrainId {
     }
 }
 
-/// Random letters and digits.
-pub(crate) fn random_name(length: usize) -> Result<String, Error> {
+/// Random letters and digits, as many as asked for.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub fn random_name(length: usize) -> Result<String, Error> {
     spk_files::random::name(length).map_err(Error::Random)
 }
 

@@ -1,7 +1,7 @@
 //! The store: packages and grains of one user on this machine, safe against crashes, full disks
 //! and several processes at once. See [`layout`] for what lies where.
 
-pub(crate) mod capabilities;
+pub mod capabilities;
 pub mod control;
 mod error;
 mod grain;
@@ -18,17 +18,15 @@ use std::path::{Path, PathBuf};
 pub use capabilities::CapabilityFile;
 pub use error::Error;
 pub use grain::Grain;
-pub use id::{GrainId, ID_LENGTH};
+pub use id::{GrainId, ID_LENGTH, random_name};
+pub use layout::Staging;
 pub use lock::Holder;
-pub use meta::{GrainMeta, User};
+pub use meta::{GrainMeta, User, now};
 pub use packages::Package;
-
-pub(crate) use meta::now;
 
 pub(crate) use error::IoContext;
 pub(crate) use grain::{LOG, LOG_BEFORE, SANDBOX, change_meta, read_meta};
-pub(crate) use id::random_name;
-pub(crate) use layout::{Layout, Staging};
+pub(crate) use layout::Layout;
 pub(crate) use lock::Attempt;
 
 use spk_files::Dir;
@@ -290,6 +288,22 @@ impl Store {
     ) -> Result<Result<control::Client, control::ControlError>, Error> {
         let (dir, _) = self.grain_dir(id)?;
         Ok(control::Client::connect(&dir))
+    }
+
+    /// A directory to work in that goes with the result; `kind` is part of its name.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn stage(&self, kind: &str) -> Result<Staging, Error> {
+        self.layout.stage(kind)
+    }
+
+    /// A file without a name on the store's disk.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn unnamed_file(&self) -> io::Result<std::fs::File> {
+        tempfile::tempfile_in(self.layout.path(&["tmp"]))
     }
 
     /// The parts of a grain's log that there are, oldest first, opened for reading. Their content

@@ -236,7 +236,7 @@ mod optional_text {
 }
 
 /// Unix time in seconds, now.
-pub(crate) fn now() -> u64 {
+pub fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
