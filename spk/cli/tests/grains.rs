@@ -86,7 +86,8 @@ fn a_grain_s_life() {
     assert!(list[0]["lastUsed"].as_u64().unwrap() >= list[0]["created"].as_u64().unwrap());
     let long = state.json(&["list", "-l", "--json"]);
     assert!(long[0]["size"].as_u64().unwrap() > 4096);
-    assert!(["ago", "now"].iter().any(|age| state.run(&["list"]).contains(age)));
+    let shown = state.run(&["list"]);
+    assert!(["ago", "now"].iter().any(|age| shown.contains(age)), "{shown}");
     assert_eq!((&list[0]["state"], &list[0]["title"]), (&"stopped".into(), &"Notes".into()));
     state.run(&["rename", &id[..8], "Better \u{1b}[31mnotes"]);
     assert!(!state.run(&["list"]).contains('\u{1b}'));

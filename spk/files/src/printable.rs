@@ -20,6 +20,15 @@ pub fn text(text: impl AsRef<[u8]>) -> String {
     shown(text.as_ref(), |c| matches!(c, '\n' | '\t'))
 }
 
+/// The first `longest` characters of a text, with a sign where there are more.
+pub fn cut(mut text: String, longest: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(longest) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 fn shown(bytes: &[u8], stays: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -41,7 +50,7 @@ fn shown(bytes: &[u8], stays: impl Fn(char) -> bool) -> String {
 }
 
 /// Whether a terminal or a page would do something other than show `c`.
-fn acts(c: char) -> bool {
+pub fn acts(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
     }

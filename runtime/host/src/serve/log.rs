@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use spk_files::printable;
+
 /// `log` is moved to `log.1` when it would grow beyond this, unless told otherwise; so at most
 /// twice this is kept (the original's figure, grain-runtime §A.14).
 pub const LOG_CAP: u64 = 512 * 1024;
@@ -215,17 +217,8 @@ impl Tail {
 
     fn lines(&self) -> Vec<String> {
         let open = (!self.open.is_empty()).then_some(&self.open);
-        self.lines.iter().chain(open).map(|line| printable(line)).collect()
+        self.lines.iter().chain(open).map(|line| printable::text(line.trim_ascii_end())).collect()
     }
-}
-
-/// Control characters would reach a terminal with the error that shows these lines.
-fn printable(line: &[u8]) -> String {
-    String::from_utf8_lossy(line)
-        .trim_end()
-        .chars()
-        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
-        .collect()
 }
 
 #[cfg(test)]
@@ -252,7 +245,7 @@ mod tests {
         assert!(now <= LOG_CAP && old <= LOG_CAP, "{now} {old}");
         let tail = log.tail();
         assert_eq!(tail.len(), TAIL_LINES + 1);
-        assert_eq!(tail[TAIL_LINES - 2..], ["one", "\u{fffd}[31mtwo", "three"]);
+        assert_eq!(tail[TAIL_LINES - 2..], ["one", "\\u{1b}[31mtwo", "three"]);
         assert!(std::fs::read(&path).unwrap().ends_with(b"two\r\nthree"));
     }
 

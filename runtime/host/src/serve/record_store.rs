@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use spk_files::printable;
 use spk_grains::store::CapabilityFile;
 use spk_grains::store::capabilities::{Object, Records};
 
@@ -86,12 +87,7 @@ impl RecordStore {
 
 /// Text of an app's as it is kept: printable, and not too long.
 pub(crate) fn label(text: &str) -> String {
-    let mut label: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LABEL).collect();
-    if text.chars().nth(LABEL).is_some() {
-        label.push('…');
-    }
-    label
+    printable::cut(printable::line(text), LABEL)
 }
 
 #[cfg(test)]
@@ -100,7 +96,7 @@ mod tests {
 
     #[test]
     fn labels_are_short_and_printable() {
-        assert_eq!(label("a\x1b[31m\nb"), "a [31m b");
+        assert_eq!(label("a\x1b[31m\nb"), "a\\u{1b}[31m\\nb");
         assert_eq!(label(&"x".repeat(1000)).chars().count(), LABEL + 1);
     }
 }

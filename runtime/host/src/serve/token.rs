@@ -4,14 +4,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
+use spk_files::{hex, random};
 
 /// Random bytes of a token; 43 characters as text (http-bridge §7.9).
 const TOKEN_BYTES: usize = 32;
 
 /// A new secret: 43 characters of the base64url alphabet.
 pub(crate) fn new() -> Result<String, capnp::Error> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes)
+    let bytes: [u8; TOKEN_BYTES] = random::bytes()
         .map_err(|error| capnp::Error::failed(format!("cannot get random numbers: {error}")))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
@@ -30,7 +30,7 @@ pub(crate) fn half_hash(text: &str) -> [u8; 16] {
 
 /// The label of a token's own host, after `api-` (http-bridge §7.9).
 pub(crate) fn api_host(token: &str) -> String {
-    half_hash(&format!("x{token}")).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(half_hash(&format!("x{token}")))
 }
 
 #[cfg(test)]

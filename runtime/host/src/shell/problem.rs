@@ -1,6 +1,7 @@
 //! What cannot be done, in words for the person who asked.
 
 use http::StatusCode;
+use spk_files::printable;
 use spk_grains::{backup, store};
 use spk_package::causes::in_one_line;
 
@@ -83,16 +84,9 @@ pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 /// Longest text that is sent to the page, in characters.
 const LONGEST: usize = 4000;
 
-/// Without control characters, which would be invisible, and direction marks, which would make
-/// text look like another; of bounded length.
+/// Text of others for the page; of bounded length.
 pub(super) fn printable(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' | '\t' => c,
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(shown).take(LONGEST).collect()
+    printable::cut(printable::text(text), LONGEST)
 }
 
 #[cfg(test)]
@@ -101,7 +95,7 @@ mod tests {
 
     #[test]
     fn escape_codes_and_direction_marks_do_not_get_through() {
-        assert_eq!(printable("a\x1b[31mb\u{202e}c\nd"), "a\u{fffd}[31mb\u{fffd}c\nd");
-        assert_eq!(printable(&"x".repeat(5000)).len(), LONGEST);
+        assert_eq!(printable("a\x1b[31mb\u{202e}c\nd"), "a\\u{1b}[31mb\\u{202e}c\nd");
+        assert_eq!(printable(&"x".repeat(5000)).chars().count(), LONGEST + 1);
     }
 }

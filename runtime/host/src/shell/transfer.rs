@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use spk_files::printable;
 use spk_grains::backup::{self, ExportOptions, RestoreOptions, Target};
 use spk_grains::store::{GrainId, Store, random_name};
 use tokio::sync::mpsc;
@@ -157,9 +158,9 @@ fn disposition(name: &str) -> String {
 /// A file name from a title: nothing that means something in paths.
 fn file_name(title: &str) -> String {
     const LONGEST: usize = 80;
-    let name: String = printable(title)
+    let name: String = title
         .chars()
-        .map(|c| if c.is_control() || "/\\:*?\"<>|\u{fffd}".contains(c) { '_' } else { c })
+        .map(|c| if printable::acts(c) || "/\\:*?\"<>|\u{fffd}".contains(c) { '_' } else { c })
         .take(LONGEST)
         .collect();
     let name = name.trim().trim_start_matches('.').to_owned();
@@ -250,6 +251,7 @@ mod tests {
     fn a_title_becomes_a_harmless_file_name() {
         assert_eq!(file_name("../../etc/passwd"), "_.._etc_passwd.zip");
         assert_eq!(file_name("a\r\nSet-Cookie: x\x1b[1m"), "a__Set-Cookie_ x_[1m.zip");
+        assert_eq!(file_name("x\u{202e}piz.exe"), "x_piz.exe.zip");
         assert_eq!(file_name("  "), "grain.zip");
         assert_eq!(
             disposition("ä \"b\".zip"),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
+use spk_files::{hex, random};
 use spk_grains::store::capabilities::Assignment;
 
 use crate::serve::error::Error;
@@ -31,8 +32,7 @@ pub(super) struct Origins {
 
 impl Origins {
     pub fn new(port: u16) -> Result<Origins, Error> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(|error| Error::Random(error.to_string()))?;
+        let secret = random::bytes().map_err(|error| Error::Random(error.to_string()))?;
         Ok(Origins { port, secret, sessions: RefCell::default(), passing: RefCell::default() })
     }
 
@@ -41,7 +41,7 @@ impl Origins {
         let mut hash = Sha256::new();
         hash.update(self.secret);
         hash.update(what.as_bytes());
-        hash.finalize()[..hosts::ID_LENGTH / 2].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(&hash.finalize()[..hosts::ID_LENGTH / 2])
     }
 
     /// The session with this ID.

@@ -18,6 +18,7 @@ use std::rc::Rc;
 use capnp::capability::Client;
 use futures::future::LocalBoxFuture;
 use sha2::{Digest, Sha256};
+use spk_files::hex;
 use spk_grains::store::capabilities::Object;
 use spk_schema::grain_capnp::ui_view;
 use spk_schema::identity_capnp::identity as identity_capnp;
@@ -172,7 +173,7 @@ impl Objects {
     fn picture_path(&self, user: &User) -> String {
         // The original's seed (http-bridge §7.8).
         let digest = Sha256::digest(format!("dev:{}", user.display_name()));
-        let seed: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let seed = hex::encode(&digest[..16]);
         format!("static.{}:{}/identicon/{seed}?s=256", super::hosts::PARENT, self.port)
     }
 

@@ -1,6 +1,7 @@
 //! The name under which the files in `/var/www` are published (http-bridge §7.15).
 
 use capnp::Error;
+use spk_files::random;
 
 use super::Objects;
 use crate::serve::hosts::{PARENT, PUBLIC_ID_LENGTH};
@@ -41,16 +42,8 @@ impl Objects {
 
 fn new_id() -> Result<String, String> {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let mut id = String::new();
-    while id.len() < PUBLIC_ID_LENGTH {
-        let mut bytes = [0; PUBLIC_ID_LENGTH];
-        getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers: {error}"))?;
-        // Only so many values that each letter is equally likely.
-        let fair = bytes.iter().filter(|byte| usize::from(**byte) < 7 * ALPHABET.len());
-        let letters = fair.map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
-        id.extend(letters.take(PUBLIC_ID_LENGTH - id.len()));
-    }
-    Ok(id)
+    random::characters(ALPHABET, PUBLIC_ID_LENGTH)
+        .map_err(|error| format!("no random numbers: {error}"))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ fn an_app_that_exits_at_once_is_reported_with_its_last_words() {
     assert_eq!(
         error.to_string(),
         "the app exited with status 3 before it answered; the last lines of its log:\n    \
-         app: something is \u{fffd}[31mwrong"
+         app: something is \\u{1b}[31mwrong"
     );
 }
 
@@ -31,7 +31,7 @@ fn an_app_that_never_answers_is_reported_with_the_port_it_should_listen_on() {
     assert_eq!(
         error.to_string(),
         "the app did not answer within 0.2 s: nobody answers on port 8000; the last lines of \
-         its log:\n    app: something is \u{fffd}[31mwrong"
+         its log:\n    app: something is \\u{1b}[31mwrong"
     );
     assert!(error.remedy().unwrap().contains("127.0.0.1:8000"));
     // It is not left running.

@@ -212,7 +212,7 @@ fn an_app_that_stays_awake_is_not_stopped_until_it_is_done_or_told_to() {
         let handle = lock(&life).await;
         handle.ping_request().send().promise.await.unwrap();
         let held = host.ask(json!({ "ask": "awake" })).await.unwrap();
-        assert_eq!(held[0]["caption"], "indexing ");
+        assert_eq!(held[0]["caption"], "indexing\\u{1b}");
         tokio::time::sleep(Duration::from_millis(400)).await;
         assert!(life.ended.borrow().is_none(), "four idle times have passed");
         drop(handle);

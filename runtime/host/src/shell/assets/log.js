@@ -6,6 +6,9 @@ import { html, useEffect, useMemo, useRef, useState } from "./view.js";
 // Lines kept: more makes the page slow; `spk grain log` has all.
 const LINES = 5000;
 const ESCAPES = /\x1b(?:\[([0-9;]*)m|\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_]?)/g;
+// What is not seen but acts is shown as what it is: the rule of `printable` in spk/files.
+const ACTING = /(?!\t)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const shown = (c) => `\\u{${c.codePointAt(0).toString(16)}}`;
 const COLORS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 
 // A line as pieces of text with a class.
@@ -14,8 +17,7 @@ export function colored(line) {
   let end = 0;
   let style = "";
   const add = (text) => {
-    // Control characters would be invisible.
-    if (text) found.push({ text: text.replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "\ufffd"), style });
+    if (text) found.push({ text: text.replace(ACTING, shown), style });
   };
   for (const match of line.matchAll(ESCAPES)) {
     add(line.slice(end, match.index));
