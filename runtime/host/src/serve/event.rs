@@ -10,19 +10,19 @@ pub enum Event {
     Ready {
         /// What a person opens.
         url: String,
-        /// The app's own origin for the user of [`Options::user`].
+        /// The app's own origin for the user of [`Visit::user`](super::Visit::user).
         session_url: String,
         /// `address:port` of the front end, for clients that cannot resolve names below
         /// `localhost`: connect here and send the URL's host as `Host`.
         address: String,
-        /// The token of [`Options::api_token`].
+        /// The token of [`Visit::api_token`](super::Visit::api_token).
         api: Option<ApiAccess>,
-        /// What the app may claim of [`Options::grants`]: name, and token for `claimRequest`.
+        /// What the app may claim of [`Policy::grants`](super::Policy::grants): name, and token for `claimRequest`.
         grants: Vec<(String, String)>,
     },
-    /// Another user's session, before [`Event::Ready`]; for those of [`Options::other_users`].
+    /// Another user's session, before [`Event::Ready`]; for those of [`Visit::other_users`](super::Visit::other_users).
     Session {
-        /// Who: see [`User::key`].
+        /// Who: see [`User::key`](super::User::key).
         user: String,
         /// This user's own origin.
         url: String,

@@ -16,7 +16,7 @@ use crate::serving;
 pub struct Ready {
     /// `address:port`.
     pub address: String,
-    /// The session of the user of [`Options::user`].
+    /// The session of the user of [`Visit::user`](serve::Visit::user).
     pub session: String,
     /// The sessions of others, by user.
     pub others: BTreeMap<String, String>,
