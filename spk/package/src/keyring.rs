@@ -363,7 +363,7 @@ impl Addition {
 /// Adds `key` to the keyring at `path`: see [`Addition`].
 ///
 /// # Errors
-/// As [`Addition::prepare`] and [`Addition::add`].
+/// As [`Addition::prepare`] and [`Addition::append`].
 pub fn append(path: &Path, key: &Key) -> Result<(), Error> {
     Addition::prepare(path)?.append(key)
 }
