@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use std::{fs, io, process, thread};
 
+use spk_grains::store::Store;
 use spk_host::signals::EndSignals;
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -83,12 +84,18 @@ impl Ending {
         self.0.asked.notify_one();
     }
 
-    /// A directory for the check, which a signal removes from its first moment on.
-    pub fn directory(&self) -> io::Result<TempDir> {
+    /// A directory for the check with a store in it, which a signal removes from its first moment on.
+    /// What is made in there later is made below handles of the store's, and so not once more in the
+    /// place of a directory that was removed.
+    pub fn store(&self) -> Result<(TempDir, Store)> {
         let mut state = self.locked();
-        let dir = tempfile::Builder::new().prefix("spk-check.").tempdir()?;
+        let dir = tempfile::Builder::new().prefix("spk-check.").tempdir();
+        let dir = dir
+            .context("cannot make a directory for the check")
+            .hint("TMPDIR names another place")?;
         state.dir = Some(dir.path().to_owned());
-        Ok(dir)
+        let store = Store::open(dir.path())?;
+        Ok((dir, store))
     }
 
     /// Until this is dropped an app runs, and whoever runs it stops it when [`Ending::asked`] ends.

@@ -69,17 +69,20 @@ pub struct Args {
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     let ending = Ending::watch()?;
-    let state = ending
-        .directory()
-        .context("cannot make a directory for the check")
-        .hint("TMPDIR names another place")?;
-    let checked = check(args, state, &ending, global, ui);
+    let (state, store) = ending.store()?;
+    let checked = check(args, state, store, &ending, global, ui);
     ending.finish();
     checked
 }
 
-fn check(args: Args, state: TempDir, ending: &Ending, global: &Global, ui: &Ui) -> Result<()> {
-    let store = Store::open(state.path())?;
+fn check(
+    args: Args,
+    state: TempDir,
+    store: Store,
+    ending: &Ending,
+    global: &Global,
+    ui: &Ui,
+) -> Result<()> {
     let package = package_input::add(&store, &args.package)?;
     let developer = Developer::find(&package.app_id, args.pkg_def.as_deref(), global, ui)?;
     let requests = recorded(&args, developer.as_ref())?;
