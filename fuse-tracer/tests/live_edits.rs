@@ -71,12 +71,14 @@ fn edit(dir: &Path, number: usize) {
 
 /// Reads every file in turn until `stop` is there. A content is torn if it is not one version's.
 /// A file may be missing while its pattern has it missing; one written in place may be incomplete
-/// for an instant on any file system, so it is read once more.
+/// on any file system until its writer has run on, so it is read again until it is whole: only what
+/// stays so is torn.
 const READER: &str = r#"
 import time
 seen = [-1] * FILES; reads = 0; torn = []; stale = []
 def look(i):
-    for attempt in range(75):
+    given_up = time.monotonic() + 20
+    while time.monotonic() < given_up:
         try: text = open('f%d' % i).read()
         except FileNotFoundError:
             assert i % 6 in (2, 3), i
