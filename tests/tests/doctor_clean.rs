@@ -94,6 +94,23 @@ fn a_keyring_that_others_can_read() {
     assert_eq!(find(&all, "keyring")["state"], "ok");
 }
 
+/// As on a disk that is not mounted: keygen could not make it there.
+#[test]
+fn a_keyring_that_is_a_link_to_nowhere() {
+    let stage = Stage::new(Who::User);
+    let path = stage.home().join(".sandstorm-keyring");
+    ok(stage.run("ln").arg("-s").arg("vault/keys").arg(&path));
+    let all = checks(&ok(stage.spk().args(["doctor", "--json"])));
+    let keyring = find(&all, "keyring");
+    assert_eq!(keyring["state"], "warning", "{keyring}");
+    assert!(keyring["found"].as_str().unwrap().contains("vault, which is not there"), "{keyring}");
+    fails(stage.spk().args(["keygen", "-q"]));
+    ok(stage.run("mkdir").arg(stage.home().join("vault")));
+    let all = checks(&ok(stage.spk().args(["doctor", "--json"])));
+    assert_eq!(find(&all, "keyring")["state"], "ok");
+    ok(stage.spk().args(["keygen", "-q"]));
+}
+
 #[test]
 fn half_made_things_are_told_and_removed() {
     let _alone = TIDYING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,9 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Seek;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use fuse_tracer::trace_file;
@@ -68,8 +70,27 @@ pub fn withheld(own: &Own<'_>, global: &Global) -> Arc<Withheld> {
         Some(output) => withheld.add(output, What::Output),
         None => {}
     }
-    withheld.add_private(global::home().ok().as_deref());
+    // Who became root by sudo, and whose the directory here is.
+    let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+    let here = Path::new(".").metadata().ok().map(|metadata| metadata.uid());
+    let users: Vec<u32> = sudo.into_iter().chain(here).collect();
+    withheld.add_private(global::home().ok().as_deref(), &users, &look_up);
     Arc::new(withheld)
+}
+
+/// What the machine's user database, which need not be a file, has about users. A program of its own
+/// asks: what the C library loads for that does not go into a static one.
+fn look_up(users: &[u32]) -> String {
+    let mut getent = Command::new("getent");
+    getent.arg("passwd").args(users.iter().map(u32::to_string));
+    getent.stdin(Stdio::null()).stderr(Stdio::null());
+    match getent.output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+        Err(error) => {
+            tracing::info!(%error, "getent, which knows users that are not in /etc/passwd");
+            String::new()
+        }
+    }
 }
 
 /// Says what the app does not see although the map shows it.

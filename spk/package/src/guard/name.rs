@@ -35,7 +35,8 @@ pub fn link(name: &[u8]) -> Option<Kind> {
 }
 
 /// Files that editors keep beside the one that is edited: `x~`, `#x#`, `.#x`, `.x.swp`,
-/// `x.kate-swp`, `.~lock.x#`; and what `patch` could not do: `x.rej`.
+/// `x.kate-swp`, `.~lock.x#`; the file as it was, by editors and merges: `x.bak`, `x.orig`; and what
+/// `patch` could not do: `x.rej`.
 fn is_left_over(name: &[u8]) -> bool {
     let swap = |name: &[u8]| {
         let end = name.len().saturating_sub(4);
@@ -45,7 +46,7 @@ fn is_left_over(name: &[u8]) -> bool {
         || (name.len() > 2 && name.starts_with(b"#") && name.ends_with(b"#"))
         || (name.len() > 2 && name.starts_with(b".#"))
         || (name.starts_with(b".~lock.") && name.ends_with(b"#"))
-        || [&b".kate-swp"[..], b".rej"].iter().any(|end| name.ends_with(end))
+        || [&b".kate-swp"[..], b".rej", b".orig", b".bak"].iter().any(|end| name.ends_with(end))
         || (swap(name) && name.last().is_some_and(|last| (b'a'..=b'p').contains(last)))
 }
 
@@ -122,6 +123,9 @@ mod tests {
             (".~lock.notes.odt#", Some(Kind::LeftOver)),
             ("app.py.kate-swp", Some(Kind::LeftOver)),
             ("app.py.rej", Some(Kind::LeftOver)),
+            ("app.py.orig", Some(Kind::LeftOver)),
+            ("app.py.bak", Some(Kind::LeftOver)),
+            ("app.bakery", None),
             (".DS_Store", Some(Kind::LeftOver)),
             (".gitignore", None),
             ("app.py", None),

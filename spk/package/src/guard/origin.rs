@@ -59,14 +59,12 @@ pub fn is_library_path(path: &[u8]) -> bool {
         || components.last().is_some_and(|name| *name == SNAKE_OIL)
 }
 
-/// Whose what lies at a package path is, where nothing but the path is known: in a package.
+/// Whose what lies at a package path is, where nothing but the path is known: in a package. A path
+/// of the distribution's proves nothing there, so it counts as one that a library brought along.
 pub fn of_package_path(path: &[u8]) -> Origin {
-    if is_system_path(path) {
-        Origin::System
-    } else if is_library_path(path) {
-        Origin::Library
-    } else {
-        Origin::Project
+    match is_system_path(path) || is_library_path(path) {
+        true => Origin::Library,
+        false => Origin::Project,
     }
 }
 
@@ -79,9 +77,9 @@ mod tests {
     #[test]
     fn paths() {
         for (path, origin) in [
-            ("usr/lib/python3.13/test/certdata/keycert.pem", Origin::System),
-            ("lib/x86_64-linux-gnu/libc.so.6", Origin::System),
-            ("nix/store/abc-python/key.pem", Origin::System),
+            ("usr/lib/python3.13/test/certdata/keycert.pem", Origin::Library),
+            ("lib/x86_64-linux-gnu/libc.so.6", Origin::Library),
+            ("nix/store/abc-python/key.pem", Origin::Library),
             ("usr/local/etc/key.pem", Origin::Project),
             ("usr/src/app/key.pem", Origin::Project),
             ("opt/app/node_modules/tls/test/key.pem", Origin::Library),

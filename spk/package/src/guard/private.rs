@@ -1,6 +1,9 @@
 //! Which directories and files of this machine are private: homes, wherever they are, and what the
 //! machine itself keeps secret. A map that shows `/` is not meant to show these.
 
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::{What, Withheld};
@@ -81,11 +84,30 @@ const PREFIXES: [(&str, &[u8]); 25] = [
 ];
 
 impl Withheld {
-    /// Withholds all homes, that of `home` (`$HOME`) among them, and the machine's secrets.
-    pub fn add_private(&mut self, home: Option<&Path>) {
+    /// Withholds all homes, `home` (`$HOME`) and those of `users` among them, and the machine's
+    /// secrets. Not everybody is in `/etc/passwd`, and what knows the others may not list them:
+    /// `look_up` is asked for lines like its own, for `users` and for whoever owns a directory
+    /// beside a home.
+    pub fn add_private(
+        &mut self,
+        home: Option<&Path>,
+        users: &[u32],
+        look_up: &dyn Fn(&[u32]) -> String,
+    ) {
         let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
-        let homes = homes(&String::from_utf8_lossy(&passwd));
-        let homes = homes.into_iter().chain(home.map(Path::to_owned)).chain(["/root".into()]);
+        let mut passwd = String::from_utf8_lossy(&passwd).into_owned();
+        let mut homes = homes(&passwd);
+        homes.extend(home.map(Path::to_owned));
+        for people in [users.iter().copied().collect(), neighbours(&homes)] {
+            let unknown: Vec<u32> =
+                people.into_iter().filter(|uid| is_person(*uid) && !knows(&passwd, *uid)).collect();
+            if !unknown.is_empty() {
+                let more = look_up(&unknown);
+                homes.extend(self::homes(&more));
+                passwd.push_str(&more);
+            }
+        }
+        homes.push("/root".into());
         for home in homes {
             let Ok(home) = home.canonicalize() else { continue };
             if is_home(&home) {
@@ -118,11 +140,29 @@ fn homes(passwd: &str) -> Vec<PathBuf> {
         let fields: Vec<&str> = line.split(':').collect();
         let [_, _, uid, _, _, home, shell] = fields[..] else { return None };
         let uid: u32 = uid.parse().ok()?;
-        let person = (PEOPLE..NOBODY).contains(&uid) || uid > NOBODY;
         let shell = shell.rsplit('/').next().unwrap_or_default();
-        (person || shell.ends_with("sh")).then(|| PathBuf::from(home))
+        (is_person(uid) || shell.ends_with("sh")).then(|| PathBuf::from(home))
     };
     passwd.lines().filter_map(home).filter(|home| home.is_absolute()).collect()
+}
+
+/// Who owns a directory beside a home, or in `/home`.
+fn neighbours(homes: &[PathBuf]) -> BTreeSet<u32> {
+    let parents = homes.iter().filter(|home| is_home(home)).filter_map(|home| home.parent());
+    let parents: BTreeSet<&Path> = parents.chain([Path::new("/home")]).collect();
+    let entries = parents.into_iter().flat_map(|dir| std::fs::read_dir(dir).into_iter().flatten());
+    let directories = entries.flatten().filter_map(|entry| entry.metadata().ok());
+    directories.filter(Metadata::is_dir).map(|metadata| metadata.uid()).collect()
+}
+
+/// Whether a user database has the user of this number.
+fn knows(passwd: &str, uid: u32) -> bool {
+    let number = |line: &str| line.split(':').nth(2)?.parse::<u32>().ok();
+    passwd.lines().any(|line| number(line) == Some(uid))
+}
+
+fn is_person(uid: u32) -> bool {
+    (PEOPLE..NOBODY).contains(&uid) || uid > NOBODY
 }
 
 /// Whether a directory (without links on the way) can be somebody's home, and not one of those
@@ -166,6 +206,35 @@ mod tests {
                       broken line\n";
         let expected = ["/root", "/var/lib/postgresql", "/export/home/ann", "/srv/ftp/up"];
         assert_eq!(homes(passwd), expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn owners_of_directories_beside_a_home() {
+        let top = tempfile::tempdir().unwrap();
+        fs::create_dir(top.path().join("ann")).unwrap();
+        let own = top.path().metadata().unwrap().uid();
+        assert!(neighbours(&[top.path().join("ann")]).contains(&own));
+        assert!(!neighbours(&[top.path().join("ann/none")]).contains(&70_001));
+    }
+
+    /// As where users come from a directory service: `/etc/passwd` has none of them.
+    #[test]
+    fn whoever_is_not_in_the_file_is_looked_up() {
+        let top = tempfile::tempdir().unwrap();
+        let (ann, bob) = (top.path().join("ann"), top.path().join("bob"));
+        for home in [&ann, &bob] {
+            fs::create_dir(home).unwrap();
+        }
+        let asked = std::cell::RefCell::new(Vec::new());
+        let look_up = |uids: &[u32]| {
+            asked.borrow_mut().extend_from_slice(uids);
+            format!("ann:*:70001:70001::{}:/bin/sh\n", ann.display())
+        };
+        let mut withheld = Withheld::default();
+        withheld.add_private(None, &[0, 70_001], &look_up);
+        let what = |path: &Path| withheld.what(path, &path.metadata().unwrap(), false);
+        assert_eq!((what(&ann), what(&bob)), (Some(What::Home), None));
+        assert_eq!(asked.borrow().iter().filter(|uid| [0, 70_001].contains(uid)).count(), 1);
     }
 
     #[test]

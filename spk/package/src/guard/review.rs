@@ -429,6 +429,7 @@ mod tests {
             ("app/ring", &key),
             ("app/.git/config", b"x"),
             ("usr/share/x/ring", &key),
+            ("usr/share/x/.env", b"PASSWORD=hunter2\n"),
             ("srv/x/grain.json", b"{}"),
             ("srv/x/sandbox/note", PEM),
             ("srv/.gradle/key.pem", PEM),
@@ -454,6 +455,8 @@ mod tests {
                 ("app/.git", Kind::VersionControl),
                 ("app/node_modules/x/key.pem", Kind::PrivateKey),
                 ("srv/.gradle", Kind::Cache),
+                ("usr/lib/python3/test/key.pem", Kind::PrivateKey),
+                ("usr/share/x/.env", Kind::Credentials),
             ]
         );
         assert!(review.left_out.is_empty());

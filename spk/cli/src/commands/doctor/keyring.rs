@@ -1,7 +1,8 @@
 //! The keyring: it is whole, only its owner should read it, and somebody should have a copy.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use spk_package::keyring::{Error, Keyring};
 
@@ -22,7 +23,17 @@ pub fn check(global: &Global) -> Check {
     let shown = path.display();
     let found = match path.metadata() {
         Ok(found) => found,
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Check::warning(name, format!("{shown}: {error}"), "name the right one with -k");
+        }
         Err(_) => {
+            if let Some(dir) = missing_target(&path) {
+                return Check::warning(
+                    name,
+                    format!("{shown} is a link into {}, which is not there", dir.display()),
+                    "mount or make that directory, or name another keyring with -k",
+                );
+            }
             return Check::ok(name, format!("{shown} is made by the first keygen{}", other(&path)));
         }
     };
@@ -49,6 +60,13 @@ pub fn check(global: &Global) -> Check {
         ),
         Err(error) => Check::warning(name, described(&error), "name the right one with -k"),
     }
+}
+
+/// The directory that a link leads into, where it is not there: an encrypted disk that is not
+/// mounted, say.
+fn missing_target(path: &Path) -> Option<PathBuf> {
+    let target = path.parent()?.join(path.read_link().ok()?);
+    target.parent().filter(|dir| !dir.is_dir()).map(Path::to_owned)
 }
 
 fn keys(keyring: &Keyring) -> String {
