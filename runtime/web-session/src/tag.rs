@@ -111,17 +111,8 @@ pub fn write(out: &mut Vec<u8>, text: &[u8], weak: bool) {
 
 #[cfg(test)]
 mod tests {
-    use http::header::HeaderName;
-
     use super::*;
-
-    fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in lines {
-            map.append(name, value.parse().unwrap());
-        }
-        map
-    }
+    use crate::values::tests::headers;
 
     fn tag(value: &str, weak: bool) -> Tag {
         Tag { value: value.as_bytes().to_vec(), weak }

@@ -82,12 +82,12 @@ pub fn cookies(headers: &HeaderMap, own: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use http::header::ACCEPT;
 
     use super::*;
 
-    fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
+    pub(crate) fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in lines {
             map.append(name, value.parse().unwrap());

@@ -119,10 +119,8 @@ impl Grain {
         life.as_ref().filter(|life| !life.is_over())?.pid
     }
 
-    /// Stops the app; the next request starts it again.
-    pub async fn halt(&self, reason: &str) {
-        self.notes.say(reason);
-        self.log.note(reason);
+    /// Waits for the start that goes on, if one does.
+    async fn started(&self) {
         let starting = match &*self.state.borrow() {
             State::Starting(starting) => Some(starting.clone()),
             _ => None,
@@ -130,6 +128,13 @@ impl Grain {
         if let Some(starting) = starting {
             let _ = starting.await;
         }
+    }
+
+    /// Stops the app; the next request starts it again.
+    pub async fn halt(&self, reason: &str) {
+        self.notes.say(reason);
+        self.log.note(reason);
+        self.started().await;
         if !matches!(&*self.state.borrow(), State::Closed) {
             *self.state.borrow_mut() = State::Stopped;
         }
@@ -253,13 +258,7 @@ impl Grain {
     pub async fn restart(self: &Rc<Self>, reason: &str) {
         self.notes.say(reason);
         self.log.note(reason);
-        let starting = match &*self.state.borrow() {
-            State::Starting(starting) => Some(starting.clone()),
-            _ => None,
-        };
-        if let Some(starting) = starting {
-            let _ = starting.await;
-        }
+        self.started().await;
         if matches!(&*self.state.borrow(), State::Closed) {
             return;
         }

@@ -8,7 +8,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::record::{
     DESCRIPTOR_SIGNATURE, FLAG_DESCRIPTOR, FLAG_ENCRYPTED, FLAG_PATCHED, FLAG_STRONG_ENCRYPTION,
-    LOCAL_LENGTH, Member, SEE_ZIP64, STORED, Take, extra, take_local,
+    LOCAL_LENGTH, Member, STORED, Take, Wide, extra, take_local,
 };
 use crate::backup::error::{Error, shown};
 
@@ -39,15 +39,9 @@ pub fn check_local(file: &File, name: &[u8], member: &Member) -> Result<u64, Err
         return Err(mismatch("compression method"));
     }
     let extra = extra(&rest[name_length..]).ok_or_else(|| mismatch("extra fields"))?;
-    let mut zip64 = Take(extra.zip64.unwrap_or_default());
-    let mut widen = |value: u32| {
-        if value == SEE_ZIP64 && extra.zip64.is_some() {
-            zip64.take64()
-        } else {
-            Some(u64::from(value))
-        }
-    };
-    let (Some(size), Some(compressed)) = (widen(local.size), widen(local.compressed)) else {
+    let mut wide = Wide::of(&extra);
+    let (Some(size), Some(compressed)) = (wide.take(local.size), wide.take(local.compressed))
+    else {
         return Err(mismatch("extra fields"));
     };
     let follow = member.flags & FLAG_DESCRIPTOR != 0;

@@ -339,6 +339,29 @@ pub fn extra(mut bytes: &[u8]) -> Option<Extra<'_>> {
     Some(found)
 }
 
+/// The wide values of a header that has no room for them, in the order of its fields.
+pub struct Wide<'a>(Option<Take<'a>>);
+
+impl<'a> Wide<'a> {
+    /// Those of a header with these extra fields.
+    pub fn of(extra: &Extra<'a>) -> Wide<'a> {
+        Wide(extra.zip64.map(Take))
+    }
+
+    /// The value of a field in which `value` stands; `None` when the extra field is cut off.
+    pub fn take(&mut self, value: u32) -> Option<u64> {
+        match &mut self.0 {
+            Some(wide) if value == SEE_ZIP64 => wide.take64(),
+            _ => Some(u64::from(value)),
+        }
+    }
+
+    /// The number of a disk that does not fit; `None` when the extra field is cut off.
+    pub fn disk(&mut self, number: u32) -> Option<u32> {
+        self.0.as_mut().map_or(Some(number), Take::take32)
+    }
+}
+
 fn ntfs_time(field: &[u8]) -> Option<Time> {
     let mut take = Take(field);
     take.take32()?;
@@ -377,19 +400,12 @@ pub fn take_central<'a>(take: &mut Take<'a>) -> Option<Central<'a>> {
     let name = take.bytes(usize::from(name))?;
     let extra = extra(take.bytes(usize::from(extra_length))?)?;
     take.bytes(usize::from(comment))?;
-    let mut zip64 = Take(extra.zip64.unwrap_or_default());
-    let mut widen = |value: u32| {
-        if value == SEE_ZIP64 && extra.zip64.is_some() {
-            zip64.take64()
-        } else {
-            Some(u64::from(value))
-        }
-    };
-    let size = widen(size)?;
-    let compressed = widen(compressed)?;
-    let offset = widen(offset)?;
-    if disk == 0xffff && extra.zip64.is_some() {
-        disk = zip64.take32()?;
+    let mut wide = Wide::of(&extra);
+    let size = wide.take(size)?;
+    let compressed = wide.take(compressed)?;
+    let offset = wide.take(offset)?;
+    if disk == 0xffff {
+        disk = wide.disk(disk)?;
     }
     let member = Member {
         flags,

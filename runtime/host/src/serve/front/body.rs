@@ -1,14 +1,12 @@
 //! What the front end sends.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
-use spk_web_session::{CutShort, Hold, StreamBody};
+use spk_web_session::{CutShort, Hold};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::file_body::FileBody;
@@ -16,10 +14,8 @@ use crate::serve::activity::Busy;
 
 /// A response's body.
 pub(crate) enum Outgoing {
-    /// All of it.
-    Full(Full<Bytes>),
-    /// As the app writes it.
-    Stream(StreamBody<Busy>),
+    /// All of it, or as the app writes it.
+    Session(spk_web_session::Body<Busy>),
     /// A file that the app publishes.
     File(FileBody),
     /// Some of another body's bytes.
@@ -38,7 +34,7 @@ pub(crate) enum Outgoing {
 impl Outgoing {
     /// A body that is all here.
     pub fn full(bytes: impl Into<Bytes>) -> Outgoing {
-        Outgoing::Full(Full::new(bytes.into()))
+        Outgoing::Session(spk_web_session::Body::full(bytes))
     }
 
     /// So many of its bytes, after so many others.
@@ -49,10 +45,7 @@ impl Outgoing {
 
 impl From<spk_web_session::Body<Busy>> for Outgoing {
     fn from(body: spk_web_session::Body<Busy>) -> Outgoing {
-        match body {
-            spk_web_session::Body::Full(body) => Outgoing::Full(body),
-            spk_web_session::Body::Stream(body) => Outgoing::Stream(body),
-        }
+        Outgoing::Session(body)
     }
 }
 
@@ -74,10 +67,7 @@ impl Body for Outgoing {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         match self.get_mut() {
-            Outgoing::Full(body) => {
-                Pin::new(body).poll_frame(context).map_err(|never: Infallible| match never {})
-            }
-            Outgoing::Stream(body) => Pin::new(body).poll_frame(context),
+            Outgoing::Session(body) => Pin::new(body).poll_frame(context),
             Outgoing::File(body) => body
                 .poll(context)
                 .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|()| CutShort))),
@@ -90,8 +80,7 @@ impl Body for Outgoing {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Outgoing::Full(body) => body.is_end_stream(),
-            Outgoing::Stream(body) => body.is_end_stream(),
+            Outgoing::Session(body) => body.is_end_stream(),
             Outgoing::File(body) => body.left() == 0,
             Outgoing::Part { left, .. } => *left == 0,
             Outgoing::Pieces(_) => false,
@@ -100,8 +89,7 @@ impl Body for Outgoing {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Outgoing::Full(body) => body.size_hint(),
-            Outgoing::Stream(body) => body.size_hint(),
+            Outgoing::Session(body) => body.size_hint(),
             Outgoing::File(body) => SizeHint::with_exact(body.left()),
             Outgoing::Part { left, .. } => SizeHint::with_exact(*left),
             Outgoing::Pieces(_) => SizeHint::default(),
