@@ -12,9 +12,10 @@
 //! ([`watch`], [`follow_changes`]), and that opens, which always arrive, check the source again
 //! ([`open`]). Opens always arriving is also what makes the record complete.
 //!
-//! Nothing here prints, and a handler that panics must end the process (`panic = "abort"`): a dead
-//! handler thread would hang its clients beyond SIGKILL (dev-mode §19.9). The process that
-//! serves must not reach its own mount: mount in another namespace.
+//! Nothing here prints, and a handler that panics must end the process, by a panic hook of whoever
+//! serves (that of `spk` does): a dead handler thread would hang its clients beyond SIGKILL
+//! (dev-mode §19.9). The process that serves must not reach its own mount: mount in another
+//! namespace.
 #![forbid(unsafe_code)]
 
 mod attr;

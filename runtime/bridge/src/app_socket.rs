@@ -11,9 +11,8 @@ use capnp::capability::FromClientHook;
 use capnp::message::ReaderOptions;
 use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_twoparty_capnp::Side;
-use capnp_rpc::twoparty::VatNetwork;
 use futures::io::BufReader;
-use spk_rpc::Tidy;
+use spk_rpc::{Network, Tidy, Unresolved};
 use spk_schema::sandstorm_http_bridge_capnp::sandstorm_http_bridge as api;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
@@ -64,15 +63,12 @@ fn accept(bridge: &Rc<Bridge>, stream: UnixStream, is_first: bool) {
     let (input, output) = stream.into_split();
     let mut options = ReaderOptions::new();
     options.traversal_limit_in_words(Some(limits::APP_TRAVERSAL_WORDS));
-    let network = VatNetwork::new(
-        BufReader::new(input.compat()),
-        output.compat_write(),
-        Side::Server,
-        options,
-    );
+    let network =
+        Network::new(BufReader::new(input.compat()), output.compat_write(), Side::Server, options);
     let own: api::Client = capnp_rpc::new_client(AppApi { bridge: bridge.clone() });
     let bootstrap = bridge.membrane.pass(own, Home::Outside);
-    let mut system = RpcSystem::new(Box::new(Tidy::new(network)), Some(bootstrap.cast_to()));
+    let network = Tidy::new(Unresolved::new(network));
+    let mut system = RpcSystem::new(Box::new(network), Some(bootstrap.cast_to()));
     if is_first && bridge.config.expect_app_hooks {
         let hooks = system.bootstrap(Side::Client);
         bridge.set_hooks(bridge.membrane.pass(hooks, Home::App));

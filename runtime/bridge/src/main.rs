@@ -8,6 +8,7 @@ use spk_bridge::process::args::{self, Request};
 use spk_bridge::process::run;
 
 fn main() -> ExitCode {
+    end_when_panicking();
     let request = match args::parse(std::env::args_os().skip(1)) {
         Ok(request) => request,
         Err(error) => {
@@ -33,6 +34,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A panic ends the process: a bridge without one of its tasks would leave requests without an
+/// answer, where the host starts another.
+fn end_when_panicking() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        tell(info);
+        std::process::abort();
+    }));
 }
 
 /// The grain's log is standard error; nobody can do anything if it is gone.

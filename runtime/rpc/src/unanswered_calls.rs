@@ -8,9 +8,7 @@ use std::task::Waker;
 use capnp::Error;
 use capnp::private::capability::ParamsHook;
 use capnp_rpc::IncomingMessage;
-use capnp_rpc::rpc_capnp::{
-    call, cap_descriptor, message, message_target, payload, resolve, return_,
-};
+use capnp_rpc::rpc_capnp::{call, cap_descriptor, message, message_target, payload, return_};
 use futures::channel::oneshot;
 
 type Message = Box<dyn IncomingMessage>;
@@ -112,11 +110,6 @@ impl UnansweredCalls {
             message::Return(answer) => {
                 if let return_::Results(results) = answer?.which()? {
                     self.used_in(results?)?;
-                }
-            }
-            message::Resolve(resolution) => {
-                if let resolve::Cap(descriptor) = resolution?.which()? {
-                    self.used_by(descriptor?)?;
                 }
             }
             message::Finish(finish) => return Ok(Kind::Finish(finish?.get_question_id())),

@@ -44,6 +44,12 @@ pub fn run_helper_if_asked() {
         // Someone gave us that name by hand; there is nobody to talk to.
         sys::exit_now(1)
     };
+    // Nothing unwinds into what a process was copied from.
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        tell(info);
+        sys::exit_now(1);
+    }));
     sys::exit_now(i32::from(run(launcher).is_err()))
 }
 

@@ -43,8 +43,8 @@ fn main() -> std::process::ExitCode {
     command_line::complete_if_asked();
     let cli = command_line::parse();
     let ui = Ui::new(&cli.global);
-    let done =
-        log::start(cli.global.verbose).and_then(|()| commands::run(cli.command, &cli.global, &ui));
+    let run = || commands::run(cli.command, &cli.global, &ui);
+    let done = log::start(cli.global.verbose).and_then(|()| error::panics::caught(run));
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(_) if ui.reader_gone() => std::process::ExitCode::SUCCESS,

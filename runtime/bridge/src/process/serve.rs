@@ -8,9 +8,8 @@ use capnp::capability::FromClientHook;
 use capnp::message::ReaderOptions;
 use capnp_rpc::RpcSystem;
 use capnp_rpc::rpc_twoparty_capnp::Side;
-use capnp_rpc::twoparty::VatNetwork;
 use futures::io::BufReader;
-use spk_rpc::Tidy;
+use spk_rpc::{Network, Tidy, Unresolved};
 use spk_schema::grain_capnp::main_view;
 use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use tokio::net::UnixStream;
@@ -39,7 +38,7 @@ pub async fn serve_host(bridge: Rc<Bridge>, host: Host) {
     tokio::task::spawn_local(sender);
     let mut options = ReaderOptions::new();
     options.traversal_limit_in_words(Some(limits::HOST_TRAVERSAL_WORDS));
-    let mut network = VatNetwork::new(
+    let mut network = Network::new(
         BufReader::with_capacity(limits::RPC_BUFFER, input.compat()),
         writer,
         Side::Client,
@@ -48,7 +47,7 @@ pub async fn serve_host(bridge: Rc<Bridge>, host: Host) {
     network.set_window_size(limits::STREAM_WINDOW);
     let view: main_view::Client<bridge_object_id::Owned> =
         spk_rpc::new_client(MainView::new(bridge.clone()));
-    let network = Tidy::new(network);
+    let network = Tidy::new(Unresolved::new(network));
     let mut system = RpcSystem::new(Box::new(network), Some(view.cast_to()));
     bridge.set_api(system.bootstrap(Side::Server));
     // However the connection ends, it is over.

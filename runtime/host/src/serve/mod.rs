@@ -6,6 +6,7 @@
 
 mod activity;
 pub(crate) mod app;
+mod containment;
 pub(crate) mod control_requests;
 mod denied;
 mod error;
@@ -42,6 +43,7 @@ pub(crate) mod view_info;
 mod tests;
 
 pub use app::GRACE;
+pub use containment::is_contained;
 pub use error::Error;
 pub use event::{ApiAccess, Event};
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::activity::Activity;
 use super::app::GRACE;
+use super::containment::Containment;
 use super::error::Error;
 use super::event::Event;
 use super::front::{Front, listen};
@@ -165,6 +166,7 @@ pub fn block_on(
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
+    let _contained = Containment::begin();
     let local = tokio::task::LocalSet::new();
     let result = local.block_on(&runtime, async {
         let mut signals = EndSignals::new().map_err(Error::Runtime)?;

@@ -2,24 +2,37 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo};
 
 use super::Kind;
 use spk_files::printable;
 
 /// From here on a panic, in whichever thread, ends the process with the status of an internal
-/// error.
+/// error; but for those that the host [contains](spk_host::serve::is_contained).
 pub fn end_the_process() {
     std::panic::set_hook(Box::new(|info| {
         let backtrace = Backtrace::capture();
         let mut text = said(info);
+        let contained = spk_host::serve::is_contained();
+        if contained {
+            text.push_str("  what it was at is given up; all else goes on\n");
+        }
         if backtrace.status() == BacktraceStatus::Captured {
             text.push_str(&format!("{backtrace}\n"));
         }
         // Without stderr there is still the status.
         let _ = std::io::stderr().write_all(text.as_bytes());
-        std::process::exit(Kind::Internal.status().into());
+        if !contained {
+            std::process::exit(Kind::Internal.status().into());
+        }
     }));
+}
+
+/// Runs the command. A panic that was contained, but in what everything else hangs on, ends the
+/// process after all.
+pub fn caught<T>(command: impl FnOnce() -> T) -> T {
+    std::panic::catch_unwind(AssertUnwindSafe(command))
+        .unwrap_or_else(|_| std::process::exit(Kind::Internal.status().into()))
 }
 
 fn said(info: &PanicHookInfo<'_>) -> String {

@@ -179,7 +179,7 @@ impl sandstorm_api::Server<Any> for Api {
         let identity = params.get()?.get_identity()?;
         drop(params);
         let foreign = || Error::failed("SandstormApi.getIdentityId: not an identity".into());
-        let hook = super::persist::settled(identity.client).await?;
+        let hook = spk_rpc::settled(identity.client).await?;
         let Some(Object::Identity(name)) = self.objects.known(hook.get_ptr()) else {
             return Err(foreign());
         };

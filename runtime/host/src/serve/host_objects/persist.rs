@@ -6,7 +6,6 @@ use std::rc::Rc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use capnp::capability::{Client, FromClientHook};
-use capnp::private::capability::ClientHook;
 use capnp::{Error, ErrorKind, any_pointer};
 use spk_grains::store::capabilities::Object;
 use spk_schema::grain_capnp::{app_persistent, main_view};
@@ -15,30 +14,13 @@ use super::Objects;
 use crate::serve::record_store::OBJECT_ID;
 use crate::serve::user::User;
 
-/// How far a capability is followed that became another one.
-const RESOLUTIONS: usize = 64;
-
 const WORD: u64 = 8;
-
-/// The capability itself, once it is known what it is.
-pub(super) async fn settled(client: Client) -> Result<Box<dyn ClientHook>, Error> {
-    // A promise that the app never keeps leaves the call waiting, which it may.
-    client.hook.when_resolved().await?;
-    let mut hook = client.hook;
-    for _ in 0..RESOLUTIONS {
-        match hook.get_resolved() {
-            Some(resolved) => hook = resolved,
-            None => return Ok(hook),
-        }
-    }
-    Err(Error::failed("the capability leads from promise to promise".into()))
-}
 
 impl Objects {
     /// What to keep of a capability: one of ours by its name, one of the app's by the object ID
     /// that it gives itself; and the app's label for it.
     pub(super) async fn object_of(&self, client: Client) -> Result<(Object, String), Error> {
-        let hook = settled(client).await?;
+        let hook = spk_rpc::settled(client).await?;
         if let Some(object) = self.known(hook.get_ptr()) {
             return Ok((object, String::new()));
         }
@@ -106,7 +88,7 @@ impl Objects {
                 let response = request.send().promise.await?;
                 let restored: Client = response.get()?.get_cap().get_as_capability()?;
                 // Not a promise of the app's: nothing of the host's may become one.
-                Ok(Client::new(settled(restored).await?))
+                Ok(Client::new(spk_rpc::settled(restored).await?))
             }
         }
     }

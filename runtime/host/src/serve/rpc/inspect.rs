@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use capnp::Error;
 use capnp_rpc::rpc_capnp::{
-    cap_descriptor, message, message_target, payload, promised_answer, resolve, return_,
+    cap_descriptor, message, message_target, payload, promised_answer, return_,
 };
 
 use super::meter::{CALLS, GIVEN_UP};
@@ -20,10 +20,6 @@ const DEPTH: u16 = 64;
 /// Steps from a result to a capability in it: more than any schema has levels.
 const STEPS: u32 = 64;
 
-/// How often a promise of the app may become another promise. Peers put the new promise into the
-/// old one's place instead, nearly always; the library follows such chains recursively.
-const CHAINED: u16 = 64;
-
 /// What must be remembered from message to message.
 #[derive(Default)]
 pub(super) struct Inspector {
@@ -31,10 +27,6 @@ pub(super) struct Inspector {
     calls: RefCell<HashMap<u32, Call>>,
     /// How many of them the app has given up.
     given_up: RefCell<usize>,
-    /// The app's promises that became other promises of its, while the host has them.
-    chained: RefCell<HashMap<u32, u32>>,
-    /// How many promises have become this one, one after the other.
-    becomings: RefCell<HashMap<u32, u16>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -72,16 +64,6 @@ impl Inspector {
                 return Ok(true);
             }
             message::Finish(finish) => self.finish(finish?.get_question_id())?,
-            message::Resolve(resolution) => {
-                let resolution = resolution?;
-                if let resolve::Cap(descriptor) = resolution.which()? {
-                    let descriptor = descriptor?;
-                    self.descriptor(descriptor)?;
-                    if let cap_descriptor::SenderPromise(target) = descriptor.which()? {
-                        self.chain(resolution.get_promise_id(), target)?;
-                    }
-                }
-            }
             _ => {}
         }
         Ok(false)
@@ -100,12 +82,6 @@ impl Inspector {
                 calls.remove(&id);
             }
         }
-    }
-
-    /// The host has let go of one of the app's objects: its ID may come again for another.
-    pub fn released(&self, id: u32) {
-        self.chained.borrow_mut().remove(&id);
-        self.becomings.borrow_mut().remove(&id);
     }
 
     fn begin(&self, id: u32, depth: u16) -> Result<(), Error> {
@@ -169,28 +145,5 @@ impl Inspector {
             cap_descriptor::ReceiverAnswer(answer) => self.depth_of(answer?),
             _ => Ok(0),
         }
-    }
-
-    /// The app's promise `from` becomes its promise `to`.
-    fn chain(&self, from: u32, to: u32) -> Result<(), Error> {
-        let mut chained = self.chained.borrow_mut();
-        let mut next = Some(to);
-        while let Some(id) = next {
-            if id == from {
-                return Err(refuse("it resolves a promise to itself"));
-            }
-            next = chained.get(&id).copied();
-        }
-        chained.insert(from, to);
-        let mut becomings = self.becomings.borrow_mut();
-        let depth = becomings.get(&from).map_or(1, |depth| depth + 1);
-        if depth > CHAINED {
-            return Err(refuse(format!(
-                "it resolves promises to promises, more than {CHAINED} in a row"
-            )));
-        }
-        let known = becomings.entry(to).or_default();
-        *known = depth.max(*known);
-        Ok(())
     }
 }

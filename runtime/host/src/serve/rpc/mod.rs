@@ -3,17 +3,21 @@
 //! The RPC library trusts its peer in a few ways that a sandboxed app must not have: it takes
 //! messages as fast as they come, keeps what the peer never finishes, and follows promises wherever
 //! they lead. [`network`] stands between it and the socket, counts what the app makes the host keep
-//! ([`meter`]), and looks at every message before the library does ([`inspect`]).
+//! ([`meter`]), and looks at every message before the library does ([`inspect`]). Promises it does
+//! not get to see ([`spk_rpc::Network`], [`spk_rpc::Unresolved`]).
 
 mod inspect;
 mod meter;
 mod network;
 
 use std::os::unix::net::UnixStream;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
-use capnp_rpc::{RpcSystem, rpc_twoparty_capnp, twoparty};
+use capnp_rpc::{RpcSystem, rpc_twoparty_capnp};
+use futures::FutureExt;
 use futures::io::{BufReader, BufWriter};
+use spk_rpc::{Network, Unresolved};
 use spk_schema::grain_capnp::{sandstorm_api, ui_view};
 use tokio::sync::watch;
 use tokio_util::compat::{TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
@@ -55,7 +59,7 @@ pub(crate) fn connect(
     options.traversal_limit_in_words(Some(words));
     let meter = Meter::new(limits, notes.clone());
     let reader = BufReader::with_capacity(READ_BUFFER, reader.compat());
-    let mut network = twoparty::VatNetwork::new(
+    let mut network = Network::new(
         CountedReader::new(reader, meter.clone()),
         // A message is written in several parts, and flushed at its end.
         BufWriter::with_capacity(
@@ -66,16 +70,19 @@ pub(crate) fn connect(
         options,
     );
     network.set_window_size(usize::try_from(limits.stream_bytes).unwrap_or(usize::MAX));
-    let network = Guarded::new(network, Rc::clone(&meter));
+    let network = Unresolved::new(Guarded::new(network, Rc::clone(&meter)));
     let mut system = RpcSystem::new(Box::new(network), Some(api.client));
     let view = system.bootstrap(rpc_twoparty_capnp::Side::Client);
     let (sender, disconnected) = watch::channel(false);
     let (notes, largest) = (notes.clone(), limits.message_bytes);
     tokio::task::spawn_local(async move {
-        if let Err(error) = system.await
-            && error.kind != capnp::ErrorKind::Disconnected
-        {
-            notes.say(&broken(&error, largest));
+        match AssertUnwindSafe(system).catch_unwind().await {
+            Ok(Err(error)) if error.kind != capnp::ErrorKind::Disconnected => {
+                notes.say(&broken(&error, largest));
+            }
+            Ok(_) => {}
+            // What is wrong has been told where it happened.
+            Err(_) => notes.say("the app's connection to the host has ended by a fault of spk's"),
         }
         let _ = sender.send(true);
     });

@@ -1,4 +1,4 @@
-//! The library's network for two parties, with a guard in it.
+//! The network for two parties, with a guard in it.
 
 use std::io;
 use std::pin::Pin;
@@ -10,11 +10,10 @@ use capnp::capability::Promise;
 use capnp::message::{Builder, HeapAllocator};
 use capnp_rpc::rpc_capnp::{cap_descriptor, message, payload, resolve, return_};
 use capnp_rpc::rpc_twoparty_capnp::Side;
-use capnp_rpc::{
-    Connection, FlowController, IncomingMessage, OutgoingMessage, VatNetwork, twoparty,
-};
+use capnp_rpc::{Connection, FlowController, IncomingMessage, OutgoingMessage, VatNetwork};
 use futures::future::{Either, select};
 use futures::{AsyncRead, AsyncWrite};
+use spk_rpc::Network;
 
 use super::WORD;
 use super::inspect::Inspector;
@@ -28,12 +27,12 @@ struct Guard {
 
 /// The network.
 pub(super) struct Guarded<T: AsyncRead + Unpin + 'static> {
-    inner: twoparty::VatNetwork<T>,
+    inner: Network<T>,
     guard: Rc<Guard>,
 }
 
 impl<T: AsyncRead + Unpin + 'static> Guarded<T> {
-    pub fn new(inner: twoparty::VatNetwork<T>, meter: Rc<Meter>) -> Guarded<T> {
+    pub fn new(inner: Network<T>, meter: Rc<Meter>) -> Guarded<T> {
         let guard = Rc::new(Guard { meter, inspector: Inspector::default() });
         Guarded { inner, guard }
     }
@@ -144,7 +143,6 @@ impl Outgoing {
                     self.export(descriptor?)?;
                 }
             }
-            message::Release(release) => inspector.released(release?.get_id()),
             _ => {}
         }
         Ok(())

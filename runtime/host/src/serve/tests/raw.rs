@@ -22,6 +22,8 @@ use crate::serve::log::Log;
 /// The app's end of descriptor 3.
 pub(super) struct Raw {
     pub stream: UnixStream,
+    /// Which of its objects the host has given back.
+    pub released: Vec<u32>,
 }
 
 /// A message of the host's, as far as these tests need it.
@@ -73,6 +75,10 @@ impl Raw {
             }
             message::Abort(abort) => {
                 Heard::Abort(abort.unwrap().get_reason().unwrap().to_string().unwrap())
+            }
+            message::Release(release) => {
+                self.released.push(release.unwrap().get_id());
+                Heard::Other
             }
             _ => Heard::Other,
         })
@@ -248,7 +254,7 @@ impl<F: Fn(Raw) + Clone + Send + 'static> Launch for RawLauncher<F> {
         log.drain(output).unwrap();
         let app = self.0.clone();
         let shutdown = theirs.try_clone().unwrap();
-        std::thread::spawn(move || app(Raw { stream: theirs }));
+        std::thread::spawn(move || app(Raw { stream: theirs, released: Vec::new() }));
         let (ended, _) = watch::channel(None);
         Ok(Launched { rpc: ours, process: Box::new(RawProcess { ended, shutdown }) })
     }
