@@ -6,12 +6,16 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use spk_files::printable;
+
+use super::log_lines::{CONTINUED, Lines, whole};
+use super::throttle::Throttle;
 
 /// `log` is moved to `log.1` when it would grow beyond this, unless told otherwise; so at most
 /// twice this is kept (the original's figure, grain-runtime §A.14).
@@ -21,6 +25,11 @@ pub const LOG_CAP: u64 = 512 * 1024;
 const TAIL_LINES: usize = 20;
 /// How much of a single line an error shows: an app may write megabytes without a line break.
 const TAIL_LINE: usize = 1000;
+
+/// Bytes of output a second that are taken of an app for long, and at once: an app that writes more
+/// waits, so that it neither fills the disk's queue nor keeps a processor busy.
+const RATE: u64 = 4 << 20;
+const BURST: u64 = 16 << 20;
 
 /// Pieces of the log that somebody who follows it may be behind; more, and some are lost to them.
 const FOLLOWED: usize = 256;
@@ -43,6 +52,9 @@ struct Shared {
     path: PathBuf,
     file: File,
     size: u64,
+    /// The byte that was written last.
+    last: u8,
+    lines: Lines,
     cap: u64,
     rotated: tokio::sync::watch::Sender<bool>,
     followers: tokio::sync::broadcast::Sender<Arc<[u8]>>,
@@ -55,31 +67,40 @@ impl Log {
     pub fn open(path: &Path, cap: u64) -> io::Result<Log> {
         let file = open(path)?;
         let size = file.metadata()?.len();
+        let last = last_byte(path, size)?;
+        let lines = Lines::after(last != b'\n');
         let (sender, rotated) = tokio::sync::watch::channel(false);
         let path = path.to_owned();
         let (followers, _) = tokio::sync::broadcast::channel(FOLLOWED);
         let tail = Tail::default();
-        let shared = Shared { path, file, size, cap, rotated: sender, followers, tail };
+        let shared =
+            Shared { path, file, size, last, lines, cap, rotated: sender, followers, tail };
         let (draining, _) = tokio::sync::watch::channel(0);
         Ok(Log { shared: Arc::new(Mutex::new(shared)), draining: Arc::new(draining), rotated })
     }
 
     /// Copies what arrives on `output` to the log until its other end is closed everywhere, on a
-    /// thread of its own: an app that writes a lot must not slow its own requests down further.
+    /// thread of its own: an app that writes a lot must not slow its own requests down further, up to
+    /// a rate that nothing but a flood has.
     pub fn drain(&self, mut output: io::PipeReader) -> io::Result<JoinHandle<()>> {
         let shared = self.shared.clone();
         let draining = Draining::begin(self.draining.clone());
         std::thread::Builder::new().name("grain-log".into()).spawn(move || {
             let _draining = draining;
+            let mut throttle = Throttle::new(RATE, BURST, Instant::now());
             let mut buffer = vec![0; 16 * 1024];
             loop {
                 match output.read(&mut buffer) {
-                    Ok(0) => return,
-                    Ok(count) => locked(&shared).write(&buffer[..count]),
+                    Ok(0) => break,
+                    Ok(count) => {
+                        locked(&shared).app_wrote(&buffer[..count]);
+                        std::thread::sleep(throttle.spend(count as u64, Instant::now()));
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return,
+                    Err(_) => break,
                 }
             }
+            locked(&shared).app_ended();
         })
     }
 
@@ -100,12 +121,15 @@ impl Log {
         }
     }
 
-    /// One line of the host's own, marked as such.
+    /// One line of the host's own, which nothing that the app writes looks like.
     pub fn note(&self, line: &str) {
-        locked(&self.shared).write(format!("** spk: {line}\n").as_bytes());
+        let mut shared = locked(&self.shared);
+        let written = shared.lines.host(line);
+        shared.tail.push(&written);
+        shared.write(&written);
     }
 
-    /// The last `length` bytes of the log, and all that comes after them.
+    /// The last whole lines of the log, of at most `length` bytes, and all that comes after them.
     pub fn follow(&self, length: u64) -> io::Result<(Vec<u8>, Followed)> {
         // Nothing is written while the lock is held, so nothing is lost or doubled in between.
         let shared = locked(&self.shared);
@@ -114,6 +138,9 @@ impl Log {
         file.seek(io::SeekFrom::Start(size.saturating_sub(length)))?;
         let mut last = Vec::new();
         file.take(length).read_to_end(&mut last)?;
+        if size > length {
+            last = whole(&last).to_vec();
+        }
         Ok((last, shared.followers.subscribe()))
     }
 
@@ -157,21 +184,50 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// The last byte of a file of that size; a line's end, where there is none.
+fn last_byte(path: &Path, size: u64) -> io::Result<u8> {
+    let mut last = [b'\n'];
+    if size > 0 {
+        File::open(path)?.read_exact_at(&mut last, size - 1)?;
+    }
+    Ok(last[0])
+}
+
 impl Shared {
-    fn write(&mut self, bytes: &[u8]) {
+    fn app_wrote(&mut self, bytes: &[u8]) {
         self.tail.push(bytes);
+        let written = self.lines.app(bytes);
+        self.write(&written);
+    }
+
+    fn app_ended(&mut self) {
+        let written = self.lines.flush();
+        self.write(&written);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
         if self.followers.receiver_count() > 0 {
             let _ = self.followers.send(bytes.into());
         }
         let cap = usize::try_from(self.cap).unwrap_or(usize::MAX).max(1);
-        for bytes in bytes.chunks(cap) {
+        // Of a piece as large as the log there would be no room for what marks it as a part.
+        for bytes in bytes.chunks(cap.saturating_sub(CONTINUED.len()).max(1)) {
             if self.size + bytes.len() as u64 > self.cap {
+                let in_line = self.last != b'\n';
                 self.rotate();
+                if in_line {
+                    self.append(CONTINUED);
+                }
             }
-            // A full disk loses log lines; it must not stop the app.
-            if self.file.write_all(bytes).is_ok() {
-                self.size += bytes.len() as u64;
-            }
+            self.append(bytes);
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        // A full disk loses log lines; it must not stop the app.
+        if self.file.write_all(bytes).is_ok() {
+            self.size += bytes.len() as u64;
+            self.last = bytes.last().copied().unwrap_or(self.last);
         }
     }
 
@@ -263,6 +319,35 @@ mod tests {
             let length = std::fs::metadata(dir.path().join(name)).unwrap().len();
             assert!(length <= 4096, "{name}: {length}");
         }
+    }
+
+    /// Where the log is moved away in the middle of a line of the app's, what follows is no beginning.
+    #[test]
+    fn no_place_in_the_log_makes_a_line_of_the_hosts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = Log::open(&path, 4096).unwrap();
+        log.note("begun");
+        let (reader, mut writer) = io::pipe().unwrap();
+        let thread = log.drain(reader).unwrap();
+        let mut line = b"** spk: forged ".repeat(2000);
+        line.push(b'\n');
+        writer.write_all(&line).unwrap();
+        writer.write_all(b"** spk: forged").unwrap();
+        drop(writer);
+        thread.join().unwrap();
+        drop(log);
+        // The next start goes on in that line.
+        let log = Log::open(&path, 4096).unwrap();
+        log.note("again");
+        for length in 0..4096 {
+            let (last, _) = log.follow(length).unwrap();
+            let text = String::from_utf8(last).unwrap();
+            let own: Vec<&str> = text.lines().filter(|line| line.starts_with("** spk: ")).collect();
+            assert!(own.is_empty() || own == ["** spk: again"], "{length}: {own:?}");
+        }
+        let old = std::fs::read_to_string(dir.path().join("log.1")).unwrap();
+        assert!(!old.lines().any(|line| line.starts_with("** spk: forged")), "{old}");
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub(super) const CALLS: usize = 16 * 1024;
 /// until the connection ends, about 200 bytes.
 pub(super) const GIVEN_UP: usize = 1 << 20;
 
+/// What a message costs beside its bytes: what the library and we keep of each, and what the
+/// allocator adds.
+const MESSAGE: u64 = 1024;
+
 /// So long the app may wait for room before the developer learns why it stands still.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -64,7 +68,7 @@ impl Meter {
 
     /// The message is complete: it is held until the result is dropped.
     pub fn charge(self: &Rc<Self>) -> Charge {
-        let bytes = self.reading.replace(0);
+        let bytes = self.reading.replace(0) + MESSAGE;
         self.held.set(self.held.get() + bytes);
         Charge { meter: self.clone(), bytes }
     }
