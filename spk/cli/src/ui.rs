@@ -47,9 +47,12 @@ impl Ui {
         self.stdout.reader_gone()
     }
 
-    /// One line of data.
+    /// One line of data, or several; also JSON, which nothing has made printable before.
     pub fn line(&self, line: impl AsRef<str>) -> Result<()> {
-        self.data(format!("{}\n", line.as_ref()))
+        match io::stdout().is_terminal() {
+            true => self.data(format!("{}\n", printable::json(line.as_ref()))),
+            false => self.data(format!("{}\n", line.as_ref())),
+        }
     }
 
     /// One line of data that came out of a package: exactly as it is into a file or a pipe, and

@@ -20,6 +20,22 @@ pub fn text(text: impl AsRef<[u8]>) -> String {
     shown(text.as_ref(), |c| matches!(c, '\n' | '\t'))
 }
 
+/// JSON for a terminal: the same values, what acts in texts written as `\u202e`.
+pub fn json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if !acts(c) || matches!(c, '\n' | '\t') {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a string does not fail.
+            let _ = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
+}
+
 /// The first `longest` characters of a text, with a sign where there are more.
 pub fn cut(mut text: String, longest: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(longest) {
@@ -67,6 +83,12 @@ pub fn acts(c: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn json_stays_the_same() {
+        let raw = "{\n\t\"a\": \"x\u{9b}\u{202e}\u{e0041}é\"}";
+        assert_eq!(json(raw), "{\n\t\"a\": \"x\\u009b\\u202e\\udb40\\udc41é\"}");
+    }
 
     #[test]
     fn what_acts_is_shown() {

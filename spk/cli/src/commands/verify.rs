@@ -1,5 +1,6 @@
 //! `spk verify`.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use spk_package::verify::{self, Options};
@@ -38,7 +39,10 @@ pub fn run(args: Args, _global: &Global, ui: &Ui) -> Result<()> {
     if args.json {
         ui.line(info.to_json().to_string())?;
     } else {
-        ui.data(info.to_legacy())?;
+        match io::stdout().is_terminal() {
+            true => ui.line(String::from_utf8_lossy(&info.to_legacy()).trim_end())?,
+            false => ui.data(info.to_legacy())?,
+        }
     }
     Ok(())
 }

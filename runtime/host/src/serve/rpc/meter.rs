@@ -1,6 +1,7 @@
 //! What one app makes the host keep.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ pub(super) struct Meter {
     held: Cell<u64>,
     /// Bytes of the message that is being read.
     reading: Cell<u64>,
-    /// Bytes for the app that are not written yet.
-    queued: Cell<u64>,
+    /// Messages for the app that are not written yet.
+    queue: RefCell<Queue>,
     unanswered: Cell<usize>,
     room: Notify,
     /// Why the connection has to end.
@@ -53,7 +54,7 @@ impl Meter {
             counts: limits.counts.clone(),
             held: Cell::new(0),
             reading: Cell::new(0),
-            queued: Cell::new(0),
+            queue: RefCell::default(),
             unanswered: Cell::new(0),
             room: Notify::new(),
             verdict: RefCell::default(),
@@ -73,15 +74,19 @@ impl Meter {
         Charge { meter: self.clone(), bytes }
     }
 
-    /// Bytes for the app join the queue.
+    /// A message of so many bytes for the app joins the queue.
     pub fn queue(&self, bytes: u64) {
-        self.queued.set(self.queued.get() + bytes);
+        self.queue.borrow_mut().push(bytes);
     }
 
     /// Bytes have been written to it.
     pub fn written(&self, bytes: usize) {
-        self.queued.set(self.queued.get().saturating_sub(bytes as u64));
+        self.queue.borrow_mut().written(bytes as u64);
         self.room.notify_one();
+    }
+
+    fn queued(&self) -> u64 {
+        self.queue.borrow().cost()
     }
 
     /// A call to the app has been sent.
@@ -129,7 +134,7 @@ impl Meter {
     /// Waits until the host keeps little enough to read on. One message is always taken, so that a
     /// large one gets through.
     pub async fn room(&self) {
-        let full = || self.held.get() >= self.most_held || self.queued.get() >= self.most_held;
+        let full = || self.held.get() >= self.most_held || self.queued() >= self.most_held;
         if !full() {
             return;
         }
@@ -144,11 +149,39 @@ impl Meter {
                 "the app waits: the host keeps {} of its messages that are not dealt with, \
                  and {} that it has not read (--limit-rpc allows more than {})",
                 limits::size(self.held.get()),
-                limits::size(self.queued.get()),
+                limits::size(self.queued()),
                 limits::size(self.most_held),
             ));
             wait.await;
         }
+    }
+}
+
+/// Messages that are written one after the other.
+#[derive(Default)]
+struct Queue {
+    /// Where each ends, counted in bytes from the connection's beginning.
+    ends: VecDeque<u64>,
+    pushed: u64,
+    written: u64,
+}
+
+impl Queue {
+    fn push(&mut self, bytes: u64) {
+        self.pushed += bytes;
+        self.ends.push_back(self.pushed);
+    }
+
+    fn written(&mut self, bytes: u64) {
+        self.written += bytes;
+        while self.ends.front().is_some_and(|end| *end <= self.written) {
+            self.ends.pop_front();
+        }
+    }
+
+    /// What those cost that are not written.
+    fn cost(&self) -> u64 {
+        self.pushed.saturating_sub(self.written) + self.ends.len() as u64 * MESSAGE
     }
 }
 
@@ -162,5 +195,24 @@ impl Drop for Charge {
     fn drop(&mut self) {
         self.meter.held.set(self.meter.held.get() - self.bytes);
         self.meter.room.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_costs_more_than_its_bytes_until_its_last_is_written() {
+        let mut queue = Queue::default();
+        queue.push(48);
+        queue.push(16);
+        assert_eq!(queue.cost(), 64 + 2 * MESSAGE);
+        queue.written(47);
+        assert_eq!(queue.cost(), 17 + 2 * MESSAGE);
+        queue.written(1);
+        assert_eq!(queue.cost(), 16 + MESSAGE);
+        queue.written(16);
+        assert_eq!(queue.cost(), 0);
     }
 }

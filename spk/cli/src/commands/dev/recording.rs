@@ -274,7 +274,7 @@ impl Recording {
             if !everything {
                 ui.note("the definition has no fileList; these files were used:");
                 for path in &used {
-                    ui.data([path.as_slice(), b"\n"].concat())?;
+                    ui.bytes_line(path)?;
                 }
             }
             return Ok(());

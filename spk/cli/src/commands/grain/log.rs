@@ -101,8 +101,9 @@ struct Out {
     line: Vec<u8>,
 }
 
-/// A line of JSON ends here even if the log's goes on.
-const LONGEST_LINE: usize = 64 << 10;
+/// A line ends here even if the log's goes on: longer than lines of a log are, so that none begins
+/// where it did not.
+const LONGEST_LINE: usize = 128 << 10;
 
 impl Out {
     fn print(&mut self, bytes: &[u8], ui: &Ui) -> Result<()> {
