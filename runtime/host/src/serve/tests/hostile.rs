@@ -108,7 +108,7 @@ fn broken_promise(message: message::Builder<'_>) {
 #[test]
 fn promises_without_end_are_not_kept() {
     const MANY: u32 = 100_000;
-    if !is_alone("promises_without_end_are_not_kept") {
+    if !is_alone("hostile", "promises_without_end_are_not_kept") {
         return;
     }
     let launcher = RawLauncher(move |mut raw: Raw| {
@@ -307,12 +307,12 @@ fn nonsense_of_all_kinds_ends_the_app_alone() {
 
 /// Whether this is a process in which this test is alone, so that its memory is the test's. Otherwise
 /// the test was run in one, and passed.
-fn is_alone(test: &str) -> bool {
+pub(super) fn is_alone(module: &str, test: &str) -> bool {
     const ALONE: &str = "SPK_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
-    let path = module_path!().split_once("::").unwrap().1;
+    let path = module_path!().split_once("::").unwrap().1.replace("hostile", module);
     let mut again = std::process::Command::new(std::env::current_exe().unwrap());
     let again = again.arg(format!("{path}::{test}"));
     let output = again.args(["--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
@@ -331,7 +331,7 @@ fn resident() -> usize {
 
 #[test]
 fn an_app_that_does_not_read_is_not_read_either() {
-    if !is_alone("an_app_that_does_not_read_is_not_read_either") {
+    if !is_alone("hostile", "an_app_that_does_not_read_is_not_read_either") {
         return;
     }
     let (told, taken) = mpsc::channel();
@@ -371,7 +371,7 @@ fn an_app_that_does_not_read_is_not_read_either() {
 
 #[test]
 fn an_app_that_writes_a_response_that_nobody_reads_is_held_back() {
-    if !is_alone("an_app_that_writes_a_response_that_nobody_reads_is_held_back") {
+    if !is_alone("hostile", "an_app_that_writes_a_response_that_nobody_reads_is_held_back") {
         return;
     }
     let (told, taken) = mpsc::channel();

@@ -11,6 +11,7 @@ mod life;
 mod mapping;
 mod objects;
 mod powerbox;
+mod random_rpc;
 mod raw;
 mod request;
 mod response;

@@ -39,6 +39,8 @@ pub(super) enum Heard {
         last_cap: Option<u32>,
     },
     Abort(String),
+    /// An answer to a call of the app's.
+    Return(u32),
     Other,
 }
 
@@ -76,6 +78,7 @@ impl Raw {
             message::Abort(abort) => {
                 Heard::Abort(abort.unwrap().get_reason().unwrap().to_string().unwrap())
             }
+            message::Return(answer) => Heard::Return(answer.unwrap().get_answer_id()),
             message::Release(release) => {
                 self.released.push(release.unwrap().get_id());
                 Heard::Other
@@ -254,8 +257,14 @@ impl<F: Fn(Raw) + Clone + Send + 'static> Launch for RawLauncher<F> {
         log.drain(output).unwrap();
         let app = self.0.clone();
         let shutdown = theirs.try_clone().unwrap();
-        std::thread::spawn(move || app(Raw { stream: theirs, released: Vec::new() }));
         let (ended, _) = watch::channel(None);
+        let done = ended.clone();
+        std::thread::spawn(move || {
+            app(Raw { stream: theirs, released: Vec::new() });
+            done.send_if_modified(|ended| {
+                ended.is_none() && ended.replace(Exit::Code(0)).is_none()
+            });
+        });
         Ok(Launched { rpc: ours, process: Box::new(RawProcess { ended, shutdown }) })
     }
 }
