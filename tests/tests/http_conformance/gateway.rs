@@ -56,7 +56,9 @@ fn g04_parameters_in_any_order(app: &App) {
 
 /// Free: the original sends the browser to the other site.
 fn g05_no_way_out(app: &App) {
-    for path in ["//evil/x", "/%5cevil", "%2f%2fevil", "/x%0d%0aSet-Cookie:%20a=b", "\\evil"] {
+    for path in
+        ["//evil/x", "/%5cevil", "%2f%2fevil", "/x%0d%0aSet-Cookie:%20a=b", "\\evil", "/%09/evil"]
+    {
         let answer = app.ask(&format!("GET /_sandstorm-init?sessionid=s&path={path}"), "", "");
         assert_eq!((answer.status, answer.header("location")), (400, None), "{path}");
     }

@@ -159,8 +159,10 @@ fn init(query: &str) -> Response<Outgoing> {
     let path: Vec<u8> = path.collect();
     let slash: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
     let location = [slash, path.as_slice()].concat();
-    // A path that a browser would take for another site (G05).
-    let elsewhere = location.starts_with(b"//") || location.contains(&b'\\');
+    // A path that a browser would take for another site (G05): it leaves tabs and line ends out of
+    // addresses wherever they stand, and other control characters have no business there.
+    let elsewhere = location.starts_with(b"//")
+        || location.iter().any(|byte| *byte == b'\\' || byte.is_ascii_control());
     let (Ok(location), false) = (HeaderValue::from_bytes(&location), elsewhere) else {
         return pages::text(StatusCode::BAD_REQUEST, "path must be a path");
     };
