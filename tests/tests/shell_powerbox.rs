@@ -167,6 +167,62 @@ fn choose_messages(browser: &Browser, picture: bool) {
 }
 
 #[test]
+fn every_request_has_its_turn_and_its_answer() {
+    let test = "every_request_has_its_turn_and_its_answer";
+    let Some((_stage, server, browser)) = open(test, &["--grant", "http-api"]) else { return };
+    browser.press("First grain");
+    let ask = |rpc_id: &str, query: Value, label: &str| {
+        let label = json!({ "defaultText": label });
+        let mut request = json!({ "rpcId": rpc_id, "saveLabel": label });
+        if !query.is_null() {
+            request["query"] = query;
+        }
+        browser.run(&format!("parent.postMessage({}, '*')", json!({ "powerboxRequest": request })));
+    };
+    browser.enter("#app-frame");
+    browser.wait("document.querySelector('#user')?.innerText.length > 0");
+    browser.run("window.got = []; addEventListener('message', (e) => got.push(e.data))");
+    ask("1", json!([API]), "the first");
+    browser.leave();
+    browser.wait("/the first/.test(document.querySelector('dialog[open]')?.innerText)");
+    browser.wait("document.querySelectorAll('.choices button').length === 2");
+    let before =
+        browser.run("window.seen = document.querySelector('dialog'); return seen.innerText");
+    // others ask meanwhile, more than wait: what the person looks at stays what it is
+    browser.enter("#app-frame");
+    ask("2", json!([IDENTITY]), "the second");
+    ask("3", Value::Null, "without a query");
+    for more in 4..=10 {
+        ask(&more.to_string(), json!([API]), "the rest");
+    }
+    browser.wait("got.length === 1");
+    assert_eq!(browser.run("return got"), json!([{ "rpcId": "10", "canceled": true }]));
+    browser.leave();
+    assert_eq!(browser.run("return document.querySelector('dialog').innerText"), before);
+    assert_eq!(browser.run("return document.querySelector('dialog') === seen"), true);
+    browser.press("an HTTP API");
+    // each in its turn
+    browser.wait("/the second/.test(document.querySelector('dialog[open]')?.innerText)");
+    browser.press("Bob Dev User");
+    browser.wait("/without a query/.test(document.querySelector('dialog[open]')?.innerText)");
+    browser.wait("/Nothing here fits/.test(document.querySelector('dialog[open]')?.innerText)");
+    browser.press("Cancel");
+    for _ in 4..10 {
+        browser.wait("document.querySelectorAll('.choices button').length === 2");
+        browser.press("Cancel");
+    }
+    browser.wait("!document.querySelector('dialog')");
+    browser.enter("#app-frame");
+    browser.wait("got.length === 10");
+    let order = browser.run("return got.map((e) => e.rpcId).join()");
+    assert_eq!(order, "10,1,2,3,4,5,6,7,8,9");
+    assert_eq!(browser.run("return got[1].token.length > 0 && got[2].token.length > 0"), true);
+    assert_eq!(browser.run("return got.slice(3).every((e) => e.canceled === true)"), true);
+    browser.leave();
+    server.stop();
+}
+
+#[test]
 fn a_user_without_the_permission_is_offered_nothing_of_it() {
     let test = "a_user_without_the_permission_is_offered_nothing_of_it";
     let Some((_stage, server, browser)) = open(test, &[]) else { return };

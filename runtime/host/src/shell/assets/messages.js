@@ -5,7 +5,15 @@ import { Powerbox } from "./powerbox.js";
 import { renderTemplate } from "./template.js";
 import { html, useEffect, useRef, useState } from "./view.js";
 
+// Requests of one page that wait for their turn; more are answered at once.
+const WAITING = 8;
+
+const isQuery = (query) => Array.isArray(query) && query.every((descriptor) => typeof descriptor === "string");
+
 export function useMessages({ frame, id, session, name, setTitle, setPath, startSharing, enabled }) {
+  // What the app's page asked the powerbox for, the first in the dialog: what a person is about to
+  // choose from does not change under the pointer.
+  const waiting = useRef([]);
   const [request, setRequest] = useState(null);
   const subscribed = useRef([]);
   const latest = useRef(name);
@@ -34,9 +42,14 @@ export function useMessages({ frame, id, session, name, setTitle, setPath, start
       } else if (message.powerboxRequest) {
         const { rpcId, query, saveLabel } = message.powerboxRequest;
         if (!enabled) reply({ rpcId, error: "there is no powerbox for visitors of a share link" });
-        else if (!Array.isArray(query) || !query.every((descriptor) => typeof descriptor === "string")) {
+        else if (query != null && !isQuery(query)) {
           reply({ rpcId, error: "powerboxRequest: the query is a list of packed descriptors in base64" });
-        } else setRequest({ rpcId, query, label: saveLabel?.defaultText?.toString().slice(0, 200) });
+        } else if (waiting.current.length > WAITING) reply({ rpcId, canceled: true });
+        else {
+          const label = saveLabel?.defaultText?.toString().slice(0, 200);
+          waiting.current.push({ key: crypto.randomUUID(), rpcId, query: query ?? [], label });
+          setRequest(waiting.current[0]);
+        }
       } else {
         console.warn("the app sent a message that nobody understands", Object.keys(message));
       }
@@ -46,6 +59,7 @@ export function useMessages({ frame, id, session, name, setTitle, setPath, start
   }, [session, setPath, enabled]);
   useEffect(() => {
     subscribed.current = [];
+    waiting.current = [];
     setRequest(null);
   }, [session]);
   useEffect(() => {
@@ -53,8 +67,11 @@ export function useMessages({ frame, id, session, name, setTitle, setPath, start
   }, [name]);
 
   const done = (answer) => {
+    // One answer for each, also where somebody clicks twice.
+    if (waiting.current[0] !== request) return;
     reply({ rpcId: request.rpcId, ...answer });
-    setRequest(null);
+    waiting.current.shift();
+    setRequest(waiting.current[0] ?? null);
   };
-  return request && html`<${Powerbox} id=${id} session=${session} request=${request} onDone=${done} />`;
+  return request && html`<${Powerbox} key=${request.key} id=${id} session=${session} request=${request} onDone=${done} />`;
 }
