@@ -2,11 +2,14 @@
 //! packages whose names hold markup.
 #![allow(clippy::unwrap_used)]
 
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+
 use spk_tests::bins::ok;
 use spk_tests::guest::{self, PLAIN, Package};
 use spk_tests::http;
 use spk_tests::signed::Signed;
-use spk_tests::{Browser, Server, Stage, Who};
+use spk_tests::{Browser, Server, Stage, Who, skip};
 
 fn served(title: &str) -> (Stage, Server) {
     let stage = guest::stage(Who::User);
@@ -135,6 +138,47 @@ fn other_host_names_and_frames_are_refused() {
     for path in ["/assets/../../Cargo.toml", "/assets/%2e%2e/mod.rs", "/assets/", "/download/../x"]
     {
         assert!(matches!(signed.ask("GET", path, &[cookie]).status, 400 | 404), "{path}");
+    }
+    server.stop();
+}
+
+/// A child that is ended with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn connections_of_another_user_leave_room_for_the_owner() {
+    let test = "connections_of_another_user_leave_room_for_the_owner";
+    if !nix::unistd::geteuid().is_root() {
+        return skip::needs_root(test, "another user's connections");
+    }
+    let (stage, server) = served("reached");
+    let (_, port, _) = http::split(&server.session_url());
+    let flood = concat!(env!("CARGO_MANIFEST_DIR"), "/data/flood.py");
+    for how in ["idle", "slow"] {
+        let mut child = Command::new("python3");
+        child.args([flood, &port.to_string(), how, "560", "65534"]).stdout(Stdio::piped());
+        let mut child = child.spawn().expect("python3 runs");
+        let mut said = *b"held\n";
+        child.stdout.take().unwrap().read_exact(&mut said).unwrap();
+        let mut flood = Ended(child);
+        // The owner is served meanwhile: before the first of the others' heads is given up, which
+        // takes 15 seconds.
+        let ask = "import sys, http.client\n\
+                   for _ in range(8):\n \
+                   c = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]), timeout=10)\n \
+                   c.request('GET', '/', headers={'Host': sys.argv[2]})\n \
+                   print(c.getresponse().status)";
+        let host = server.session_url()["http://".len()..].trim_end_matches('/').to_owned();
+        let answers = ok(stage.run("python3").args(["-c", ask, &port.to_string(), &host]));
+        assert_eq!(answers.lines().collect::<Vec<_>>(), ["200"; 8], "{how}");
+        assert!(flood.0.try_wait().unwrap().is_none(), "{how}: the connections are gone");
     }
     server.stop();
 }

@@ -13,8 +13,8 @@ use spk_package::causes::in_one_line;
 use spk_web_session::{self as web_session, Described, Failure};
 
 use super::body::Outgoing;
-use super::client_limits::Slot;
 use super::policy::Policy;
+use super::slots::Slot;
 use super::{Front, pages, plain, range, websocket};
 use crate::serve::app::App;
 use crate::serve::exchange::{Recording, RequestBody};

@@ -1,9 +1,6 @@
 //! How many clients are served, and how long a slow one is waited for.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::OwnedSemaphorePermit;
 
 /// A request's head must be complete within this time of the connection being ready for it; an
 /// idle connection is closed then.
@@ -49,17 +46,5 @@ impl Default for ClientLimits {
             drain: DRAIN,
             connections: CONNECTIONS,
         }
-    }
-}
-
-/// One of the connections that are served at a time. It goes with the request, so that a WebSocket
-/// can keep it.
-#[derive(Clone, Debug)]
-pub(super) struct Slot(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
-
-impl Slot {
-    /// Takes a place.
-    pub fn new(permit: OwnedSemaphorePermit) -> Slot {
-        Slot(Arc::new(permit))
     }
 }

@@ -2,17 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use super::Front;
-use super::client_limits::{HEAD_LIMIT, Slot};
+use super::client_limits::HEAD_LIMIT;
+use super::peers::Peers;
+use super::slots::{Slot, Slots};
 use super::write_timeout::WriteTimeout;
 use crate::serve::error::Error;
 
@@ -76,20 +76,32 @@ fn bind(address: IpAddr, port: u16) -> Result<TcpListener, Error> {
 
 /// Accepts connections for ever.
 pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Error> {
-    let slots = Arc::new(Semaphore::new(front.clients.limits.connections));
+    let owner = rustix::process::geteuid().as_raw();
+    let slots = Rc::new(Slots::new(front.clients.limits.connections, owner));
+    let peers = Rc::new(Peers::new(sockets.port));
     let accepts = sockets.listeners.into_iter().map(|listener| {
-        let (front, slots) = (front.clone(), slots.clone());
+        let (front, slots, peers) = (front.clone(), slots.clone(), peers.clone());
         async move {
             loop {
-                let Ok((stream, _)) = listener.accept().await else {
+                let Ok((stream, client)) = listener.accept().await else {
                     // Out of descriptors, most likely: others must end first.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 };
-                // The semaphore is never closed.
-                let Ok(permit) = slots.clone().acquire_owned().await else { return };
-                let served = connection(front.clone(), stream, Slot::new(permit));
-                front.clients.serve(served);
+                let Some(place) = slots.place().await else { return };
+                if slots.is_roomy() {
+                    let slot = Slots::unasked(place);
+                    front.clients.serve(connection(front.clone(), stream, slot));
+                    continue;
+                }
+                let (slots, peers, own) = (slots.clone(), peers.clone(), front.clone());
+                front.clients.serve(async move {
+                    let peer = peers.peer(client).await;
+                    // Whoever has what they may is hung up on.
+                    if let Some(slot) = slots.admit(peer, place) {
+                        connection(own, stream, slot).await;
+                    }
+                });
             }
         }
     });

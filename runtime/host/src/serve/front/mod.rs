@@ -17,11 +17,13 @@ mod identicon;
 pub(super) mod listen;
 mod origins;
 pub(crate) mod pages;
+mod peers;
 mod policy;
 mod programs;
 mod published;
 mod range;
 mod route;
+mod slots;
 mod websocket;
 mod write_timeout;
 

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::body::Outgoing;
-use super::client_limits::Slot;
+use super::slots::Slot;
 use crate::serve::activity::Busy;
 
 /// Bytes read from the browser at a time; each piece is one call.
