@@ -63,10 +63,23 @@ impl Server {
 
     /// As `start`, but gives what it said when it did not become ready.
     pub fn try_start(command: &mut Command) -> Result<Server, String> {
+        Server::try_start_on(command, 0)
+    }
+
+    /// As `start`, on a port that another has had.
+    #[track_caller]
+    pub fn start_on(command: &mut Command, port: u16) -> Server {
+        match Server::try_start_on(command, port) {
+            Ok(server) => server,
+            Err(said) => panic!("{command:?} did not become ready:\n{said}"),
+        }
+    }
+
+    fn try_start_on(command: &mut Command, port: u16) -> Result<Server, String> {
         let json = |line: &str, _: &Mutex<String>| {
             serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))
         };
-        Server::run(command.args(["--json", "--port", "0"]), json)
+        Server::run(command.args(["--json", "--port", &port.to_string()]), json)
     }
 
     fn run(

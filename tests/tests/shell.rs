@@ -7,7 +7,7 @@ use std::fs;
 use spk_tests::bins::ok;
 use spk_tests::browser::keys;
 use spk_tests::guest::{self, PLAIN, Package, open, say};
-use spk_tests::{Browser, Server, Stage, Who};
+use spk_tests::{Browser, Server, Stage, Who, http};
 
 /// Puts a file where the browser, another account, can read it.
 fn readable(stage: &Stage, name: &str) -> String {
@@ -186,9 +186,10 @@ fn users_roles_and_links_side_by_side() {
     browser.press("First grain");
     browser.enter("#app-frame");
     browser.wait("document.querySelector('#permissions')?.innerText === 'read,say'");
-    let cookies = "return document.querySelector('#cookies').innerText";
-    assert!(!browser.run(cookies).as_str().unwrap().contains("spk-shell"));
     browser.leave();
+    // the page has no cookie, and its address not the key that it came with
+    assert_eq!(browser.run("return document.cookie"), "");
+    assert!(!browser.url().contains("token"), "{}", browser.url());
     let first = browser.tab();
     let address = browser.url();
 
@@ -285,9 +286,42 @@ fn users_roles_and_links_side_by_side() {
     let origin = server.field("url");
     let origin = origin.split("/?").next().unwrap();
     visitor.go(&format!("{origin}/"));
-    let text = visitor.run("return document.body.innerText");
-    assert!(text.as_str().unwrap().contains("open the whole address"), "{text}");
+    visitor.wait("/open the whole address/.test(document.body.innerText)");
+    assert_eq!(visitor.run("return document.querySelectorAll('.grain').length"), 0);
     drop(visitor);
+    server.stop();
+}
+
+#[test]
+fn a_page_of_an_earlier_run_says_what_to_do_and_goes_on() {
+    let test = "a_page_of_an_earlier_run_says_what_to_do_and_goes_on";
+    let Some((stage, server, browser)) = open(test, &[]) else { return };
+    let list = browser.tab();
+    browser.press("First grain");
+    browser.wait("!!document.querySelector('#app-frame')");
+    let (grain, port) = (browser.url(), http::split(&server.field("url")).1);
+    browser.go(&server.field("url"));
+    browser.wait("!!document.querySelector('.grain')");
+    browser.new_tab();
+    browser.go(&grain);
+    browser.wait("!!document.querySelector('#app-frame')");
+    let grain = browser.tab();
+    server.stop();
+    browser.wait("/spk has ended/.test(document.body.innerText)");
+    let server = Server::start_on(stage.spk().args(["run", "guest.spk"]), port);
+    for tab in [&list, &grain] {
+        browser.switch(tab);
+        browser.wait("/open the whole address/.test(document.body.innerText)");
+        browser.is_accessible("a page of an earlier run");
+    }
+    // the new key comes with another tab
+    browser.new_tab();
+    browser.go(&server.field("url"));
+    browser.wait("document.querySelectorAll('.grain').length === 2");
+    for tab in [&list, &grain] {
+        browser.switch(tab);
+        browser.wait("!/open the whole address/.test(document.body.innerText)");
+    }
     server.stop();
 }
 

@@ -38,29 +38,28 @@ fn addresses(grain: &str) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn every_action_needs_the_cookie_the_page_s_secret_and_its_own_origin() {
+fn every_action_needs_the_page_s_key_and_its_own_origin() {
     let (stage, server) = served("untouched");
     let grain = server.field("grainId");
     let signed = Signed::at(&server);
-    let (cookie, csrf, origin) =
-        (signed.cookie.as_str(), signed.csrf.as_str(), signed.origin.as_str());
+    let (key, origin) = (signed.key.as_str(), signed.origin.as_str());
+    let cookies = format!("spk-shell-1={key}; spk-key={key}; X-Spk-Csrf={key}; token={key}");
     let session = server.session_url();
     let session = session.trim_end_matches('/');
     let attempts: &[&[(&str, &str)]] = &[
         // another local user, or another site that guessed the address
         &[],
-        &[("X-Spk-Csrf", csrf), ("Origin", origin)],
-        &[("Cookie", "spk-shell-1=x"), ("X-Spk-Csrf", csrf)],
-        // a form of another site, in the browser that is signed in
-        &[("Cookie", cookie)],
-        &[("Cookie", cookie), ("Origin", origin)],
-        &[("Cookie", cookie), ("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")],
-        // an app, which is same-site
-        &[("Cookie", cookie), ("Origin", session), ("Sec-Fetch-Site", "same-site")],
-        &[("Cookie", cookie), ("X-Spk-Csrf", csrf), ("Origin", session)],
-        &[("Cookie", cookie), ("X-Spk-Csrf", csrf), ("Sec-Fetch-Site", "same-site")],
-        &[("Cookie", cookie), ("X-Spk-Csrf", csrf), ("Origin", "null")],
-        &[("Cookie", cookie), ("X-Spk-Csrf", "0")],
+        &[("Origin", origin)],
+        &[("Origin", origin), ("X-Spk-Csrf", "0")],
+        // what a browser sends by itself is no key, whatever it is
+        &[("Cookie", &cookies), ("Origin", origin), ("Sec-Fetch-Site", "same-origin")],
+        &[("Cookie", &cookies), ("Sec-Fetch-Site", "none"), ("Authorization", key)],
+        // another site, or an app, which is same-site, even with the key
+        &[("X-Spk-Csrf", key), ("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")],
+        &[("X-Spk-Csrf", key), ("Origin", session), ("Sec-Fetch-Site", "same-site")],
+        &[("X-Spk-Csrf", key), ("Origin", session)],
+        &[("X-Spk-Csrf", key), ("Sec-Fetch-Site", "same-site")],
+        &[("X-Spk-Csrf", key), ("Origin", "null")],
     ];
     for (method, path) in addresses(&grain) {
         for headers in attempts {
@@ -69,18 +68,41 @@ fn every_action_needs_the_cookie_the_page_s_secret_and_its_own_origin() {
             assert!(!answer.text().contains("untouched") && !answer.text().contains("ui-"));
             assert!(answer.header("access-control-allow-origin").is_none());
         }
-        // no preflight is answered with leave
+        // no key in an address opens it, and no preflight is answered with leave
+        let with_key = format!("{path}{}token={key}", if path.contains('?') { '&' } else { '?' });
+        assert_eq!(signed.ask(method, &with_key, &[]).status, 403, "{path}");
         let preflight = [("Origin", session), ("Access-Control-Request-Method", method)];
         let answer = signed.ask("OPTIONS", &path, &preflight);
         assert!(answer.status >= 400, "{path}");
         assert!(answer.header("access-control-allow-origin").is_none());
     }
-    for path in ["/", &format!("/grain/{grain}"), "/icons/0", "/download/0", "/offer-template.html"]
-    {
-        let answer = signed.ask("GET", path, &[]);
-        assert_eq!(answer.status, 403, "{path}");
-        assert!(!answer.text().contains("untouched"));
+    // the pages are the same for everybody, and hold nothing
+    let wrong = format!("/?token={}", "0".repeat(32));
+    let grain_page = format!("/grain/{grain}");
+    let page = signed.ask("GET", "/", &[]);
+    for path in ["/", "/?token=", &wrong, &grain_page, "/grain/x", "/shared/x", "/?x=1"] {
+        for headers in [&[][..], &[("Cookie", cookies.as_str())], &[("X-Spk-Csrf", key)]] {
+            let answer = signed.ask("GET", path, headers);
+            assert_eq!((answer.status, answer.text()), (200, page.text()), "{path}");
+            assert!(answer.header("set-cookie").is_none(), "{path}");
+        }
     }
+    assert!(!page.text().contains(key) && !page.text().contains("untouched"));
+    // pictures and downloads have a key of their own each
+    let state = signed.asked_well("GET", "/api/state", "").text();
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let icon = state["packages"][0]["icon"].as_str().unwrap();
+    assert_eq!(signed.ask("GET", icon, &[]).status, 200, "{icon}");
+    assert_eq!(signed.ask("GET", icon, &[("Sec-Fetch-Site", "same-site")]).status, 404);
+    let (bare, _) = icon.rsplit_once('/').unwrap();
+    for path in [bare, &format!("{bare}/{key}"), &format!("{bare}/"), "/icons/0/0", "/download/0"] {
+        assert_eq!(signed.ask("GET", path, &[("X-Spk-Csrf", key)]).status, 404, "{path}");
+    }
+    let made = signed.post(&format!("/api/grains/{grain}/backup"), &serde_json::json!({}));
+    let ticket = made["url"].as_str().unwrap();
+    assert_eq!(signed.ask("GET", ticket, &[("Sec-Fetch-Site", "cross-site")]).status, 404);
+    assert_eq!(signed.ask("GET", ticket, &[]).status, 200);
+    assert_eq!(signed.ask("GET", ticket, &[]).status, 404);
     // nothing of all that happened
     let listed = ok(stage.spk().args(["grain", "list"]));
     assert!(listed.contains("untouched") && listed.contains("running"), "{listed}");
@@ -105,27 +127,19 @@ fn other_host_names_and_frames_are_refused() {
     for host in ["evil.example", "127.0.0.1", "localhost", "spk.localhost.evil.example"] {
         for path in ["/", "/api/state", "/assets/app.js"] {
             let raw = format!(
-                "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: {}\r\nX-Spk-Csrf: {}\r\n\
+                "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-Spk-Csrf: {}\r\n\
                  Connection: close\r\n\r\n",
-                signed.cookie, signed.csrf
+                signed.key
             );
             let answer = http::parse(&http::exchange(port.parse().unwrap(), raw.as_bytes()), false);
             assert_eq!(answer.status, 404, "{host}{path}");
             assert!(!answer.text().contains("untouched"));
         }
     }
-    // nobody is signed in by another token
-    let wrong = format!("/?token={}", "0".repeat(32));
-    for path in ["/", "/?token=", &wrong, "/grain/x"] {
-        let answer = signed.ask("GET", path, &[]);
-        assert_eq!(answer.status, 403, "{path}");
-        assert!(answer.header("set-cookie").is_none() && !answer.text().contains("ui-"), "{path}");
-    }
-    let cookie = ("Cookie", signed.cookie.as_str());
     for dest in ["iframe", "frame", "object", "embed"] {
-        assert_eq!(signed.ask("GET", "/", &[cookie, ("Sec-Fetch-Dest", dest)]).status, 403);
+        assert_eq!(signed.ask("GET", "/", &[("Sec-Fetch-Dest", dest)]).status, 403);
     }
-    let page = signed.ask("GET", "/", &[cookie]);
+    let page = signed.ask("GET", "/", &[]);
     assert_eq!(page.header("x-frame-options"), Some("DENY"));
     let policy = page.header("content-security-policy").unwrap();
     for part in
@@ -137,7 +151,7 @@ fn other_host_names_and_frames_are_refused() {
     // names of files lead nowhere else
     for path in ["/assets/../../Cargo.toml", "/assets/%2e%2e/mod.rs", "/assets/", "/download/../x"]
     {
-        assert!(matches!(signed.ask("GET", path, &[cookie]).status, 400 | 404), "{path}");
+        assert!(matches!(signed.ask("GET", path, &[]).status, 400 | 404), "{path}");
     }
     server.stop();
 }
@@ -232,12 +246,9 @@ fn an_app_gets_nothing_of_the_shell_or_of_other_grains() {
         "const a = Object.assign(document.createElement('a'), { href: 'about:blank#taken', target: '_top' }); \
          document.body.append(a); a.click()",
     );
-    // cookies: its own only; one set for everybody does not sign anybody out
-    let cookies = browser.run("return document.cookie").as_str().unwrap().to_owned();
-    assert!(!cookies.contains("spk-shell"), "{cookies}");
-    let port = origin.rsplit_once(':').unwrap().1;
-    browser
-        .run(&format!("document.cookie = 'spk-shell-{port}=stolen; domain=spk.localhost; path=/'"));
+    // the key is not where it could get to it
+    let stores = browser.run("return JSON.stringify([document.cookie, {...localStorage}, location.href, document.referrer])");
+    assert!(!stores.as_str().unwrap().contains(&Signed::at(&server).key), "{stores}");
     browser.run("document.cookie = 'mine=of the attacker'");
     // the shell in a frame of the app
     let framed = browser.run(&format!(

@@ -25,6 +25,7 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
     asset!("dialog.js", "text/javascript; charset=UTF-8"),
     asset!("format.js", "text/javascript; charset=UTF-8"),
     asset!("grain.js", "text/javascript; charset=UTF-8"),
+    asset!("key.js", "text/javascript; charset=UTF-8"),
     asset!("list.js", "text/javascript; charset=UTF-8"),
     asset!("log.js", "text/javascript; charset=UTF-8"),
     asset!("messages.js", "text/javascript; charset=UTF-8"),
@@ -43,18 +44,16 @@ const ASSETS: &[(&str, &str, &[u8])] = &[
 const INDEX: &str = include_str!("assets/index.html");
 const OFFER: &str = include_str!("assets/offer-template.html");
 
-/// The page; `csrf` is what its requests have to carry. `state`: JSON that the list begins with.
-pub(super) fn index(front: &Front, csrf: &str, state: &str) -> Response<Outgoing> {
+/// The page, which is the same for everybody but for `key`: what came with its address, for the
+/// requests of its scripts to carry.
+pub(super) fn index(front: &Front, key: &str) -> Response<Outgoing> {
     let mut preload = String::new();
     for (name, kind, _) in ASSETS {
         if *kind == SCRIPT && *name != "offer-template.js" {
             preload.push_str(&format!("<link rel=\"modulepreload\" href=\"/assets/{name}\">\n"));
         }
     }
-    let page = INDEX
-        .replace("{{csrf}}", csrf)
-        .replace("{{preload}}", &preload)
-        .replace("{{state}}", &pages::escape(state));
+    let page = INDEX.replace("{{key}}", key).replace("{{preload}}", &preload);
     let mut response = pages::page(StatusCode::OK, "text/html; charset=UTF-8", page);
     protect(response.headers_mut(), &page_policy(front, "'self'", "'none'"));
     response.headers_mut().insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));

@@ -1,11 +1,10 @@
-//! Who may ask the shell for what. Three things stand between it and everybody else on this
-//! machine and in this browser:
+//! Who may ask the shell for what. The page, its scripts and styles are the same for everybody and
+//! hold nothing. Two things stand between everything else and everybody else on this machine and in
+//! this browser:
 //!
-//! * The cookie that the token of the printed URL becomes: another user of the machine, and any
-//!   browser that was not given the URL, has none.
-//! * Requests for data and actions carry a value that only our own page knows, in a header that no
-//!   other origin can send: apps are same-site with the shell, so cookies come along with their
-//!   requests and `SameSite` does not keep them out.
+//! * The key, in a header that no other origin can send. The page has it from the address that was
+//!   printed ([`super::sign_in`]). What a browser fetches without asking the page, pictures and
+//!   downloads, has an address with a key for just that.
 //! * `Origin` and `Sec-Fetch-Site`, where they are sent, say that it was our own page.
 //!
 //! DNS rebinding fails before: the front end only answers to names below `spk.localhost`.
@@ -15,22 +14,23 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::assets;
-use super::sign_in::{same, sign_in, signed_in};
+use super::problem::Problem;
+use super::sign_in::same;
 use crate::serve::front::Front;
 use crate::serve::front::body::Outgoing;
 use crate::serve::front::pages;
 
-/// Header of the value that only our page knows.
-pub(super) const CSRF: &str = "x-spk-csrf";
-
-/// What the shell's own page sends along.
-pub(super) fn csrf(front: &Front) -> String {
-    front.derive("shell csrf")
-}
+/// Header of the key.
+pub(super) const KEY: &str = "x-spk-csrf";
 
 /// What the page of a share link sends along.
-pub(super) fn share_csrf(front: &Front, token: &str) -> String {
-    front.derive(&format!("shell csrf of {token}"))
+pub(super) fn share_key(front: &Front, token: &str) -> String {
+    front.derive(&format!("shell key of {token}"))
+}
+
+/// What an icon's address ends with.
+pub(super) fn icon_key(front: &Front, id: &str) -> String {
+    front.derive(&format!("shell key of icon {id}"))
 }
 
 /// A refusal, as text.
@@ -40,44 +40,20 @@ pub(super) fn refuse(status: StatusCode, text: &str) -> Response<Outgoing> {
     response
 }
 
-/// For pages and pictures: signed in, or being signed in by the token of the URL.
-pub(super) fn page(front: &Front, parts: &Parts) -> Result<(), Box<Response<Outgoing>>> {
-    if let Some(mut response) = sign_in(front, &parts.uri) {
-        assets::protect(response.headers_mut(), "default-src 'none'; frame-ancestors 'none'");
-        return Err(Box::new(response));
-    }
-    if signed_in(front, &parts.headers) {
-        return Ok(());
-    }
-    let text = "open the whole address that spk printed: its token signs you in";
-    Err(Box::new(refuse(StatusCode::FORBIDDEN, text)))
-}
-
-/// For data and actions.
-pub(super) fn api(front: &Front, parts: &Parts) -> Result<(), Box<Response<Outgoing>>> {
-    if !signed_in(front, &parts.headers) {
-        let text = "not signed in: open the address that spk printed";
-        return Err(Box::new(refuse(StatusCode::FORBIDDEN, text)));
-    }
-    own_page(front, parts, &csrf(front))
-}
-
-/// For requests of our own pages' scripts.
-pub(super) fn own_page(
-    front: &Front,
-    parts: &Parts,
-    secret: &str,
-) -> Result<(), Box<Response<Outgoing>>> {
-    let given = parts.headers.get(CSRF).and_then(|given| given.to_str().ok());
+/// For requests of our own pages' scripts, which have this key.
+pub(super) fn own_page(front: &Front, parts: &Parts, key: &str) -> Result<(), Problem> {
     let origin = parts.headers.get(header::ORIGIN);
     let own = origin.is_none_or(|origin| origin.as_bytes() == front.shell_origin().as_bytes());
-    if own
-        && same_origin(&parts.headers)
-        && given.is_some_and(|given| same(given.as_bytes(), secret.as_bytes()))
-    {
-        return Ok(());
+    if !own || !same_origin(&parts.headers) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "CSRF not allowed"));
     }
-    Err(Box::new(refuse(StatusCode::FORBIDDEN, "CSRF not allowed")))
+    let given = parts.headers.get(KEY).map_or(&b""[..], HeaderValue::as_bytes);
+    if !same(given, key.as_bytes()) {
+        let text = "this page is not signed in, or belongs to an earlier run of spk";
+        let hint = "open the whole address that spk printed; share links end with the run, too";
+        return Err(Problem::new(StatusCode::FORBIDDEN, text).hint(hint));
+    }
+    Ok(())
 }
 
 /// Whether the browser says that it asks for one of our pages, or says nothing.

@@ -11,7 +11,7 @@ use spk_package::package_id::PackageId;
 
 use super::packages::{Cache, Info};
 use super::problem::{Problem, printable};
-use super::{Shell, blocking};
+use super::{Shell, blocking, guard};
 use crate::serve::KNOWN;
 
 /// Bytes that grains take on the disk, by ID, as of their last use; walking over them takes time.
@@ -67,8 +67,17 @@ impl Shell {
         };
         let (store, packages, sizes) =
             (self.store.clone(), self.packages.clone(), self.sizes.clone());
-        let (value, unknown) = blocking(move || listing(&store, &packages, &sizes, &ours)).await?;
+        let (mut value, unknown) =
+            blocking(move || listing(&store, &packages, &sizes, &ours)).await?;
         self.measure(unknown);
+        let front = self.front()?;
+        for package in value["packages"].as_array_mut().into_iter().flatten() {
+            if package["icon"] == true {
+                let id = package["id"].as_str().unwrap_or_default();
+                // Good for this picture only: the browser fetches it without the page's key.
+                package["icon"] = json!(format!("/icons/{id}/{}", guard::icon_key(&front, id)));
+            }
+        }
         Ok(value)
     }
 

@@ -5,7 +5,7 @@
 //! /shared/TOKEN                    the page, for whoever has a share link
 //! /offer-template.html             an offer template, framed by an app
 //! /assets/NAME                     its files
-//! /icons/PACKAGE                   a package's icon
+//! /icons/PACKAGE/KEY               a package's icon
 //! /download/TICKET                 a backup that was made, once
 //! GET  /api/state                  packages and grains
 //! GET  /api/events?log=ID&developer=1
@@ -34,7 +34,7 @@ use spk_package::package_id::PackageId;
 
 use super::events::Wanted;
 use super::problem::Problem;
-use super::{Shell, assets, blocking, events, guard, usage};
+use super::{Shell, assets, blocking, events, guard, sign_in, usage};
 use crate::serve::front::Front;
 use crate::serve::front::body::Outgoing;
 use crate::serve::front::pages;
@@ -54,21 +54,16 @@ pub(super) async fn answer(shell: Rc<Shell>, request: Request<Incoming>) -> Resp
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let answer = match segments.as_slice() {
         ["api", "shared", token] => {
-            let secret = guard::share_csrf(&front, token);
-            if let Err(refused) = guard::own_page(&front, &parts, &secret) {
-                return *refused;
-            }
-            match parts.method {
-                Method::POST => shared(&shell, token, body).await,
-                _ => Err(method()),
+            match guard::own_page(&front, &parts, &guard::share_key(&front, token)) {
+                Err(refused) => Err(refused),
+                Ok(()) if parts.method == Method::POST => shared(&shell, token, body).await,
+                Ok(()) => Err(method()),
             }
         }
-        ["api", rest @ ..] => {
-            if let Err(refused) = guard::api(&front, &parts) {
-                return *refused;
-            }
-            api(&shell, &parts, rest, body).await
-        }
+        ["api", rest @ ..] => match guard::own_page(&front, &parts, &sign_in::key(&front)) {
+            Err(refused) => Err(refused),
+            Ok(()) => api(&shell, &parts, rest, body).await,
+        },
         segments => pages_and_files(&shell, &front, &parts, segments).await,
     };
     answer.unwrap_or_else(|problem| {
@@ -96,23 +91,22 @@ async fn pages_and_files(
     if guard::framed(&parts.headers) && *segments != ["offer-template.html"] {
         return Ok(guard::refuse(StatusCode::FORBIDDEN, "this page is not for frames"));
     }
-    if let ["shared", token] = segments
-        && shell.is_share(token)
-    {
-        return Ok(assets::index(front, &guard::share_csrf(front, token), ""));
-    }
-    if let Err(answer) = guard::page(front, parts) {
-        return Ok(*answer);
-    }
     match segments {
-        [""] => {
-            // The list shows with the page, rather than after another round.
-            let state = shell.listing().await.map(|state| state.to_string());
-            Ok(assets::index(front, &guard::csrf(front), &state.unwrap_or_default()))
+        [""] | ["grain", _] => {
+            Ok(assets::index(front, &sign_in::given(front, &parts.uri).unwrap_or_default()))
         }
-        ["grain", _] => Ok(assets::index(front, &guard::csrf(front), "")),
+        ["shared", token] => {
+            // Whoever has the link has the key of its page.
+            let key = shell.is_share(token).then(|| guard::share_key(front, token));
+            Ok(assets::index(front, &key.unwrap_or_default()))
+        }
         ["offer-template.html"] => Ok(assets::offer_template(front)),
-        ["icons", id] if guard::same_origin(&parts.headers) => icon(shell, id).await,
+        ["icons", id, key] if guard::same_origin(&parts.headers) => {
+            match sign_in::same(key.as_bytes(), guard::icon_key(front, id).as_bytes()) {
+                true => icon(shell, id).await,
+                false => Err(Problem::missing("icon")),
+            }
+        }
         ["download", ticket] if guard::same_origin(&parts.headers) => {
             let mut response = shell.download(ticket)?;
             assets::protect(response.headers_mut(), "default-src 'none'; sandbox");

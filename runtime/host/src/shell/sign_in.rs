@@ -1,52 +1,28 @@
-//! Who is signed in: the token of the printed address becomes a cookie, so that it does not stay in
-//! the address bar.
+//! The key of the shell: the printed address hands it to the page, which keeps it where a page of
+//! another port does not get to, and sends it in a header. Nothing that browsers send by themselves
+//! opens anything: cookies go to every port of a host, also to another user's.
 
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, StatusCode, Uri};
-use spk_web_session::values;
+use http::Uri;
 use subtle::ConstantTimeEq;
 
-use crate::serve::front::body::Outgoing;
-use crate::serve::front::{Front, pages};
+use crate::serve::front::Front;
 
-/// What opens the shell: whoever has it is signed in.
-fn token(front: &Front) -> String {
-    front.derive("shell token")
+/// What opens the shell.
+pub(super) fn key(front: &Front) -> String {
+    front.derive("shell key")
 }
 
 /// The address that is printed.
 pub(super) fn address(front: &Front) -> String {
-    format!("{}/?token={}", front.shell_origin(), token(front))
+    format!("{}/?token={}", front.shell_origin(), key(front))
 }
 
-fn cookie_name(front: &Front) -> String {
-    format!("spk-shell-{}", front.port())
-}
-
-/// Answers the address that was printed.
-pub(super) fn sign_in(front: &Front, uri: &Uri) -> Option<Response<Outgoing>> {
-    let given = uri.query().and_then(|query| query.strip_prefix("token="))?;
-    let token = token(front);
-    if uri.path() != "/" || !same(given.as_bytes(), token.as_bytes()) {
-        return None;
-    }
-    let mut response = pages::text(StatusCode::SEE_OTHER, "signed in");
-    let cookie = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax", cookie_name(front));
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, HeaderValue::from_static("/"));
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        headers.insert(header::SET_COOKIE, cookie);
-    }
-    Some(response)
-}
-
-/// Whether the request carries the shell's cookie. An app may have set another one of the same
-/// name for all of `spk.localhost`: that must not hide ours.
-pub(super) fn signed_in(front: &Front, headers: &HeaderMap) -> bool {
-    let (wanted, token) = (cookie_name(front), token(front));
-    values::cookies(headers, b"")
-        .iter()
-        .any(|(name, value)| name == wanted.as_bytes() && same(value, token.as_bytes()))
+/// The key, if the address has it.
+pub(super) fn given(front: &Front, uri: &Uri) -> Option<String> {
+    let mut parameters = uri.query().unwrap_or_default().split('&');
+    let given = parameters.find_map(|parameter| parameter.strip_prefix("token="))?;
+    let key = key(front);
+    same(given.as_bytes(), key.as_bytes()).then_some(key)
 }
 
 /// Compares without stopping at the first difference.

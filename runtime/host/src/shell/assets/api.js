@@ -1,12 +1,13 @@
 // Requests to spk. Errors are `Failure`s with words for people.
+import { key } from "./key.js";
 
-const csrf = document.querySelector('meta[name="spk-csrf"]').content;
-const headers = { "X-Spk-Csrf": csrf };
+const headers = () => ({ "X-Spk-Csrf": key() });
 
 export class Failure extends Error {
-  constructor(text, hint) {
+  constructor(text, hint, status) {
     super(text);
     this.hint = hint;
+    this.status = status;
   }
 }
 
@@ -15,7 +16,7 @@ const GONE = "spk does not answer: has it ended?";
 async function failure(response) {
   try {
     const { error, hint } = await response.json();
-    return new Failure(error, hint);
+    return new Failure(error, hint, response.status);
   } catch {
     return new Failure(`spk answered with status ${response.status}`);
   }
@@ -34,13 +35,13 @@ async function ask(path, options) {
 }
 
 export async function get(path) {
-  return (await ask(path, { headers })).json();
+  return (await ask(path, { headers: headers() })).json();
 }
 
 export async function post(path, body = {}) {
   const options = {
     method: "POST",
-    headers: { ...headers, "Content-Type": "application/json" },
+    headers: { ...headers(), "Content-Type": "application/json" },
     body: JSON.stringify(body),
   };
   return (await ask(path, options)).json();
@@ -48,7 +49,7 @@ export async function post(path, body = {}) {
 
 // JSON values, one to a line, as they arrive, until the signal or the server ends them.
 async function* values(path, signal) {
-  const response = await ask(path, { headers, signal });
+  const response = await ask(path, { headers: headers(), signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   while (true) {
@@ -65,7 +66,7 @@ export function upload(file, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", `/api/upload?name=${encodeURIComponent(file.name)}`);
-    request.setRequestHeader("X-Spk-Csrf", csrf);
+    request.setRequestHeader("X-Spk-Csrf", key());
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.upload.onprogress = (event) => {
       if (event.lengthComputable) progress(event.loaded / event.total);
@@ -102,7 +103,6 @@ export async function backup(id) {
 const listeners = new Set();
 let connection = null;
 let address = null;
-let ended = false;
 
 function wanted() {
   const query = new URLSearchParams();
@@ -126,21 +126,20 @@ async function connect(path) {
     try {
       for await (const event of values(path, abort.signal)) {
         if (abort.signal.aborted) return;
-        if (event.type === "ended") ended = true;
         happened(event);
-        if (ended) return;
       }
-    } catch {
-      // Tried again below.
+      if (!abort.signal.aborted) happened({ type: "away" });
+    } catch (failure) {
+      // Who answers may be another run, which wants another key. Tried again below all the same: it
+      // may come with another tab.
+      if (!abort.signal.aborted) happened({ type: "away", refused: failure.status === 403 ? failure : null });
     }
     if (abort.signal.aborted) return;
-    happened({ type: "away" });
     await new Promise((resolve) => setTimeout(resolve, 2000));
   }
 }
 
 function reconsider() {
-  if (ended) return;
   const path = listeners.size > 0 && document.visibilityState === "visible" ? wanted() : null;
   if (path === address) return;
   if (path === null) {

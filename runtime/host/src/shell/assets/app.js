@@ -8,6 +8,5 @@ const [, kind, id] = location.pathname.split("/");
 if (kind === "grain" || kind === "shared") {
   render(html`<${GrainView} key=${id} id=${id} shared=${kind === "shared"} />`, root);
 } else {
-  const text = document.querySelector('meta[name="spk-state"]').content;
-  render(html`<${ListView} initial=${text ? JSON.parse(text) : null} />`, root);
+  render(html`<${ListView} />`, root);
 }

@@ -82,8 +82,11 @@ export function GrainView({ id, shared }) {
     return listen((event) => {
       if (event.type === "changed" || event.type === "hello") refresh();
       if (event.type === "ended") setEnded(event.summary);
-      if (event.type === "away") setEnded((ended) => ended ?? []);
-      if (event.type === "hello") setEnded(null);
+      if (event.refused) setFailure(event.refused);
+      else if (event.type === "away") setEnded((ended) => ended ?? []);
+      if (event.type !== "hello") return;
+      setEnded(null);
+      setFailure((failure) => (failure?.status === 403 ? null : failure));
     });
   }, []);
   const grain = state?.grains.find((grain) => grain.id === id);

@@ -21,8 +21,8 @@ function matches(words, texts) {
   return words.every((word) => text.includes(word));
 }
 
-export function ListView({ initial }) {
-  const [state, setState] = useState(initial);
+export function ListView() {
+  const [state, setState] = useState(null);
   const [query, setQuery] = useState("");
   const [failure, setFailure] = useState(null);
   const [notice, setNotice] = useState(null);
@@ -45,7 +45,7 @@ export function ListView({ initial }) {
   }, []);
   useRefresh(refresh, setAway, fail);
   useEffect(() => {
-    if (!initial) refresh();
+    refresh();
     document.title = "spk: grains";
   }, []);
   useEffect(() => {
@@ -200,7 +200,7 @@ function useRefresh(refresh, setAway, fail) {
       if (event.type === "changed" || event.type === "hello") soon();
       if (event.type === "problem") fail(new Error(event.text));
       if (event.type === "away" || event.type === "ended") {
-        setAway(new Error("spk has ended, or is being started again. This page goes on when it is back."));
+        setAway(event.refused ?? new Error("spk has ended, or is being started again. This page goes on when it is back."));
       }
       if (event.type === "hello") setAway(null);
     });
@@ -217,7 +217,7 @@ function useRefresh(refresh, setAway, fail) {
 function Icon({ pkg }) {
   const letter = [...(pkg.title || "?")][0];
   return pkg.icon
-    ? html`<img class="icon" src=${`/icons/${pkg.id}`} alt="" width="48" height="48" />`
+    ? html`<img class="icon" src=${pkg.icon} alt="" width="48" height="48" />`
     : html`<span class="icon letter" aria-hidden="true">${letter}</span>`;
 }
 
