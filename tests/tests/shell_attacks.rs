@@ -79,11 +79,17 @@ fn every_action_needs_the_page_s_key_and_its_own_origin() {
     // the pages are the same for everybody, and hold nothing
     let wrong = format!("/?token={}", "0".repeat(32));
     let grain_page = format!("/grain/{grain}");
+    // but for the name of the grain's site, which is made of the address
+    let plain = |page: &str| {
+        let lines = page.lines().filter(|line| !line.contains("spk-site"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
     let page = signed.ask("GET", "/", &[]);
     for path in ["/", "/?token=", &wrong, &grain_page, "/grain/x", "/shared/x", "/?x=1"] {
         for headers in [&[][..], &[("Cookie", cookies.as_str())], &[("X-Spk-Csrf", key)]] {
             let answer = signed.ask("GET", path, headers);
-            assert_eq!((answer.status, answer.text()), (200, page.text()), "{path}");
+            assert_eq!(answer.status, 200, "{path}");
+            assert_eq!(plain(&answer.text()), plain(&page.text()), "{path}");
             assert!(answer.header("set-cookie").is_none(), "{path}");
         }
     }
@@ -209,6 +215,7 @@ fn an_app_gets_nothing_of_the_shell_or_of_other_grains() {
     browser.wait("document.querySelector('#user')?.innerText.length > 0");
     browser.leave();
     let address = browser.url();
+    assert!(address.starts_with("http://spk-"), "{address}");
     // another grain of the same app attacks
     browser.go(&format!("{origin}/"));
     browser.press("New instance");
@@ -250,6 +257,17 @@ fn an_app_gets_nothing_of_the_shell_or_of_other_grains() {
     let stores = browser.run("return JSON.stringify([document.cookie, {...localStorage}, location.href, document.referrer])");
     assert!(!stores.as_str().unwrap().contains(&Signed::at(&server).key), "{stores}");
     browser.run("document.cookie = 'mine=of the attacker'");
+    // cookies for every domain that the browser lets it set: some, and many large ones
+    let set = browser.run(
+        "const p = location.hostname.split('.'); const large = 'x'.repeat(3900); \
+         for (let i = 1; i < p.length; i++) { const domain = p.slice(i).join('.'); \
+           document.cookie = `stolen${i}=1; path=/; max-age=99999; domain=${domain}`; \
+           for (let n = 0; n < 60; n++) document.cookie = `b${i}-${n}=${large}; path=/; max-age=99999; domain=${domain}`; } \
+         return document.cookie.split('; ').map((c) => c.split('=')[0]).join()",
+    );
+    let set = set.as_str().unwrap();
+    assert!(set.contains("stolen1") && set.contains("b1-59"), "its own site takes them: {set}");
+    assert!(!set.contains("stolen2"), "what is common to all sites takes none: {set}");
     // the shell in a frame of the app
     let framed = browser.run(&format!(
         "const f = Object.assign(document.createElement('iframe'), {{ src: '{origin}/' }}); \
@@ -257,6 +275,11 @@ fn an_app_gets_nothing_of_the_shell_or_of_other_grains() {
          try {{ return f.contentDocument === null ? 'closed' : f.contentDocument.body.innerText }} catch (e) {{ return e.name }}"
     ));
     assert!(!framed.as_str().unwrap().contains("victim"), "{framed}");
+    // no session has a name in another site, where its page could set some
+    let elsewhere = address.split('/').nth(2).unwrap().to_owned();
+    let own = browser.run("return location.hostname.split('.')[0]");
+    let name = format!("http://{}.{elsewhere}/", own.as_str().unwrap());
+    assert_eq!(http::get(&name).status, 404, "{name}");
     browser.leave();
     assert_eq!(browser.url(), here, "the app navigated the top");
 
@@ -267,7 +290,9 @@ fn an_app_gets_nothing_of_the_shell_or_of_other_grains() {
     browser.enter("#app-frame");
     browser.wait("document.querySelector('#cookies')?.innerText.includes('guest=secret')");
     let cookies = browser.run("return document.querySelector('#cookies').innerText");
-    assert!(!cookies.as_str().unwrap().contains("mine="), "{cookies}");
+    for foreign in ["mine=", "stolen", "b1-"] {
+        assert!(!cookies.as_str().unwrap().contains(foreign), "{cookies}");
+    }
     // messages that only look as if they came from the frame
     browser.leave();
     browser.run("window.postMessage({ setTitle: 'forged' }, '*')");

@@ -106,7 +106,7 @@ impl App {
 
     /// Origin of the page around the app.
     pub fn parent(&self) -> String {
-        format!("http://spk.localhost:{}", self.port)
+        format!("http://{}", self.host.split_once('.').unwrap().1)
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) enum Kind {
         number: u64,
         /// The request: a message with a `List(PowerboxDescriptor)`.
         query: Vec<u8>,
+        /// Origin of the page that asks, which shows it.
+        page: String,
     },
     /// A person brings the app something.
     Offer {
@@ -168,6 +170,24 @@ impl Session {
     /// The session's origin.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The origin of the page that shows it in a frame.
+    pub fn page(&self) -> String {
+        match &self.kind {
+            Kind::Request { page, .. } => page.clone(),
+            _ => format!("http://{}", self.site()),
+        }
+    }
+
+    /// Whether the page that shows it is of another site, for which cookies need to be made.
+    pub fn is_foreign(&self) -> bool {
+        self.page() != format!("http://{}", self.site())
+    }
+
+    /// The host of the page of its site: what follows the session's own label.
+    fn site(&self) -> &str {
+        self.base.split_once('.').map_or("", |(_, site)| site)
     }
 
     /// The `WebSession` for this browser; opens one, and starts the app, if needed.

@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, StatusCode};
 use crate::serve::front::Front;
 use crate::serve::front::body::Outgoing;
 use crate::serve::front::pages;
-use crate::serve::hosts::PARENT;
+use crate::serve::hosts::any_origin;
 
 macro_rules! asset {
     ($name:literal, $kind:literal) => {
@@ -45,15 +45,19 @@ const INDEX: &str = include_str!("assets/index.html");
 const OFFER: &str = include_str!("assets/offer-template.html");
 
 /// The page, which is the same for everybody but for `key`: what came with its address, for the
-/// requests of its scripts to carry.
-pub(super) fn index(front: &Front, key: &str) -> Response<Outgoing> {
+/// requests of its scripts to carry. `site`: the origin that this page belongs to, if any.
+pub(super) fn index(front: &Front, key: &str, site: &str) -> Response<Outgoing> {
     let mut preload = String::new();
     for (name, kind, _) in ASSETS {
         if *kind == SCRIPT && *name != "offer-template.js" {
             preload.push_str(&format!("<link rel=\"modulepreload\" href=\"/assets/{name}\">\n"));
         }
     }
-    let page = INDEX.replace("{{key}}", key).replace("{{preload}}", &preload);
+    let page = INDEX
+        .replace("{{key}}", key)
+        .replace("{{site}}", site)
+        .replace("{{home}}", &front.shell_origin())
+        .replace("{{preload}}", &preload);
     let mut response = pages::page(StatusCode::OK, "text/html; charset=UTF-8", page);
     protect(response.headers_mut(), &page_policy(front, "'self'", "'none'"));
     response.headers_mut().insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
@@ -63,7 +67,7 @@ pub(super) fn index(front: &Front, key: &str) -> Response<Outgoing> {
 /// The page that shows an offer template within an app's page: see `messages.js`.
 pub(super) fn offer_template(front: &Front) -> Response<Outgoing> {
     let mut response = pages::page(StatusCode::OK, "text/html; charset=UTF-8", OFFER);
-    let apps = format!("http://*.{PARENT}:{}", front.port());
+    let apps = any_origin(front.port());
     // It prolongs the life of its token, on the token's own host.
     protect(response.headers_mut(), &page_policy(front, &apps, &format!("'self' {apps}")));
     response
@@ -74,10 +78,10 @@ pub(super) fn offer_template(front: &Front) -> Response<Outgoing> {
 fn page_policy(front: &Front, connect: &str, ancestors: &str) -> String {
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-         connect-src {connect}; frame-src http://*.{PARENT}:{}; frame-ancestors {ancestors}; \
+         connect-src {connect}; frame-src {}; frame-ancestors {ancestors}; \
          base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; \
          trusted-types 'none'",
-        front.port()
+        any_origin(front.port())
     )
 }
 

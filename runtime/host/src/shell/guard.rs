@@ -7,7 +7,7 @@
 //!   downloads, has an address with a key for just that.
 //! * `Origin` and `Sec-Fetch-Site`, where they are sent, say that it was our own page.
 //!
-//! DNS rebinding fails before: the front end only answers to names below `spk.localhost`.
+//! DNS rebinding fails before: the front end only answers to its own names below `localhost`.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -41,16 +41,20 @@ pub(super) fn refuse(status: StatusCode, text: &str) -> Response<Outgoing> {
 }
 
 /// For requests of our own pages' scripts, which have this key.
-pub(super) fn own_page(front: &Front, parts: &Parts, key: &str) -> Result<(), Problem> {
+pub(super) fn own_page(parts: &Parts, key: &str) -> Result<(), Problem> {
     let origin = parts.headers.get(header::ORIGIN);
-    let own = origin.is_none_or(|origin| origin.as_bytes() == front.shell_origin().as_bytes());
+    // Which of the shell's names it is was seen before.
+    let host = parts.headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+    let own = [b"http://", host].concat();
+    let own = origin.is_none_or(|origin| origin.as_bytes().eq_ignore_ascii_case(&own));
     if !own || !same_origin(&parts.headers) {
         return Err(Problem::new(StatusCode::FORBIDDEN, "CSRF not allowed"));
     }
     let given = parts.headers.get(KEY).map_or(&b""[..], HeaderValue::as_bytes);
     if !same(given, key.as_bytes()) {
         let text = "this page is not signed in, or belongs to an earlier run of spk";
-        let hint = "open the whole address that spk printed; share links end with the run, too";
+        let hint = "open the whole address that spk printed, and reload this page; share links end \
+                    with the run";
         return Err(Problem::new(StatusCode::FORBIDDEN, text).hint(hint));
     }
     Ok(())

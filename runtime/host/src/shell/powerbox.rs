@@ -114,19 +114,19 @@ impl Shell {
         ask: AskPowerbox,
     ) -> Result<Value, Problem> {
         let (front, open) = (self.front()?, self.open_grain(&id).await?);
-        match (ask.request, ask.choice) {
-            (Some(asked), _) => self.outcome(&front, &open, &asked).await,
+        match (&ask.request, &ask.choice) {
+            (Some(asked), _) => self.outcome(&front, &open, asked).await,
             (None, None) => self.choices(&front, &open, &ask.query).await,
             (None, Some(choice)) => match choice["kind"].as_str() {
-                Some("app") => self.chooser(&front, id, &ask.user, &ask.query).await,
+                Some("app") => self.chooser(&front, id.clone(), &id, &ask).await,
                 Some("grain") => {
                     let other = choice["grain"].as_str().and_then(|id| id.parse().ok());
                     let other = other.ok_or_else(|| Problem::missing("grain"))?;
-                    self.chooser(&front, other, &ask.user, &ask.query).await
+                    self.chooser(&front, other, &id, &ask).await
                 }
                 _ => {
                     let choice: Choice =
-                        serde_json::from_value(choice).map_err(|error| bad(&error))?;
+                        Choice::deserialize(choice).map_err(|error| bad(&error))?;
                     let chosen = front.of(&open.grain).choose(&choice);
                     Ok(json!(chosen.map_err(|error| Problem::bad(&error))?))
                 }
@@ -165,17 +165,17 @@ impl Shell {
         Ok(json!({ "choices": choices }))
     }
 
-    /// Has the app of a grain ask what of it is to be given.
+    /// Has the app of a grain ask what of it is to be given, in the page of the one that asks.
     async fn chooser(
         self: &Rc<Self>,
         front: &Rc<Front>,
         id: GrainId,
-        user: &str,
-        query: &[String],
+        asking: &GrainId,
+        ask: &AskPowerbox,
     ) -> Result<Value, Problem> {
-        let user = sessions::user(user)?;
+        let user = sessions::user(&ask.user)?;
         let (open, _) = self.running(&id).await?;
-        let opened = front.of(&open.grain).request_session(&user, query);
+        let opened = front.of(&open.grain).request_session(&user, &ask.query, asking.as_str());
         let opened = opened.map_err(|error| Problem::bad(&error))?;
         let asked = Asked { grain: id.as_str().to_owned(), number: opened.request };
         Ok(json!({ "request": asked, "url": opened.url }))

@@ -54,13 +54,13 @@ pub(super) async fn answer(shell: Rc<Shell>, request: Request<Incoming>) -> Resp
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let answer = match segments.as_slice() {
         ["api", "shared", token] => {
-            match guard::own_page(&front, &parts, &guard::share_key(&front, token)) {
+            match guard::own_page(&parts, &guard::share_key(&front, token)) {
                 Err(refused) => Err(refused),
                 Ok(()) if parts.method == Method::POST => shared(&shell, token, body).await,
                 Ok(()) => Err(method()),
             }
         }
-        ["api", rest @ ..] => match guard::own_page(&front, &parts, &sign_in::key(&front)) {
+        ["api", rest @ ..] => match guard::own_page(&parts, &sign_in::key(&front)) {
             Err(refused) => Err(refused),
             Ok(()) => api(&shell, &parts, rest, body).await,
         },
@@ -93,12 +93,16 @@ async fn pages_and_files(
     }
     match segments {
         [""] | ["grain", _] => {
-            Ok(assets::index(front, &sign_in::given(front, &parts.uri).unwrap_or_default()))
+            let key = sign_in::given(front, &parts.uri).unwrap_or_default();
+            let site = segments.get(1).map(|id| front.grain_origin(id));
+            Ok(assets::index(front, &key, &site.unwrap_or_default()))
         }
         ["shared", token] => {
             // Whoever has the link has the key of its page.
-            let key = shell.is_share(token).then(|| guard::share_key(front, token));
-            Ok(assets::index(front, &key.unwrap_or_default()))
+            let grain = shell.shared_grain(token);
+            let key = grain.as_ref().map(|_| guard::share_key(front, token)).unwrap_or_default();
+            let site = grain.map(|id| front.grain_origin(id.as_str())).unwrap_or_default();
+            Ok(assets::index(front, &key, &site))
         }
         ["offer-template.html"] => Ok(assets::offer_template(front)),
         ["icons", id, key] if guard::same_origin(&parts.headers) => {

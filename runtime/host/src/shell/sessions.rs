@@ -165,14 +165,14 @@ impl Shell {
             return Err(Problem::conflict("there are too many share links; restart spk"));
         }
         let token = random_name(32)?;
-        shares.insert(token.clone(), Share { grain: id, name, role });
-        let url = format!("{}/shared/{token}", self.front()?.shell_origin());
+        let url = format!("{}/shared/{token}", self.front()?.grain_origin(id.as_str()));
+        shares.insert(token, Share { grain: id, name, role });
         Ok(json!({ "url": url }))
     }
 
-    /// Whether this is the token of a link that was made here.
-    pub(super) fn is_share(&self, token: &str) -> bool {
-        self.shares.borrow().contains_key(token)
+    /// What a link that was made here, by its token, leads to.
+    pub(super) fn shared_grain(&self, token: &str) -> Option<GrainId> {
+        self.shares.borrow().get(token).map(|share| share.grain.clone())
     }
 
     /// A session for whoever has a share link.

@@ -18,6 +18,11 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Largest request head (the original's, http-bridge §7.2); more is a 431.
 pub(super) const HEAD_LIMIT: usize = 128 * 1024;
 
+/// What is read of a request's head before it is judged. Browsers send all cookies that scripts of a
+/// site have set: 180 of 4 KiB at most, which is more than [`HEAD_LIMIT`], and are to get an answer
+/// that cures it.
+pub(super) const READ_LIMIT: usize = 1024 * 1024;
+
 /// Connections served at a time, WebSockets among them: enough for any browser and test, few enough
 /// to stay far from the usual limit of 1024 descriptors.
 const CONNECTIONS: usize = 512;

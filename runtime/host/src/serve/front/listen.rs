@@ -10,7 +10,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Front;
-use super::client_limits::HEAD_LIMIT;
+use super::client_limits::{HEAD_LIMIT, READ_LIMIT};
+use super::paced::{Paced, Written};
 use super::peers::Peers;
 use super::slots::{Slot, Slots};
 use super::write_timeout::WriteTimeout;
@@ -113,17 +114,24 @@ async fn connection(front: Rc<Front>, stream: TcpStream, slot: Slot) {
     let _ = stream.set_nodelay(true);
     let mut closing = front.clients.closing();
     let limits = front.clients.limits.clone();
+    // Nobody else's browser has cookies of ours.
+    let read = if slot.is_of_another() { HEAD_LIMIT } else { READ_LIMIT };
+    let written = Written::default();
+    let io = WriteTimeout::new(stream, limits.write, written.clone());
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-        let front = front.clone();
+        let (front, written) = (front.clone(), written.clone());
         request.extensions_mut().insert(slot.clone());
-        async move { super::route::answer(&front, request).await }
+        async move {
+            let answer = super::route::answer(&front, request).await;
+            answer.map(|response| response.map(|body| Paced::new(body, &written)))
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_buf_size(HEAD_LIMIT)
+        .max_buf_size(read)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits.write)), service)
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let mut serving = std::pin::pin!(serving);
     tokio::select! {

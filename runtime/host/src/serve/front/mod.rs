@@ -16,6 +16,7 @@ mod headers;
 mod identicon;
 pub(super) mod listen;
 mod origins;
+mod paced;
 pub(crate) mod pages;
 mod peers;
 mod policy;
@@ -145,9 +146,14 @@ impl Front {
         self.origins.derive(what)
     }
 
-    /// The shell's origin, whose pages may frame sessions.
+    /// The shell's origin, for what is of no grain.
     pub fn shell_origin(&self) -> String {
-        format!("http://{}:{}", hosts::PARENT, self.port())
+        hosts::origin(hosts::PARENT, self.port())
+    }
+
+    /// The shell's origin for a grain, whose page frames the grain's sessions.
+    pub fn grain_origin(&self, grain: &str) -> String {
+        hosts::origin(&hosts::grain_site(grain), self.port())
     }
 
     /// Lets requests under way finish, for a moment, and closes every connection.

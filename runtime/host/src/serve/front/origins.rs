@@ -61,7 +61,7 @@ impl Origins {
         let known = self.find(&id).filter(|session| Rc::ptr_eq(session.grain(), grain));
         known.unwrap_or_else(|| {
             let access = chosen.map_or(Access::Own, |role| Access::Chosen(role.clone()));
-            self.open(id, grain, user, access, Kind::Ui)
+            self.open(id, &hosts::grain_site(grain.id()), grain, user, access, Kind::Ui)
         })
     }
 
@@ -80,18 +80,28 @@ impl Origins {
             self.sessions.borrow_mut().remove(&oldest);
         }
         passing.push_back(id.clone());
-        Ok(self.open(id, grain, user, Access::Own, kind))
+        let own = hosts::grain_site(grain.id());
+        let site = match &kind {
+            // In a page of another grain's: a site of its own, in which it can set no cookie for
+            // either of them.
+            Kind::Request { page, .. } if *page != hosts::origin(&own, self.port) => {
+                hosts::grain_site(&id)
+            }
+            _ => own,
+        };
+        Ok(self.open(id, &site, grain, user, Access::Own, kind))
     }
 
     fn open(
         &self,
         id: String,
+        site: &str,
         grain: &Rc<Grain>,
         user: &User,
         access: Access,
         kind: Kind,
     ) -> Rc<Session> {
-        let host = format!("ui-{id}.{}:{}", hosts::PARENT, self.port);
+        let host = format!("ui-{id}.{site}:{}", self.port);
         let base = format!("http://{host}");
         let session = Session::new(grain.clone(), user.clone(), kind, access, &host, base);
         self.sessions.borrow_mut().insert(id, session.clone());

@@ -13,6 +13,8 @@ pub(crate) enum Policy {
         parent: String,
         /// The session's own origin.
         base: String,
+        /// Whether that page is of another site.
+        foreign: bool,
     },
     /// Sessions of programs.
     Api,
@@ -25,7 +27,10 @@ impl spk_web_session::Policy for Policy {
 
     fn apply(&self, headers: &mut HeaderMap) {
         match self {
-            Policy::Browser { parent, base } => {
+            Policy::Browser { parent, base, foreign } => {
+                if *foreign {
+                    for_foreign_page(headers);
+                }
                 set(headers, header::X_FRAME_OPTIONS, &format!("ALLOW-FROM {parent}"));
                 let policy = format!("frame-ancestors {parent} {base}");
                 set(headers, header::CONTENT_SECURITY_POLICY, &policy);
@@ -43,6 +48,21 @@ impl spk_web_session::Policy for Policy {
     }
 }
 
+/// What a cookie needs in a frame of another site's page: browsers keep it for frames in pages of that
+/// site. `localhost` is secure enough for them (Secure Contexts, 3.1).
+const FOREIGN: &[u8] = b"; SameSite=None; Secure; Partitioned";
+
+fn for_foreign_page(headers: &mut HeaderMap) {
+    if let header::Entry::Occupied(mut cookies) = headers.entry(header::SET_COOKIE) {
+        for cookie in cookies.iter_mut() {
+            // Of what may stand in a header already.
+            if let Ok(more) = HeaderValue::from_bytes(&[cookie.as_bytes(), FOREIGN].concat()) {
+                *cookie = more;
+            }
+        }
+    }
+}
+
 /// What a page of another site may read of the answer, beside what it always may.
 fn exposed(headers: &HeaderMap) -> String {
     let passed = headers.keys().map(HeaderName::as_str);
@@ -56,5 +76,29 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     // All of these are made of host names and constants.
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spk_web_session::Policy as _;
+
+    use super::*;
+
+    #[test]
+    fn cookies_are_made_for_frames_of_another_site_where_they_need_to_be() {
+        for (foreign, more) in [(false, ""), (true, "; SameSite=None; Secure; Partitioned")] {
+            let mut headers = HeaderMap::new();
+            for cookie in ["a=1", "b=2; Path=/x; HttpOnly"] {
+                headers.append(header::SET_COOKIE, HeaderValue::from_static(cookie));
+            }
+            let base = "http://ui-x.spk-y.localhost:1".to_owned();
+            let policy =
+                Policy::Browser { parent: "http://spk-z.localhost:1".into(), base, foreign };
+            policy.apply(&mut headers);
+            let cookies = headers.get_all(header::SET_COOKIE).iter();
+            let cookies: Vec<_> = cookies.map(|cookie| cookie.to_str().unwrap()).collect();
+            assert_eq!(cookies, [format!("a=1{more}"), format!("b=2; Path=/x; HttpOnly{more}")]);
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use spk_web_session::{Described, values};
@@ -43,12 +43,15 @@ async fn checked(
     if has_encoded_nul(target) {
         return refuse(StatusCode::BAD_REQUEST, "the request target has an encoded NUL");
     }
-    let head: usize =
-        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if head + target.len() > HEAD_LIMIT {
+    let size = |name: &HeaderName, value: &HeaderValue| name.as_str().len() + value.len() + 4;
+    let head: usize = request.headers().iter().map(|(name, value)| size(name, value)).sum();
+    let cookies = request.headers().get_all(header::COOKIE).iter();
+    let cookies: usize = cookies.map(|value| size(&header::COOKIE, value)).sum();
+    if head - cookies + target.len() > HEAD_LIMIT {
         let text = "the request head is too large";
         return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text);
     }
+    let too_many_cookies = head + target.len() > HEAD_LIMIT;
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().unwrap_or_default().to_owned(),
@@ -65,14 +68,22 @@ async fn checked(
     if request.version() != Version::HTTP_11 && request.version() != Version::HTTP_10 {
         return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this is an HTTP/1.1 server");
     }
-    match hosts::site(&host, front.port()) {
+    let site = hosts::site(&host, front.port());
+    // The shell has none, whatever an app's page sets for the site.
+    if too_many_cookies && !matches!(site, None | Some(Site::Shell)) {
+        return Ok(cure());
+    }
+    match site {
         Some(Site::Shell) => match front.site.get() {
             Some(site) => Ok(site.clone().answer(request).await),
             None => refuse(StatusCode::NOT_FOUND, "there is no page here"),
         },
         Some(Site::Session(id)) => {
+            // Under the name of another grain's site its page could set cookies there.
+            let name = |origin: &str| hosts::name(origin.trim_start_matches("http://")).to_owned();
             let session = front.origins.find(&id);
-            match session {
+            match session.filter(|session| name(session.base()).eq_ignore_ascii_case(&name(&host)))
+            {
                 Some(session) => browser_session(front, session, request).await,
                 None => refuse(StatusCode::NOT_FOUND, "no such session"),
             }
@@ -84,6 +95,16 @@ async fn checked(
         Some(Site::SelfTest) => Ok(self_test(&request)),
         None => Ok(pages::page(StatusCode::NOT_FOUND, "text/html; charset=UTF-8", UNKNOWN_HOST)),
     }
+}
+
+/// What is answered to a browser that has more cookies of a site than any request may have: it forgets
+/// them, and the next request is answered.
+fn cure() -> Response<Outgoing> {
+    let text = "the request head is too large: it has too many cookies, which are gone now";
+    let mut response = pages::text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text);
+    let cookies = HeaderValue::from_static("\"cookies\"");
+    response.headers_mut().insert("clear-site-data", cookies);
+    response
 }
 
 const UNKNOWN_HOST: &str = "<!doctype html><title>Not found</title>\n\
@@ -131,7 +152,11 @@ async fn browser_session(
         Ok(described) => described,
         Err(refusal) => return refuse(refusal.status, refusal.text),
     };
-    let policy = Policy::Browser { parent: front.shell_origin(), base: session.base().to_owned() };
+    let policy = Policy::Browser {
+        parent: session.page(),
+        base: session.base().to_owned(),
+        foreign: session.is_foreign(),
+    };
     let browser = Browser {
         user_agent: values::joined(request.headers(), &header::USER_AGENT)
             .unwrap_or_else(|| b"UnknownAgent/0.0".to_vec()),

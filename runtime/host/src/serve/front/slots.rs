@@ -35,7 +35,14 @@ type Others = Arc<Mutex<HashMap<Option<u32>, usize>>>;
 /// One of the connections that are served at a time. It goes with the request, so that a WebSocket
 /// can keep it.
 #[derive(Clone, Debug)]
-pub(super) struct Slot(#[expect(dead_code, reason = "held, not read")] Arc<Held>);
+pub(super) struct Slot(Arc<Held>);
+
+impl Slot {
+    /// Whether it is known to be another user's.
+    pub fn is_of_another(&self) -> bool {
+        self.0.other.is_some()
+    }
+}
 
 #[derive(Debug)]
 struct Held {
@@ -122,6 +129,7 @@ mod tests {
         assert!(slots.is_roomy());
         let one = taken(&slots, Peer::User(1001), 560);
         assert_eq!(one.len(), 128);
+        assert!(one.iter().all(Slot::is_of_another));
         assert!(!slots.is_roomy());
         // Another has as many, also whoever is not known; together they have not all.
         let two = taken(&slots, Peer::User(65534), 560);
@@ -129,7 +137,10 @@ mod tests {
         let (nobody, three) = (taken(&slots, Peer::Nobody, 560), taken(&slots, Peer::User(7), 560));
         assert_eq!(nobody.len() + three.len(), 320 - 256);
         // With those who were not asked, a quarter is left: for the owner and for root.
-        assert_eq!(taken(&slots, Peer::User(1000), 560).len(), 512 - 320);
+        let own = taken(&slots, Peer::User(1000), 560);
+        assert_eq!(own.len(), 512 - 320);
+        assert!(!own.iter().any(Slot::is_of_another));
+        drop(own);
         assert_eq!(taken(&slots, Peer::User(0), 560).len(), 512 - 320);
         // What is given back can be had again.
         drop(one);

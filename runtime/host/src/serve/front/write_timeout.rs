@@ -10,26 +10,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::paced::Written;
+
 /// See the module.
 pub(crate) struct WriteTimeout {
     stream: TcpStream,
     /// How long a write may make no progress at all.
     stall: Duration,
+    /// Told of what is written.
+    written: Written,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl WriteTimeout {
     /// Wraps an accepted connection.
-    pub fn new(stream: TcpStream, stall: Duration) -> WriteTimeout {
-        WriteTimeout { stream, stall, stalled: None }
+    pub fn new(stream: TcpStream, stall: Duration, written: Written) -> WriteTimeout {
+        WriteTimeout { stream, stall, written, stalled: None }
     }
 
-    fn progress<T>(
+    fn progress(
         &mut self,
-        poll: Poll<io::Result<T>>,
+        poll: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &poll {
+            self.written.add(*bytes);
+        }
         if poll.is_ready() {
             self.stalled = None;
             return poll;

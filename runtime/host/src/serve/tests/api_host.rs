@@ -335,8 +335,8 @@ fn the_command_line_s_token_and_role() {
 #[test]
 fn pictures_of_users_are_served() {
     with_host(echo(), |host| async move {
-        let (_, rest) = host.host.split_once('.').unwrap();
-        let mut client = host.at(&format!("static.{rest}")).await;
+        let (_, port) = host.host.split_once(':').unwrap();
+        let mut client = host.at(&format!("static.spk.localhost:{port}")).await;
         let seed = "0123456789abcdef".repeat(2);
         let answer = client.get(&format!("/identicon/{seed}?s=256")).await;
         assert_eq!(answer.header("content-type"), Some("image/svg+xml"));

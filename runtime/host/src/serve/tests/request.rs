@@ -117,6 +117,36 @@ fn b43_b44_large_headers() {
     });
 }
 
+/// Free: scripts of a site's pages can set more cookies than any request may have.
+#[test]
+fn too_many_cookies_are_answered_with_a_cure() {
+    with_host(echo(), |host| async move {
+        let cookies = |count: usize| {
+            let all: Vec<_> = (0..count).map(|n| format!("b{n}={}", "x".repeat(4000))).collect();
+            all.join("; ")
+        };
+        // As many as a browser has of a site, in one line or in several.
+        let one_line = format!("Cookie: {}\r\n", cookies(180));
+        let lines = format!("Cookie: {}\r\n", cookies(20)).repeat(9);
+        for headers in [one_line, lines, format!("Cookie: {}\r\n", cookies(33))] {
+            let mut client = host.connect().await;
+            let before = host.calls().len();
+            let answer = client.exchange("GET /x", &headers, "").await;
+            assert_eq!(answer.status, 431);
+            assert_eq!(answer.header("clear-site-data"), Some("\"cookies\""));
+            assert_eq!(host.calls().len(), before);
+            // The connection is as good as before.
+            assert_eq!(client.get("/y").await.status, 200);
+        }
+        // What no cookie is to blame for is cured by nothing.
+        let large = format!("X-Requested-With: {}\r\nCookie: a=b\r\n", "v".repeat(140_000));
+        let answer = host.connect().await.exchange("GET /x", &large, "").await;
+        assert_eq!((answer.status, answer.header("clear-site-data")), (431, None));
+        let some = format!("Cookie: {}\r\n", cookies(30));
+        assert_eq!(host.connect().await.exchange("GET /x", &some, "").await.status, 200);
+    });
+}
+
 #[test]
 fn c17_an_upload_cut_short_is_not_completed() {
     with_host(echo(), |host| async move {

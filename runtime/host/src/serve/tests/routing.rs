@@ -7,12 +7,17 @@ use super::*;
 #[test]
 fn g01_the_name_of_the_session_is_the_key() {
     with_host(echo(), |host| async move {
-        let (_, rest) = host.host.split_once('.').unwrap();
+        let (id, rest) = host.host.split_once('.').unwrap();
+        let (_, port) = rest.split_once(':').unwrap();
         for name in [
             format!("ui-{}.{rest}", "0".repeat(32)),
             format!("ui-.{rest}"),
             host.host.replace("ui-", "ui-ui-"),
-            host.host.replace("spk.localhost", "evil.example"),
+            host.host.replace("localhost", "example"),
+            // Its page would be in another grain's site, and set cookies there.
+            format!("{id}.spk-0123456789abcdef.localhost:{port}"),
+            format!("{id}.spk.localhost:{port}"),
+            format!("{id}.localhost:{port}"),
             host.address.clone(),
         ] {
             let before = host.calls().len();

@@ -1,5 +1,5 @@
 // Requests to spk. Errors are `Failure`s with words for people.
-import { key } from "./key.js";
+import { key, refused } from "./key.js";
 
 const headers = () => ({ "X-Spk-Csrf": key() });
 
@@ -14,6 +14,7 @@ export class Failure extends Error {
 const GONE = "spk does not answer: has it ended?";
 
 async function failure(response) {
+  if (response.status === 403) refused();
   try {
     const { error, hint } = await response.json();
     return new Failure(error, hint, response.status);

@@ -90,7 +90,7 @@ impl GrainApi<'_> {
             Question::Choices { query } => written(&self.choices(&query).await?),
             Question::Choose { choice } => written(&self.choose(&choice)?),
             Question::Request { user, query } => {
-                written(&self.request_session(&User::named(&user), &query)?)
+                written(&self.request_session(&User::named(&user), &query, self.grain.id())?)
             }
             Question::Outcome { request } => written(&self.outcome(request)?),
             Question::Offers => Ok(self.offers()),

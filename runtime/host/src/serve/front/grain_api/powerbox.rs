@@ -99,11 +99,16 @@ impl GrainApi<'_> {
         Ok(Chosen { token, descriptor: packed(&tagged(tag))? })
     }
 
-    /// Opens the app's own chooser for somebody's request.
-    pub fn request_session(&self, user: &User, query: &[String]) -> Result<Chooser, String> {
+    /// Opens the app's own chooser for somebody's request, in a page of this grain's.
+    pub fn request_session(
+        &self,
+        user: &User,
+        query: &[String],
+        asking: &str,
+    ) -> Result<Chooser, String> {
         let query = descriptors(query)?;
         let request = self.grain.objects.powerbox.request();
-        let kind = Kind::Request { number: request, query };
+        let kind = Kind::Request { number: request, query, page: self.front.grain_origin(asking) };
         let session = self.front.origins.passing(self.grain, user, kind);
         let session = session.map_err(|error| error.to_string())?;
         Ok(Chooser { request, url: format!("{}/", session.base()) })
