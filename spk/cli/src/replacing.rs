@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use memchr::memmem;
+use spk_files::is_gone;
 use spk_package::guard::backup::is_backup;
 use spk_package::guard::keys::is_keyring;
 use spk_package::limits::MAGIC;
@@ -66,7 +67,12 @@ impl Sort {
 /// The refusal, which says what is there.
 pub fn allow(path: &Path, sort: Sort, force: bool) -> Result<()> {
     let shown = path.display();
-    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    let cannot = || format!("cannot see what {shown} is, and whether it may be replaced");
+    let metadata = match path.metadata() {
+        // Writing says what is wrong with its directory.
+        Err(error) if is_gone(&error) => return Ok(()),
+        metadata => metadata.context(cannot())?,
+    };
     if !metadata.is_file() {
         return Err(CliError::usage(format!("{shown} is no regular file, and is not replaced"))
             .hint("name a file"));
@@ -74,8 +80,7 @@ pub fn allow(path: &Path, sort: Sort, force: bool) -> Result<()> {
     if force || metadata.size() == 0 {
         return Ok(());
     }
-    let (head, tail) = ends(path, metadata.size())
-        .context(format!("cannot see what {shown} is, and whether it may be replaced"))?;
+    let (head, tail) = ends(path, metadata.size()).context(cannot())?;
     if sort.is(&head, &tail) {
         return Ok(());
     }

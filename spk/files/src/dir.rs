@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 
 use crate::Time;
@@ -14,6 +14,9 @@ use crate::path::is_name;
 /// How directories are opened: the last component, too, must not be a link.
 pub(crate) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Room for the entries that the kernel gives at once.
+const NAMES_AT_ONCE: usize = 32 << 10;
 
 /// An open directory. All methods take a single name, except [`Dir::open_dir`].
 #[derive(Debug)]
@@ -42,12 +45,19 @@ impl Dir {
     pub fn open_file(&self, name: &[u8]) -> io::Result<File> {
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.0, single(name)?, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        let regular = |stat: Stat| match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(()),
+            _ => Err(another_type("not a regular file")),
+        };
+        match rustix::fs::openat(&self.0, single(name)?, flags, Mode::empty()) {
+            Ok(fd) => {
+                regular(rustix::fs::fstat(&fd)?)?;
+                Ok(File::from(fd))
+            }
+            // A socket; or a device that is not there, which a file can be on.
+            Err(Errno::NXIO) => Err(regular(self.stat(name)?).err().unwrap_or(Errno::NXIO.into())),
+            Err(error) => Err(error.into()),
         }
-        Ok(File::from(fd))
     }
 
     /// Makes a new file and opens it for reading and writing; the name must be free.
@@ -84,16 +94,33 @@ impl Dir {
 
     /// The target text of the symbolic link `name`.
     pub fn read_link(&self, name: &[u8]) -> io::Result<Vec<u8>> {
-        Ok(rustix::fs::readlinkat(&self.0, single(name)?, Vec::new())?.into_bytes())
+        match rustix::fs::readlinkat(&self.0, single(name)?, Vec::new()) {
+            Ok(target) => Ok(target.into_bytes()),
+            Err(Errno::INVAL) => Err(another_type("not a symbolic link")),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// All names in this directory except `.` and `..`, in byte order, each once.
     pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        // A description of its own, which begins at the first name.
+        let again = rustix::fs::openat(&self.0, c".", DIRECTORY, Mode::empty())?;
+        let mut buffer = Vec::with_capacity(NAMES_AT_ONCE);
+        let mut entries = RawDir::new(&again, buffer.spare_capacity_mut());
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.0)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." {
-                names.push(name);
+        while let Some(entry) = entries.next() {
+            match entry {
+                Ok(entry) => {
+                    let name = entry.file_name().to_bytes();
+                    if name != b"." && name != b".." {
+                        names.push(name.to_vec());
+                    }
+                }
+                Err(Errno::INTR) => {}
+                // Removed since it was opened: then there is nothing in it. From any other
+                // directory this is an error, with names missing.
+                Err(Errno::NOENT) if self.stat_self()?.st_nlink == 0 => break,
+                Err(error) => return Err(error.into()),
             }
         }
         names.sort_unstable();
@@ -158,6 +185,22 @@ impl Dir {
     pub fn proc_path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{name}", self.0.as_raw_fd()))
     }
+}
+
+/// Whether an error of [`Dir`] says that what was found under a name before is gone, or of another
+/// type now: what a running app may do at any time. All other errors are about something that is
+/// there.
+pub fn is_gone(error: &io::Error) -> bool {
+    const GONE: [Errno; 3] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
+    match error.raw_os_error() {
+        Some(errno) => GONE.iter().any(|gone| gone.raw_os_error() == errno),
+        None => error.kind() == io::ErrorKind::InvalidInput,
+    }
+}
+
+/// For [`is_gone`]: not of the type that was asked for.
+fn another_type(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
 /// Refuses what is not one plain name: the kernel would look elsewhere for it.

@@ -54,15 +54,29 @@ impl<'a> Lender<'a> {
     }
 }
 
-impl Drop for Lender<'_> {
+impl Lender<'_> {
     /// Gives all directories their mode back, inner ones first: until then they are needed, since
-    /// what is below them is opened through them.
-    fn drop(&mut self) {
+    /// what is below them is opened through them. Gives those that have the permission still, or
+    /// have vanished meanwhile, with the error.
+    pub fn give_back(mut self) -> Vec<(Vec<u8>, io::Error)> {
+        self.restore()
+    }
+
+    fn restore(&mut self) -> Vec<(Vec<u8>, io::Error)> {
+        let mut failed = Vec::new();
         for (path, mode) in self.lent.drain(..).rev() {
             let (parent, name) = split(&path);
-            // Vanished meanwhile: nothing to give back.
-            let _ = self.top.open_dir(parent).and_then(|parent| parent.set_mode(name, mode));
+            let given = self.top.open_dir(parent).and_then(|parent| parent.set_mode(name, mode));
+            failed.extend(given.err().map(|error| (path, error)));
         }
+        failed
+    }
+}
+
+impl Drop for Lender<'_> {
+    fn drop(&mut self) {
+        // On the way out with an error already.
+        self.restore();
     }
 }
 

@@ -14,6 +14,7 @@ pub mod atomic;
 mod dir;
 pub mod elf;
 pub mod hex;
+pub mod holes;
 pub mod lend;
 pub mod path;
 pub mod printable;
@@ -28,7 +29,7 @@ mod walk;
 mod tests;
 
 pub use atomic::AtomicFile;
-pub use dir::Dir;
+pub use dir::{Dir, is_gone};
 pub use staging::Staging;
 pub use time::Time;
 pub use walk::{find_in_root, open_regular};

@@ -41,7 +41,7 @@ impl Dir {
     /// Empties this directory: files are removed, non-empty directories are moved into `top`.
     fn remove_contents(&self, top: &Dir, lifted: &mut u64) -> io::Result<()> {
         let here = self.stat_self()?;
-        let same = top.stat_self().is_ok_and(|t| t.st_ino == here.st_ino);
+        let same = top.stat_self()?.st_ino == here.st_ino;
         for name in self.names()? {
             match self.remove_file(&name) {
                 Ok(()) => continue,

@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use rustix::fs::Mode;
 
 use crate::Dir;
+use crate::is_gone;
 use crate::walk::{find_by, open_below};
 
 fn scratch() -> (tempfile::TempDir, Dir) {
@@ -161,5 +162,44 @@ fn links_lead_to_where_they_would_in_a_root() {
         for bad in ["out", "loop", "magic/etc", "none", "shell/x", "../outside"] {
             assert!(find_by(&root, bad.as_bytes(), walk).is_err(), "{bad} {walk}");
         }
+    }
+}
+
+#[test]
+fn a_removed_directory_has_no_names() {
+    let temp = tempfile::tempdir().unwrap();
+    let top = Dir::open_trusted(temp.path()).unwrap();
+    top.create_dir(b"d", 0o700).unwrap();
+    let dir = top.open_dir(b"d").unwrap();
+    dir.create_file(b"f", 0o600).unwrap();
+    assert_eq!(dir.names().unwrap(), [b"f"]);
+    // Each time from the beginning.
+    assert_eq!(dir.names().unwrap(), [b"f"]);
+    top.remove_tree(b"d").unwrap();
+    assert!(dir.names().is_ok_and(|names| names.is_empty()));
+}
+
+#[test]
+fn gone_is_what_is_not_there_or_of_another_type() {
+    use rustix::io::Errno;
+    let temp = tempfile::tempdir().unwrap();
+    let top = Dir::open_trusted(temp.path()).unwrap();
+    top.create_dir(b"d", 0o700).unwrap();
+    top.create_file(b"f", 0o600).unwrap();
+    top.create_link(b"l", b"f").unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(temp.path().join("s")).unwrap();
+    for name in [&b"none"[..], b"d", b"l", b"s"] {
+        assert!(is_gone(&top.open_file(name).unwrap_err()), "{}", name.escape_ascii());
+    }
+    for name in [&b"none"[..], b"d", b"f", b"s"] {
+        assert!(is_gone(&top.read_link(name).unwrap_err()), "{}", name.escape_ascii());
+    }
+    for name in [&b"none"[..], b"f", b"l", b"s", b"f/x", b"l/x"] {
+        assert!(is_gone(&top.open_dir(name).unwrap_err()), "{}", name.escape_ascii());
+    }
+    assert!(is_gone(&top.stat(b"none").unwrap_err()));
+    for errno in [Errno::IO, Errno::UCLEAN, Errno::STALE, Errno::MFILE, Errno::ACCESS, Errno::INVAL]
+    {
+        assert!(!is_gone(&errno.into()), "{errno}");
     }
 }

@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::fs::{FileType, Stat};
 
-use crate::Dir;
 use crate::path::join;
+use crate::{Dir, is_gone};
 
 impl Dir {
     /// Bytes on the disk of this directory and all below it. What cannot be opened, because it
@@ -30,11 +30,14 @@ impl Dir {
         while let Some(path) = pending.pop() {
             let (dir, names) = match self.open_dir(&path).and_then(|d| d.names().map(|n| (d, n))) {
                 Ok(opened) => opened,
-                Err(error) if path.is_empty() => return Err(error),
-                Err(_) => continue,
+                Err(error) if !path.is_empty() && out_of_reach(&error) => continue,
+                Err(error) => return Err(error),
             };
             for name in names {
-                let Ok(stat) = dir.stat(&name) else { continue };
+                let stat = match dir.stat(&name) {
+                    Err(error) if out_of_reach(&error) => continue,
+                    stat => stat?,
+                };
                 let kind = FileType::from_raw_mode(stat.st_mode);
                 bytes = bytes.saturating_add(of(&stat, kind));
                 if kind == FileType::Directory {
@@ -44,4 +47,9 @@ impl Dir {
         }
         Ok(bytes)
     }
+}
+
+/// Vanished, or closed by its owner: both happen to a running app's data.
+fn out_of_reach(error: &io::Error) -> bool {
+    is_gone(error) || error.kind() == io::ErrorKind::PermissionDenied
 }

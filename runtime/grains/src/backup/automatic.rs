@@ -39,11 +39,14 @@ pub fn before(
     expire(store)?;
     let id = grain.id();
     let dir = store.layout.path(&["backups", id.as_str()]);
-    match store.layout.backups.create_dir(id.as_str().as_bytes(), 0o700) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(error).at("create", &dir)?;
+    let backups = &store.layout.backups;
+    match backups.create_dir(id.as_str().as_bytes(), 0o700) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        made => {
+            made.at("create", &dir)?;
+            // What comes next removes data: a backup in a directory that is lost is none.
+            backups.sync().at("sync", store.layout.path(&["backups"]))?;
         }
-        _ => {}
     }
     let taken = Dir::open_trusted(&dir).and_then(|dir| dir.names()).at("list", &dir)?;
     let mut made = now();
@@ -53,7 +56,9 @@ pub fn before(
     }
     let path = dir.join(format!("{made}-{what}.zip"));
     let target = Target::File(path.clone());
-    let exported = export_grain(grain, target, &ExportOptions::default(), progress)?;
+    let exported = export_grain(grain, target, &ExportOptions::default(), progress);
+    // The directory too, if there is no other backup in it.
+    let exported = exported.inspect_err(|_| drop(backups.remove_dir(id.as_str().as_bytes())))?;
     Ok((Automatic { grain: id.clone(), path, made, before: what.to_owned() }, exported))
 }
 

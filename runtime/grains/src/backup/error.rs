@@ -45,6 +45,15 @@ pub enum Error {
     )]
     TooSlow,
 
+    /// The grain has a path that zip files cannot hold.
+    #[error("cannot pack {name}: its path has {length} bytes, more than zip files can hold")]
+    LongPath {
+        /// The beginning of the path in the backup.
+        name: String,
+        /// Its length.
+        length: usize,
+    },
+
     /// Not a zip file at all.
     #[error("this is not a zip file")]
     NotAZip,

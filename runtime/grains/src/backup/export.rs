@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{FileType, SeekFrom, Stat};
+use rustix::fs::{FileType, Stat};
 use spk_package::progress::{Progress, Stage};
 
 use super::error::{Error, shown};
@@ -13,13 +13,23 @@ use super::zip::deflate::{CHUNK, Done, InOrder, Pool, Ticket, Treat, tail};
 use super::zip::record::{DEFLATED, STORED};
 use super::zip::write::{Head, LONGEST_NAME, Writer};
 use crate::store::{LOG, SANDBOX};
+use spk_files::holes::next_data;
 use spk_files::lend::{self, Lender};
 use spk_files::path::{self, join};
-use spk_files::{Dir, Time};
+use spk_files::{Dir, Time, is_gone};
 
 /// Most bytes of one file's log that are packed: the log is bounded (grain-runtime §A.14), unless
 /// the app extended it sparsely.
 pub(crate) const LOG_LIMIT: u64 = 64 << 20;
+
+/// Whether anybody changes the data while it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// Nobody: the grain is locked, or this is a copy of it. All of it is read, or the export fails.
+    Still,
+    /// The app goes on (`--live`): what it removed since it was seen is left out, and told.
+    Changing,
+}
 
 /// Something in the grain that is not in the backup, or not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +81,7 @@ pub(crate) struct Exporter<'p> {
     pool: Pool,
     steps: InOrder<Step>,
     batch: Batch,
+    data: Data,
     store: bool,
     zeros: Option<std::sync::Arc<Zeros>>,
     /// Of the member being written.
@@ -94,6 +105,7 @@ const BATCH: usize = 64;
 impl<'p> Exporter<'p> {
     pub fn new(
         writer: Writer,
+        data: Data,
         store: bool,
         progress: &'p mut dyn Progress,
     ) -> io::Result<Exporter<'p>> {
@@ -106,6 +118,7 @@ impl<'p> Exporter<'p> {
             pool,
             steps,
             batch: Batch::default(),
+            data,
             store,
             zeros: None,
             crc: crc32fast::Hasher::new(),
@@ -143,16 +156,12 @@ impl<'p> Exporter<'p> {
     }
 
     fn log(&mut self, grain: &Dir) -> Result<(), Error> {
-        let Ok(stat) = grain.stat(LOG.as_bytes()) else { return Ok(()) };
-        match grain.open_file(LOG.as_bytes()) {
-            Ok(file) => {
-                let head =
-                    Head { name: b"log".to_vec(), mode: stat.st_mode, time: Time::of(&stat) };
-                let size = (stat.st_size as u64).min(LOG_LIMIT);
-                self.file(head, &file, size, false)
-            }
-            Err(_) => Ok(()),
-        }
+        let failed = |error| read(LOG, error);
+        let Some(file) = open_log(grain).map_err(failed)? else { return Ok(()) };
+        let stat = rustix::fs::fstat(&file).map_err(|errno| failed(errno.into()))?;
+        let head = Head { name: b"log".to_vec(), mode: stat.st_mode, time: Time::of(&stat) };
+        let size = (stat.st_size as u64).min(LOG_LIMIT);
+        self.file(head, &file, size, false)
     }
 
     /// All of the app's data. Directories are opened one at a time, by their path from the top,
@@ -163,11 +172,8 @@ impl<'p> Exporter<'p> {
         while let Some(path) = pending.pop() {
             let (dir, stat) = match lender.open_dir(&path) {
                 Ok(opened) => opened,
-                Err(error) if path.is_empty() => return Err(read(SANDBOX, error)),
-                Err(error) if denied(&error) => return Err(read_below(&path, error)),
-                // Gone, or a link or a file by now: the app is at work (--live).
                 Err(error) => {
-                    self.skip(&path, format!("changed meanwhile ({error})"));
+                    self.vanished(&path, error)?;
                     continue;
                 }
             };
@@ -175,10 +181,7 @@ impl<'p> Exporter<'p> {
             if !path.is_empty() {
                 name.push(b'/');
             }
-            if name.len() > LONGEST_NAME {
-                self.skip(&path, "path longer than zip files can hold".into());
-                continue;
-            }
+            check_length(&name)?;
             self.contents.directories += 1;
             let head = Head { name, mode: stat.st_mode, time: Time::of(&stat) };
             self.add(head, Vec::new(), Treat::Store)?;
@@ -192,7 +195,11 @@ impl<'p> Exporter<'p> {
             // The last one pushed comes first: keeps the order of names.
             pending.extend(below.into_iter().rev());
         }
-        Ok(())
+        let kept = |(_, error): &(_, io::Error)| self.data == Data::Still || !is_gone(error);
+        match lender.give_back().into_iter().find(kept) {
+            Some((path, source)) => Err(not_given_back(&path, source)),
+            None => Ok(()),
+        }
     }
 
     /// Packs one entry; whether it is a directory, which the caller does later.
@@ -200,7 +207,7 @@ impl<'p> Exporter<'p> {
         let stat = match dir.stat(name) {
             Ok(stat) => stat,
             Err(error) => {
-                self.skip(full, format!("changed meanwhile ({error})"));
+                self.vanished(full, error)?;
                 return Ok(false);
             }
         };
@@ -210,10 +217,7 @@ impl<'p> Exporter<'p> {
         }
         let head =
             Head { name: [b"data/", full].concat(), mode: stat.st_mode, time: Time::of(&stat) };
-        if head.name.len() > LONGEST_NAME {
-            self.skip(full, "path longer than zip files can hold".into());
-            return Ok(false);
-        }
+        check_length(&head.name)?;
         self.warn_of_name(full);
         match kind {
             FileType::RegularFile => match lend::open_file(dir, name, &stat) {
@@ -222,8 +226,7 @@ impl<'p> Exporter<'p> {
                     self.contents.files += 1;
                     self.file(head, &file, stat.st_size as u64, is_sparse(&stat))?;
                 }
-                Err(error) if denied(&error) => return Err(read_below(full, error)),
-                Err(error) => self.skip(full, format!("changed meanwhile ({error})")),
+                Err(error) => self.vanished(full, error)?,
             },
             FileType::Symlink => match dir.read_link(name) {
                 Ok(target) => {
@@ -231,7 +234,7 @@ impl<'p> Exporter<'p> {
                     // The kernel shows links as 0777; so does everybody else.
                     self.add(head, target, Treat::Store)?;
                 }
-                Err(error) => self.skip(full, format!("changed meanwhile ({error})")),
+                Err(error) => self.vanished(full, error)?,
             },
             FileType::Socket => self.skip(full, "socket".into()),
             FileType::Fifo => self.skip(full, "pipe".into()),
@@ -247,6 +250,7 @@ impl<'p> Exporter<'p> {
         if size <= CHUNK as u64 {
             let mut data = Vec::with_capacity(size as usize);
             file.take(size).read_to_end(&mut data).map_err(failed)?;
+            self.check_all_there(data.len() as u64 == size).map_err(failed)?;
             return self.small(head, data);
         }
         self.end_batch()?;
@@ -273,6 +277,7 @@ impl<'p> Exporter<'p> {
             data.truncate(got);
             position += got as u64;
             // A file that became shorter ends here.
+            self.check_all_there(got == count).map_err(failed)?;
             let last = got < count || position == size;
             let next = tail(&data);
             zeros_before = got == CHUNK && data[..] == ZEROS[..];
@@ -392,6 +397,25 @@ impl<'p> Exporter<'p> {
         Ok(zeros)
     }
 
+    /// What was seen cannot be read any more: that is how it is with data that changes.
+    fn vanished(&mut self, path: &[u8], error: io::Error) -> Result<(), Error> {
+        match self.data {
+            Data::Changing if is_gone(&error) && !path.is_empty() => {
+                self.skip(path, format!("changed meanwhile ({error})"));
+                Ok(())
+            }
+            _ => Err(read_below(path, error)),
+        }
+    }
+
+    /// Nobody cuts files of data that is still.
+    fn check_all_there(&self, whole: bool) -> io::Result<()> {
+        match whole || self.data == Data::Changing {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter")),
+        }
+    }
+
     fn skip(&mut self, path: &[u8], reason: String) {
         self.contents.skipped.push(Skipped { path: path.to_vec(), reason });
     }
@@ -406,6 +430,17 @@ impl<'p> Exporter<'p> {
             let reason = "restoring it needs --max-name-length".to_owned();
             self.contents.warnings.push(Skipped { path: path.to_vec(), reason });
         }
+    }
+}
+
+/// The log of the grain in this directory, if there is one.
+pub(crate) fn open_log(grain: &Dir) -> io::Result<Option<File>> {
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    match grain.open_file(LOG.as_bytes()) {
+        Err(error) if missing(&error) && grain.stat(LOG.as_bytes()).is_err_and(|e| missing(&e)) => {
+            Ok(None)
+        }
+        opened => opened.map(Some),
     }
 }
 
@@ -424,21 +459,24 @@ fn read_full(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Where data begins at or after `position`; there itself when the file system does not say.
-fn next_data(file: &File, position: u64, size: u64) -> u64 {
-    match rustix::fs::seek(file, SeekFrom::Data(position)) {
-        Ok(at) => at,
-        Err(rustix::io::Errno::NXIO) => size,
-        Err(_) => position,
-    }
-}
-
 fn is_sparse(stat: &Stat) -> bool {
     (stat.st_blocks as u64).saturating_mul(512) < stat.st_size as u64
 }
 
-fn denied(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied
+/// Bytes of a path too long that are shown.
+const SHOWN: usize = 200;
+
+/// Refuses what no zip file can hold; leaving it out would be no backup.
+fn check_length(name: &[u8]) -> Result<(), Error> {
+    match name.len() > LONGEST_NAME {
+        true => Err(Error::LongPath { name: shown(&name[..SHOWN]), length: name.len() }),
+        false => Ok(()),
+    }
+}
+
+/// The grain's own directory stays open to its owner.
+pub(crate) fn not_given_back(path: &[u8], source: io::Error) -> Error {
+    Error::Io { action: "restore the permissions of", path: shown(path).into(), source }
 }
 
 fn read(what: &str, source: io::Error) -> Error {
@@ -446,5 +484,50 @@ fn read(what: &str, source: io::Error) -> Error {
 }
 
 fn read_below(path: &[u8], source: io::Error) -> Error {
-    Error::Io { action: "read", path: shown(path).into(), source }
+    match path.is_empty() {
+        true => read(SANDBOX, source),
+        false => Error::Io { action: "read", path: shown(path).into(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+    use spk_package::progress::Silent;
+
+    use super::*;
+    use crate::backup::zip::write::Output;
+
+    #[test]
+    fn only_what_is_gone_is_left_out_and_only_where_an_app_goes_on() {
+        const GONE: [Errno; 3] = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP];
+        const THERE: [Errno; 9] = [
+            Errno::IO,
+            Errno::UCLEAN,
+            Errno::STALE,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::ACCESS,
+            Errno::PERM,
+            Errno::NXIO,
+        ];
+        for data in [Data::Still, Data::Changing] {
+            let writer = Writer::new(Output::pipe(Box::new(io::sink())));
+            let mut silent = Silent;
+            let mut exporter = Exporter::new(writer, data, true, &mut silent).unwrap();
+            for errno in GONE {
+                let left_out = exporter.vanished(b"d/x", errno.into());
+                assert_eq!(left_out.is_ok(), data == Data::Changing, "{data:?} {errno}");
+            }
+            for errno in THERE {
+                let error = exporter.vanished(b"d/x", errno.into()).unwrap_err();
+                assert_eq!(error.to_string(), "cannot read d/x", "{data:?} {errno}");
+            }
+            // Without its top there is no grain.
+            assert!(exporter.vanished(b"", Errno::NOENT.into()).is_err());
+            let expected = if data == Data::Changing { GONE.len() } else { 0 };
+            assert_eq!(exporter.contents.skipped.len(), expected);
+        }
+    }
 }

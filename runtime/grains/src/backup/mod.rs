@@ -29,7 +29,7 @@ pub use restore::Counts;
 
 use crate::store;
 use crate::store::{Grain, GrainId, GrainMeta, Opened, Package, Store};
-use export::Exporter;
+use export::{Data, Exporter};
 use info::Info;
 use restore::Plan;
 use spk_files::Dir;
@@ -98,7 +98,7 @@ pub fn export(
         Opened::Held { dir, path, holder: Some(holder) } if holder.runs() => {
             let meta = store::read_meta(&dir, &path)?;
             match options.live {
-                true => export_dir(&dir, &meta, target, options, progress),
+                true => export_dir(&dir, &meta, Data::Changing, target, options, progress),
                 false => export_running(store, id, &dir, &meta, target, options, progress),
             }
         }
@@ -130,21 +130,26 @@ fn export_running(
     let copied = snapshot::copy(dir, &staging.dir, begin + options.freeze_limit);
     let thawed = client.thaw();
     let duration = begin.elapsed();
+    // The app went on before the copy was complete: it may be torn, or have failed for that.
+    if thawed.is_err() || (copied.is_err() && duration > options.freeze_limit) {
+        return Err(Error::TooSlow);
+    }
     let skipped = copied?;
-    // The app went on before the copy was complete: it may be torn.
-    thawed.map_err(|_| Error::TooSlow)?;
-    copy_log(dir, &staging.dir);
-    let mut exported = export_dir(&staging.dir, meta, target, options, progress)?;
+    copy_log(dir, &staging.dir)?;
+    let mut exported = export_dir(&staging.dir, meta, Data::Still, target, options, progress)?;
     exported.contents.skipped.splice(0..0, skipped);
     exported.frozen = Some(duration);
     Ok(exported)
 }
 
-/// The log as it is now; without one the backup is as good.
-fn copy_log(from: &Dir, to: &Dir) {
-    let Ok(log) = from.open_file(store::LOG.as_bytes()) else { return };
-    let Ok(mut copy) = to.create_file(store::LOG.as_bytes(), 0o600) else { return };
-    let _ = io::copy(&mut log.take(export::LOG_LIMIT), &mut copy);
+/// The log as it is now, if there is one.
+fn copy_log(from: &Dir, to: &Dir) -> Result<(), Error> {
+    let copy = || {
+        let Some(log) = export::open_log(from)? else { return Ok(()) };
+        let mut copy = to.create_file(store::LOG.as_bytes(), 0o600)?;
+        io::copy(&mut log.take(export::LOG_LIMIT), &mut copy).map(drop)
+    };
+    copy().map_err(|source| Error::Io { action: "copy", path: store::LOG.into(), source })
 }
 
 /// Makes a backup of a grain that the caller holds.
@@ -157,12 +162,13 @@ pub fn export_grain(
     options: &ExportOptions,
     progress: &mut dyn Progress,
 ) -> Result<Exported, Error> {
-    export_dir(grain.dir(), grain.meta(), target, options, progress)
+    export_dir(grain.dir(), grain.meta(), Data::Still, target, options, progress)
 }
 
 fn export_dir(
     grain: &Dir,
     meta: &GrainMeta,
+    data: Data,
     target: Target,
     options: &ExportOptions,
     progress: &mut dyn Progress,
@@ -173,7 +179,7 @@ fn export_dir(
     match target {
         Target::Pipe(pipe) => {
             let writer = Writer::new(Output::pipe(pipe));
-            let exporter = Exporter::new(writer, options.store, progress).map_err(writing)?;
+            let exporter = Exporter::new(writer, data, options.store, progress).map_err(writing)?;
             let (writer, contents, _) = exporter.run(grain, metadata)?;
             let (_, size, _) = writer.finish().map_err(writing)?;
             Ok(Exported { contents, title: meta.title.clone(), size, frozen: None, notes })
@@ -181,16 +187,19 @@ fn export_dir(
         Target::File(path) => {
             let beside = Beside::create(&path, &mut notes)?;
             let writer = Writer::new(Output::file(beside.file()?));
-            let exporter = Exporter::new(writer, options.store, progress).map_err(writing)?;
+            let exporter = Exporter::new(writer, data, options.store, progress).map_err(writing)?;
             let (writer, contents, bytes) = exporter.run(grain, metadata)?;
             let (_, size, members) = writer.finish().map_err(writing)?;
             let file = beside.file()?;
             progress.stage(Stage::ReadBack, Some(bytes));
             // What is written goes to the disk while it is read back.
             let (synced, verified) = std::thread::scope(|scope| {
-                let synced = scope.spawn(|| file.sync_all());
+                let syncing = std::thread::Builder::new().spawn_scoped(scope, || file.sync_all());
                 let verified = verify(&file, members, progress);
-                (synced.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())), verified)
+                let synced = syncing.and_then(|syncing| {
+                    syncing.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+                });
+                (synced, verified)
             });
             synced.map_err(writing)?;
             verified.map_err(|e| Error::Unverified(Box::new(e)))?;

@@ -7,11 +7,12 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-use rustix::fs::{FileType, Mode, SeekFrom};
+use rustix::fs::{FileType, Mode};
 
 use super::error::{Error, shown};
-use super::export::Skipped;
+use super::export::{Skipped, not_given_back};
 use crate::store::SANDBOX;
+use spk_files::holes::{next_data, next_hole};
 use spk_files::lend::{self, Lender};
 use spk_files::path::join;
 use spk_files::{Dir, Time};
@@ -21,11 +22,11 @@ const PIECE: usize = 1 << 20;
 
 /// Copies `sandbox` of one grain directory into another directory, until `deadline`.
 ///
-/// Everything is opened by name in open directories and never followed, as in the export: before
-/// the freeze took hold, and with a grain that was not frozen, the app may have been renaming.
+/// Everything is opened by name in open directories and never followed, as in the export: if the
+/// freeze did not hold, the app may be renaming. Nothing that is there is left out.
 pub(crate) fn copy(from: &Dir, to: &Dir, deadline: Instant) -> Result<Vec<Skipped>, Error> {
     let failed = |path: &[u8]| {
-        let path = shown(path);
+        let path = if path.is_empty() { SANDBOX.to_owned() } else { shown(path) };
         move |source: io::Error| Error::Io { action: "copy", path: path.into(), source }
     };
     let source = from.open_dir(SANDBOX.as_bytes()).map_err(failed(b""))?;
@@ -42,10 +43,7 @@ pub(crate) fn copy(from: &Dir, to: &Dir, deadline: Instant) -> Result<Vec<Skippe
             let copy = target.open_dir(&path).map_err(failed(&path))?;
             for name in dir.names().map_err(failed(&path))? {
                 let full = join(&path, &name);
-                let Ok(stat) = dir.stat(&name) else {
-                    skipped.push(Skipped { path: full, reason: "changed meanwhile".into() });
-                    continue;
-                };
+                let stat = dir.stat(&name).map_err(failed(&full))?;
                 let skip = |reason: &str| Skipped { path: full.clone(), reason: reason.into() };
                 match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => {
@@ -82,9 +80,12 @@ pub(crate) fn copy(from: &Dir, to: &Dir, deadline: Instant) -> Result<Vec<Skippe
         }
         Ok(true)
     })();
-    drop(lender);
+    let given_back = lender.give_back();
     if !result? {
         return Err(Error::TooSlow);
+    }
+    if let Some((path, error)) = given_back.into_iter().next() {
+        return Err(not_given_back(&path, error));
     }
     // A directory closes only after those in it, which were finished later.
     for (path, mode, time) in finished.iter().rev() {
@@ -104,19 +105,12 @@ fn copy_file(from: &File, to: &File, deadline: Instant) -> io::Result<bool> {
     let mut buffer = Vec::new();
     let mut at = 0;
     while at < size {
-        at = match rustix::fs::seek(from, SeekFrom::Data(at)) {
-            Ok(data) => data,
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(_) => at,
-        };
-        let end = match rustix::fs::seek(from, SeekFrom::Hole(at)) {
-            Ok(hole) if hole > at => hole,
-            _ => size,
-        };
-        while at < end.min(size) {
+        at = next_data(from, at, size);
+        let end = next_hole(from, at, size);
+        while at < end {
             buffer.resize((end - at).min(PIECE as u64) as usize, 0);
             match from.read_at(&mut buffer, at)? {
-                0 => return Ok(true),
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => {
                     to.write_all_at(&buffer[..count], at)?;
                     at += count as u64;

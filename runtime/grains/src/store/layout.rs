@@ -21,7 +21,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::error::{Error, IoContext};
 use super::id::random_name;
-use spk_files::{Dir, atomic, printable};
+use spk_files::{Dir, atomic, is_gone, printable};
 
 /// Mode of every directory of the store: files in it may carry any bits the app gave them.
 const PRIVATE: u32 = 0o700;
@@ -93,8 +93,12 @@ impl Layout {
                             left.push((name, shown, dir));
                         }
                     }
-                    // Not a directory: not ours, but in the way of nothing.
-                    Err(_) => self.tmp.remove_tree(&name).at("remove", tmp.join(&shown))?,
+                    // Not a directory, or gone: nobody works there.
+                    Err(error) if is_gone(&error) => {
+                        self.tmp.remove_tree(&name).at("remove", tmp.join(&shown))?;
+                    }
+                    // Somebody may.
+                    Err(error) => Err(error).at("open", tmp.join(&shown))?,
                 }
             }
         }
@@ -157,6 +161,16 @@ impl Staging {
         self.staged.commit_to(to, name.as_bytes()).at("create", &path)?;
         to.sync().at("sync", &path)?;
         Ok(self.dir)
+    }
+
+    /// Takes the directory `name` out of `from` into this one, as `new`, for good. When it does not
+    /// last, it is put back.
+    pub(crate) fn take(&self, from: &Dir, name: &[u8], new: &[u8]) -> io::Result<()> {
+        from.rename(name, &self.dir, new)?;
+        from.sync().inspect_err(|_| {
+            // If that fails as well it goes with this directory, as it should have.
+            let _ = self.dir.rename(new, from, name);
+        })
     }
 
     /// Removes it now, telling when that fails.

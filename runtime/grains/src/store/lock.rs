@@ -79,11 +79,13 @@ pub(crate) fn holder(dir: &Dir) -> io::Result<Option<Option<Holder>>> {
 
 impl Lock {
     /// Whether `dir` still holds the very file that is locked.
-    pub(crate) fn is_in(&self, dir: &Dir) -> bool {
-        match (dir.stat(LOCK.as_bytes()), self.file.metadata()) {
-            (Ok(there), Ok(ours)) => there.st_ino == ours.ino() && there.st_dev == ours.dev(),
-            _ => false,
-        }
+    pub(crate) fn is_in(&self, dir: &Dir) -> io::Result<bool> {
+        let there = match dir.stat(LOCK.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            there => there?,
+        };
+        let ours = self.file.metadata()?;
+        Ok(there.st_ino == ours.ino() && there.st_dev == ours.dev())
     }
 
     /// Says in the file who holds it. Only talk: failing to write it (a full disk) is no failure.

@@ -110,17 +110,19 @@ impl GrainMeta {
 
 /// What is left of the metadata of the grain in `dir`, which cannot be read as a whole; nothing if
 /// the app is neither `known` nor to be found there.
-pub(crate) fn salvage(dir: &Dir, known: Option<AppId>) -> Option<GrainMeta> {
+pub(crate) fn salvage(dir: &Dir, known: Option<AppId>) -> io::Result<Option<GrainMeta>> {
     let mut text = Vec::new();
-    if let Ok(file) = dir.open_file(META.as_bytes()) {
-        // What could be read of it is all there is.
-        let _ = file.take(META_LIMIT).read_to_end(&mut text);
-    }
+    match dir.open_file(META.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        opened => opened?.take(META_LIMIT).read_to_end(&mut text)?,
+    };
     let text = String::from_utf8_lossy(&text);
-    let app_id = known.or_else(|| salvaged::<String>(&text, "appId")?.parse().ok())?;
-    let version = salvaged(&text, "appVersion").unwrap_or_default();
-    let title = salvaged(&text, "title").unwrap_or_else(|| "salvaged grain".to_owned());
-    Some(GrainMeta { started: true, ..GrainMeta::new(app_id, version, &title) })
+    let found = || salvaged::<String>(&text, "appId")?.parse().ok();
+    Ok(known.or_else(found).map(|app_id| {
+        let version = salvaged(&text, "appVersion").unwrap_or_default();
+        let title = salvaged(&text, "title").unwrap_or_else(|| "salvaged grain".to_owned());
+        GrainMeta { started: true, ..GrainMeta::new(app_id, version, &title) }
+    }))
 }
 
 /// The value of the first field of that name in what may be no JSON as a whole.

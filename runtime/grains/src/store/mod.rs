@@ -189,7 +189,7 @@ impl Store {
         tracing::debug!(grain = %id, what, "lock taken");
         // A deletion may have moved the directory away before we had the lock.
         let there = self.grain_dir(id)?.0;
-        if !lock.is_in(&there) {
+        if !lock.is_in(&there).at("lock", &path)? {
             return Err(Error::NoGrain(id.to_string()));
         }
         Ok(Opened::Locked((dir, path, lock)))
@@ -208,9 +208,12 @@ impl Store {
         app_id: Option<AppId>,
     ) -> Result<Grain, Error> {
         let (dir, path, lock) = self.lock_grain(id, what)?.or_busy(id)?;
-        let meta = match (read_meta(&dir, &path), meta::salvage(&dir, app_id)) {
-            (Ok(meta), _) | (Err(_), Some(meta)) => meta,
-            (Err(error), None) => return Err(error),
+        let meta = match read_meta(&dir, &path) {
+            Err(error) if error.is_damaged_grain() => {
+                let salvaged = meta::salvage(&dir, app_id).at("read", path.join(meta::META))?;
+                salvaged.ok_or(error)?
+            }
+            read => read?,
         };
         Ok(Grain::with(id.clone(), path, dir, lock, meta))
     }
@@ -228,14 +231,15 @@ impl Store {
     /// # Errors
     /// When the store cannot be read. What is wrong with one grain is in its own entry.
     pub fn grains(&self) -> Result<Vec<GrainInfo>, Error> {
-        self.ids()?
-            .into_iter()
-            .filter_map(|id| match self.grain_info(&id) {
-                // Deleted while we were looking.
-                Err(Error::NoGrain(_)) => None,
-                info => Some(info),
-            })
-            .collect()
+        let info = |id| match self.grain_info(&id) {
+            // Deleted while we were looking; then the list has it no more.
+            Err(error @ Error::NoGrain(_)) => match self.ids()?.contains(&id) {
+                true => Err(error),
+                false => Ok(None),
+            },
+            info => info.map(Some),
+        };
+        self.ids()?.into_iter().filter_map(|id| info(id).transpose()).collect()
     }
 
     /// One grain, without locking it.
@@ -344,9 +348,7 @@ impl Store {
         let path = grain.path().to_owned();
         let staging = self.layout.stage("deleting")?;
         let lock = grain.into_lock();
-        let grains = &self.layout.grains;
-        grains.rename(id.as_str().as_bytes(), &staging.dir, b"grain").at("remove", &path)?;
-        grains.sync().at("sync", &path)?;
+        staging.take(&self.layout.grains, id.as_str().as_bytes(), b"grain").at("remove", &path)?;
         staging.discard()?;
         drop(lock);
         Ok(())

@@ -14,7 +14,7 @@ use spk_package::unpack::{Options, Strictness, unpack_from};
 
 use super::Store;
 use super::error::{Error, IoContext};
-use spk_files::Dir;
+use spk_files::{Dir, is_gone};
 
 /// The package's file tree, within its directory in the store.
 const ROOT: &str = "root";
@@ -110,18 +110,26 @@ impl Store {
             };
             flock(&dir, FlockOperation::LockShared).map_err(io::Error::from).at("lock", &path)?;
             // Garbage collection may have moved it away just before we had the lock.
-            match (self.layout.packages.stat(name.as_bytes()), dir.stat_self()) {
-                (Ok(there), Ok(ours)) if there.st_ino == ours.st_ino => break dir,
-                _ => continue,
+            let there = match self.layout.packages.stat(name.as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                there => there.at("read", &path)?,
+            };
+            if there.st_ino == dir.stat_self().at("read", &path)?.st_ino {
+                break dir;
             }
         };
         let damaged = |source| Error::DamagedPackage { id: *id, source };
-        let app_id = read(&dir, APP_ID, 256).map_err(|error| damaged(error.into()))?;
+        // What is not as it was put there is damaged; what cannot be read may be whole.
+        let unreadable = |error: io::Error| match is_gone(&error) || is_too_long(&error) {
+            true => damaged(error.into()),
+            false => Error::Io { action: "read", path: path.clone(), source: error },
+        };
+        let app_id = read(&dir, APP_ID, 256).map_err(unreadable)?;
         let app_id = AppId::parse(app_id.trim_ascii()).map_err(|error| damaged(error.into()))?;
         let manifest = dir
             .open_dir(ROOT.as_bytes())
             .and_then(|root| read(&root, MANIFEST, MANIFEST_LIMIT))
-            .map_err(|error| damaged(error.into()))?;
+            .map_err(unreadable)?;
         let manifest = Manifest::from_bytes(&manifest).map_err(|error| damaged(error.into()))?;
         Ok(Package { id: *id, app_id, dir: path.join(ROOT), manifest, _in_use: dir })
     }
@@ -173,8 +181,9 @@ impl Store {
     /// The directory of a package that no grain runs with and nobody holds, held so that nobody
     /// begins to.
     fn hold_unused(&self, id: &PackageId) -> Result<Option<Dir>, Error> {
-        let Ok(dir) = self.layout.packages.open_dir(id.to_string().as_bytes()) else {
-            return Ok(None);
+        let dir = match self.layout.packages.open_dir(id.to_string().as_bytes()) {
+            Err(error) if is_gone(&error) => return Ok(None),
+            opened => opened.at("open", self.layout.path(&["packages", &id.to_string()]))?,
         };
         // Whoever starts or makes a grain holds the package until the grain's metadata name
         // it, so that the order "lock, then look at the grains" misses none.
@@ -202,10 +211,7 @@ impl Store {
             let path = self.layout.path(&["packages", &name]);
             let Some(_held) = self.hold_unused(&id)? else { continue };
             let staging = self.layout.stage("deleting")?;
-            self.layout
-                .packages
-                .rename(name.as_bytes(), &staging.dir, b"package")
-                .at("remove", path)?;
+            staging.take(&self.layout.packages, name.as_bytes(), b"package").at("remove", path)?;
             staging.discard()?;
             removed.push(id);
         }
@@ -246,6 +252,11 @@ fn read(dir: &Dir, name: &str, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is too long")));
     }
     Ok(bytes)
+}
+
+/// What [`read`] says of such a file.
+fn is_too_long(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
 }
 
 fn is_taken(error: &io::Error) -> bool {

@@ -136,6 +136,33 @@ fn what_cannot_be_packed_is_listed() {
 }
 
 #[test]
+fn a_path_that_zip_files_cannot_hold_is_no_backup() {
+    let (temp, store) = scratch();
+    let grain = new_grain(&store);
+    let name = [b'd'; 255];
+    let mut dir = Dir::open_trusted(&grain.var_path()).unwrap();
+    // 256 bytes each, with the slash.
+    for _ in 0..256 {
+        dir.create_dir(&name, 0o700).unwrap();
+        dir = dir.open_dir(&name).unwrap();
+    }
+    let zip = temp.path().join("out.zip");
+    let export = |options: &ExportOptions| {
+        export_grain(&grain, Target::File(zip.clone()), options, &mut Silent).unwrap_err()
+    };
+    // Nobody changes it, so that --live makes no difference.
+    for live in [false, true] {
+        let error = export(&ExportOptions { live, ..ExportOptions::default() });
+        assert!(matches!(error, Error::LongPath { length: 65_541, .. }), "{error:?}");
+        assert!(!zip.exists());
+    }
+    let error = automatic::before(&store, &grain, "delete", &mut Silent).unwrap_err();
+    assert!(matches!(error, Error::LongPath { .. }), "{error:?}");
+    assert_eq!(std::fs::read_dir(store.path().join("backups")).unwrap().count(), 0);
+    store.delete(grain).unwrap();
+}
+
+#[test]
 fn other_tools_read_ours() {
     let (temp, store) = scratch();
     let grain = new_grain(&store);

@@ -22,12 +22,15 @@ pub const OUTPUT: usize = 256 << 10;
 pub fn check_local(file: &File, name: &[u8], member: &Member) -> Result<u64, Error> {
     let mismatch = |what| Error::Mismatch { name: shown(name), what };
     let mut fixed = [0; LOCAL_LENGTH];
-    file.read_exact_at(&mut fixed, member.offset).map_err(|_| mismatch("place"))?;
+    let cut = |error| match out_of_file(&error) {
+        true => mismatch("place"),
+        false => reading(error),
+    };
+    file.read_exact_at(&mut fixed, member.offset).map_err(cut)?;
     let local = take_local(&fixed).ok_or_else(|| mismatch("place"))?;
     let name_length = usize::from(local.name_length);
     let mut rest = vec![0; name_length + usize::from(local.extra_length)];
-    file.read_exact_at(&mut rest, member.offset + LOCAL_LENGTH as u64)
-        .map_err(|_| mismatch("place"))?;
+    file.read_exact_at(&mut rest, member.offset + LOCAL_LENGTH as u64).map_err(cut)?;
     if rest[..name_length] != *name {
         return Err(mismatch("name"));
     }
@@ -67,7 +70,10 @@ pub fn check_descriptor(
     let mut bytes = [0; 24];
     let room = (next - at).min(24) as usize;
     let mismatch = || Error::Mismatch { name: shown(name), what: "size or checksum" };
-    file.read_exact_at(&mut bytes[..room], at).map_err(|_| mismatch())?;
+    file.read_exact_at(&mut bytes[..room], at).map_err(|error| match out_of_file(&error) {
+        true => mismatch(),
+        false => reading(error),
+    })?;
     for (signature, wide) in [(true, false), (true, true), (false, false), (false, true)] {
         let mut take = Take(&bytes[..room]);
         let mut fits = || {
@@ -181,6 +187,11 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Whether the archive says that something lies behind its end, or where no file reaches.
+fn out_of_file(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput)
 }
 
 pub fn reading(error: io::Error) -> Error {

@@ -65,10 +65,11 @@ pub fn verify(file: &File, members: u64, progress: &mut dyn Progress) -> Result<
     std::thread::scope(|scope| {
         let spawn = |_| {
             let tell = tell.clone();
-            scope.spawn(move || check(tell))
+            std::thread::Builder::new().spawn_scoped(scope, move || check(tell))
         };
-        let checkers: Vec<_> = (0..threads).map(spawn).collect();
+        let checkers: io::Result<Vec<_>> = (0..threads).map(spawn).collect();
         drop(tell);
+        let checkers = checkers.map_err(reading)?;
         // Checkers take all there is, so there is always one to send to.
         let send = |batch| jobs.send(batch).map_err(|_| Error::BadDirectory("checking it failed"));
         let (mut batch, mut bytes): (Vec<Job>, _) = (Vec::new(), 0);

@@ -90,10 +90,10 @@ pub fn run(args: Args, store: &Store, ui: &Ui) -> Result<()> {
                 Some(backup.path)
             }
         };
-        store.delete(grain)?;
         if let Some(path) = &backup {
             ui.note(format!("backup before the deletion: {}", path.display()));
         }
+        store.delete(grain)?;
         match args.json {
             true => ui.line(json!({ "grainId": id.as_str(), "backup": backup }).to_string())?,
             false => ui.note(format!("deleted grain {id}")),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 use spk_grains::backup::automatic;
-use spk_grains::store::{GrainId, GrainMeta, Store};
+use spk_grains::store::{Error, GrainId, GrainMeta, Store};
 
 use crate::error::{Result, ResultExt};
 use crate::progress::Bar;
@@ -74,7 +74,9 @@ fn left_over(store: &Store) -> Result<Vec<GrainId>> {
     grains.sort_by_key(|(_, meta)| std::cmp::Reverse(meta.last_used));
     let mut seen = BTreeSet::new();
     grains.retain(|(_, meta)| {
-        let gone = meta.project.as_deref().is_some_and(|project| !Path::new(project).exists());
+        // What cannot be looked at (a file system that is away) may come back.
+        let gone = |project| matches!(Path::new(project).try_exists(), Ok(false));
+        let gone = meta.project.as_deref().is_some_and(gone);
         let last = seen.insert((meta.app_id, meta.project.clone()));
         gone || !last
     });
@@ -85,7 +87,10 @@ fn left_over(store: &Store) -> Result<Vec<GrainId>> {
 fn delete(grains: Vec<GrainId>, store: &Store, ui: &Ui) -> Result<Vec<GrainId>> {
     let mut deleted = Vec::new();
     for id in grains {
-        let Ok(grain) = store.open_grain_for(&id, "delete") else { continue };
+        let grain = match store.open_grain_for(&id, "delete") {
+            Err(Error::Busy { .. } | Error::NoGrain(_)) => continue,
+            opened => opened?,
+        };
         automatic::before(store, &grain, "delete", &mut Bar::new(ui))
             .context(format!("no backup of grain {id} could be taken, so it was kept"))?;
         store.delete(grain)?;
