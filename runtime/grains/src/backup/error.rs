@@ -103,6 +103,9 @@ pub enum Error {
     /// A second name of another member.
     #[error("'{0}' is a hard link to another member; backups hold each file whole")]
     HardLink(String),
+    /// Two names for one member.
+    #[error("'{0}' has another name in its field for Unicode paths")]
+    OtherName(String),
     /// Password needed.
     #[error("'{0}' is encrypted; make the zip without a password")]
     Encrypted(String),

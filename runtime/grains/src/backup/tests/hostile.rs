@@ -17,6 +17,8 @@ struct Piece {
     local: Member,
     /// Use these bytes of the archive instead of own ones.
     at: Option<u64>,
+    /// More extra fields, in the central directory and in the local header.
+    extra: [Vec<u8>; 2],
 }
 
 fn piece(name: &str, mode: u32, data: &[u8]) -> Piece {
@@ -31,9 +33,11 @@ fn piece(name: &str, mode: u32, data: &[u8]) -> Piece {
         offset: 0,
         time: Time { seconds: 1_000_000_000, nanoseconds: 0 },
         linked: false,
+        renamed: false,
     };
     let name = name.as_bytes().to_vec();
-    Piece { local_name: name.clone(), name, data: data.to_vec(), member, local: member, at: None }
+    let (local_name, data, extra) = (name.clone(), data.to_vec(), Default::default());
+    Piece { local_name, name, data, member, local: member, at: None, extra }
 }
 
 fn file(name: &str, data: &[u8]) -> Piece {
@@ -80,22 +84,42 @@ fn archive(pieces: &[Piece]) -> Vec<u8> {
         member.offset = piece.at.unwrap_or(out.len() as u64);
         if piece.at.is_none() {
             let sizes = LocalSizes::Known { wide: false };
-            out.extend(local_header(&piece.local_name, &piece.local, sizes));
+            let mut header = local_header(&piece.local_name, &piece.local, sizes);
+            lengthen(&mut header, 28, &piece.extra[1]);
+            out.extend(header);
             out.extend(&piece.data);
         }
         let mut record = central_header(&piece.name, &member);
         if member.linked {
             // PKWARE's Unix field, with the name of the first member behind times and ids.
-            let length = u16::from_le_bytes([record[30], record[31]]) + 24;
-            record[30..32].copy_from_slice(&length.to_le_bytes());
-            record.extend(b"\x0d\0\x14\0aaaammmmuuggmetadata");
+            lengthen(&mut record, 30, b"\x0d\0\x14\0aaaammmmuuggmetadata");
         }
+        lengthen(&mut record, 30, &piece.extra[0]);
         central.extend(record);
     }
     let offset = out.len() as u64;
     out.extend(&central);
     out.extend(end(pieces.len() as u64, central.len() as u64, offset));
     out
+}
+
+/// Adds extra fields to a header, whose length of them is at `at`.
+fn lengthen(header: &mut Vec<u8>, at: usize, extra: &[u8]) {
+    let length = u16::from_le_bytes([header[at], header[at + 1]]) + extra.len() as u16;
+    header[at..at + 2].copy_from_slice(&length.to_le_bytes());
+    header.extend(extra);
+}
+
+/// Info-ZIP's field for Unicode paths (APPNOTE 4.6.9).
+fn unicode_path(version: u8, of: &[u8], path: &[u8]) -> Vec<u8> {
+    let length = (5 + path.len()) as u16;
+    let crc = crc32fast::hash(of).to_le_bytes();
+    [&b"up"[..], &length.to_le_bytes(), &[version], &crc, path].concat()
+}
+
+/// Says that the member is called `path`, in its own header or in the directory.
+fn alias(piece: Piece, place: usize, version: u8, of: &[u8], path: &[u8]) -> Piece {
+    change(piece, |p| p.extra[place] = unicode_path(version, of, path))
 }
 
 fn attempt(bytes: &[u8], limits: Limits) -> (tempfile::TempDir, Store, Result<Restored, Error>) {
@@ -200,6 +224,27 @@ refuse! {
         p.member.compressed = 9;
         p.local.compressed = 9;
     })] => Error::Stray { .. } | Error::Overlap(_),
+    // Readers that prefer the other name would put the file there.
+    unicode_path_differs: [alias(file("data/x", b"x"), 0, 1, b"data/x", b"data/y")]
+        => Error::OtherName(_),
+    unicode_path_climbs: [alias(file("data/x", b"x"), 0, 1, b"data/x", b"../x")]
+        => Error::OtherName(_),
+    unicode_path_is_in_the_local_header: [alias(file("data/x", b"x"), 1, 1, b"data/x", b"data/y")]
+        => Error::OtherName(_),
+    unicode_path_of_another_name: [alias(file("data/x", b"x"), 0, 1, b"data/z", b"data/y")]
+        => Error::OtherName(_),
+    unicode_path_of_another_version: [alias(file("data/x", b"x"), 0, 2, b"data/x", b"data/y")]
+        => Error::OtherName(_),
+    unicode_path_ends_in_a_slash: [alias(file("data/x", b"x"), 0, 1, b"data/x", b"data/x/")]
+        => Error::OtherName(_),
+    unicode_path_is_empty: [alias(file("data/x", b"x"), 0, 1, b"data/x", b"")]
+        => Error::OtherName(_),
+    unicode_path_is_cut_off: [change(file("data/x", b"x"), |p| p.extra[0] = b"up\x02\0\x01\0".to_vec())]
+        => Error::OtherName(_),
+    unicode_path_second_one: [change(file("data/x", b"x"), |p| {
+        let same = unicode_path(1, b"data/x", b"data/x");
+        p.extra[0] = [same, unicode_path(1, b"data/x", b"data/y")].concat();
+    })] => Error::OtherName(_),
     huge_metadata_size: [change(file("data/x", b"x"), |p| p.member.offset = 1), change(metadata(), |p| p.name = b"data/m".to_vec())]
         => Error::Mismatch { .. },
 }
@@ -308,6 +353,14 @@ fn closed_data_is_usable_and_foreign_members_are_told() {
     assert_eq!(mode(&restored.grain.var_path().join("dos")), 0o660);
     assert_eq!(restored.notes.len(), 1);
     assert_eq!(restored.notes[0].path, b"__MACOSX/x");
+}
+
+#[test]
+fn the_same_name_again_is_no_other_name() {
+    let mut file = file("data/\u{fc}", b"x");
+    file.extra = [(); 2].map(|()| unicode_path(1, &file.name, &file.name));
+    let (_temp, _store, result) = attempt(&archive(&[metadata(), file]), Limits::default());
+    assert_eq!(result.unwrap().counts.files, 1);
 }
 
 #[test]

@@ -41,7 +41,10 @@ pub fn check_local(file: &File, name: &[u8], member: &Member) -> Result<u64, Err
     if local.method != member.method {
         return Err(mismatch("compression method"));
     }
-    let extra = extra(&rest[name_length..]).ok_or_else(|| mismatch("extra fields"))?;
+    let extra = extra(&rest[name_length..], name).ok_or_else(|| mismatch("extra fields"))?;
+    if extra.renamed {
+        return Err(Error::OtherName(shown(name)));
+    }
     let mut wide = Wide::of(&extra);
     let (Some(size), Some(compressed)) = (wide.take(local.size), wide.take(local.compressed))
     else {

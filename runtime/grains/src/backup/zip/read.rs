@@ -107,6 +107,9 @@ impl Archive {
         if member.method == STORED && member.size != member.compressed {
             return Err(Error::LyingSize(name_of()));
         }
+        if member.renamed {
+            return Err(Error::OtherName(name_of()));
+        }
         let start = self.names.len();
         self.names.extend_from_slice(name);
         self.members.push(Indexed { member: *member, name: (start, self.names.len()), data: 0 });

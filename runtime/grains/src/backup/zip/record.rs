@@ -40,6 +40,7 @@ const EXTRA_ZIP64: u16 = 0x0001;
 const EXTRA_NTFS: u16 = 0x000a;
 const EXTRA_UNIX: u16 = 0x000d;
 const EXTRA_TIME: u16 = 0x5455;
+const EXTRA_UNICODE_PATH: u16 = 0x7075;
 
 /// Seconds from 1601, where NTFS times begin, to 1970.
 const NTFS_EPOCH: i64 = 11_644_473_600;
@@ -60,6 +61,8 @@ pub struct Member {
     pub time: Time,
     /// Whether it says that it is a link to another member, by PKWARE's field for Unix.
     pub linked: bool,
+    /// Whether it has another name for those who look at Info-ZIP's field for Unicode paths.
+    pub renamed: bool,
 }
 
 /// Appends numbers to a buffer.
@@ -305,10 +308,12 @@ pub struct Extra<'a> {
     pub time: Option<Time>,
     /// Whether another member is named as what this one is a link to.
     pub linked: bool,
+    /// Whether there is another name, for readers that prefer it.
+    pub renamed: bool,
 }
 
-/// Reads extra fields; `None` when a field is longer than what is left.
-pub fn extra(mut bytes: &[u8]) -> Option<Extra<'_>> {
+/// Reads the extra fields of a member of this name; `None` when a field is longer than what is left.
+pub fn extra<'a>(mut bytes: &'a [u8], name: &[u8]) -> Option<Extra<'a>> {
     let mut found = Extra::default();
     let mut precise = false;
     // Fewer than 4 bytes at the end are padding that alignment tools leave.
@@ -325,6 +330,9 @@ pub fn extra(mut bytes: &[u8]) -> Option<Extra<'_>> {
                     found.time = Some(Time { seconds, nanoseconds: 0 });
                 }
             }
+            // A version, a checksum of the name that it belongs to, and the name (APPNOTE 4.6.9).
+            // Readers that check it and those that do not shall see the same, so it is not looked at.
+            EXTRA_UNICODE_PATH => found.renamed |= field.get(5..) != Some(name),
             // Two times, two ids; then, only for links, the name linked to (APPNOTE 4.5.7).
             EXTRA_UNIX => found.linked |= field.len() > 12,
             EXTRA_NTFS => {
@@ -398,7 +406,7 @@ pub fn take_central<'a>(take: &mut Take<'a>) -> Option<Central<'a>> {
     let attributes = take.take32()?;
     let offset = take.take32()?;
     let name = take.bytes(usize::from(name))?;
-    let extra = extra(take.bytes(usize::from(extra_length))?)?;
+    let extra = extra(take.bytes(usize::from(extra_length))?, name)?;
     take.bytes(usize::from(comment))?;
     let mut wide = Wide::of(&extra);
     let size = wide.take(size)?;
@@ -418,6 +426,7 @@ pub fn take_central<'a>(take: &mut Take<'a>) -> Option<Central<'a>> {
         offset,
         time: extra.time.unwrap_or_else(|| dos_time(time, date)),
         linked: extra.linked,
+        renamed: extra.renamed,
     };
     Some(Central { member, name, disk: disk.min(0xffff) as u16 })
 }
@@ -469,6 +478,7 @@ mod tests {
             offset: 7 << 32,
             time,
             linked: false,
+            renamed: false,
         }
     }
 
@@ -486,7 +496,7 @@ mod tests {
         fn no_bytes_panic(bytes: Vec<u8>) {
             take_central(&mut Take(&bytes));
             take_local(&bytes);
-            extra(&bytes);
+            extra(&bytes, b"data/x");
         }
 
         #[test]

@@ -192,6 +192,7 @@ impl Writer {
             offset: self.position,
             time: head.time,
             linked: false,
+            renamed: false,
         }
     }
 
