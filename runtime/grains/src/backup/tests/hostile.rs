@@ -363,6 +363,36 @@ fn the_same_name_again_is_no_other_name() {
     assert_eq!(result.unwrap().counts.files, 1);
 }
 
+/// A file with a `UT` time of these 32 bits; `dos` makes the header's other time.
+fn with_unix_time(seconds: u32, dos: i64) -> Vec<u8> {
+    let time = Time { seconds: dos, nanoseconds: 0 };
+    let mut file = both(file("data/x", b"x"), |m| m.time = time);
+    let ut = [&b"UT\x05\0\x01"[..], &seconds.to_le_bytes()].concat();
+    file.extra = [ut.clone(), ut];
+    archive(&[metadata(), file])
+}
+
+#[test]
+fn times_have_a_sign_or_are_late() {
+    use std::os::unix::fs::MetadataExt;
+    const FIRST: i64 = 315_532_800; // 1980, where MS-DOS time begins and stays for all before
+    for (seconds, dos, expected) in [
+        (1 << 31, 1 << 31, 1 << 31),
+        (4_102_444_800_u32, 2_147_472_000, 4_102_444_800),
+        (u32::MAX, 4_294_967_294, 4_294_967_295),
+        ((1 << 31) - 1, 2_147_483_646, (1 << 31) - 1),
+        (1 << 31, FIRST, -(1 << 31)),
+        (-5_i32 as u32, FIRST, -5),
+        (7, FIRST, 7),
+    ] {
+        let bytes = with_unix_time(seconds, dos);
+        let (_temp, _store, result) = attempt(&bytes, Limits::default());
+        let restored = result.unwrap();
+        let stat = restored.grain.var_path().join("x").metadata().unwrap();
+        assert_eq!(stat.mtime(), expected, "{seconds} beside {dos}");
+    }
+}
+
 #[test]
 fn metadata_is_bounded_and_checked() {
     let large = file("metadata", &vec![0; (METADATA_LIMIT + 1) as usize]);

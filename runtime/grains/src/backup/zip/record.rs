@@ -241,14 +241,14 @@ pub fn end(count: u64, size: u64, offset: u64) -> Vec<u8> {
     out
 }
 
-/// The modification time, as `UT` (whole seconds, 32 bits) where it fits, and in the central
-/// directory also as NTFS time (100 ns) where seconds are not enough.
+/// The modification time, as `UT` (whole seconds, 32 bits: see [`unix_time`]) where it fits, and in
+/// the central directory also as NTFS time (100 ns) where seconds are not enough.
 fn put_time(extra: &mut Vec<u8>, time: Time, central: bool) {
-    if let Ok(seconds) = i32::try_from(time.seconds) {
+    if (i64::from(i32::MIN)..=i64::from(u32::MAX)).contains(&time.seconds) {
         extra.put16(EXTRA_TIME);
         extra.put16(5);
         extra.push(1);
-        extra.put32(seconds as u32);
+        extra.put32(time.seconds as u32);
         if time.nanoseconds == 0 {
             return;
         }
@@ -304,18 +304,39 @@ fn dos_time(time: u16, date: u16) -> Time {
 pub struct Extra<'a> {
     /// The zip64 field.
     pub zip64: Option<&'a [u8]>,
-    /// The best time given.
-    pub time: Option<Time>,
+    /// The `UT` time.
+    pub unix: Option<u32>,
+    /// The NTFS time.
+    pub precise: Option<Time>,
     /// Whether another member is named as what this one is a link to.
     pub linked: bool,
     /// Whether there is another name, for readers that prefer it.
     pub renamed: bool,
 }
 
+impl Extra<'_> {
+    /// The best time there is, where the header says `dos`.
+    pub fn time(&self, dos: Time) -> Time {
+        let unix = self.unix.map(|seconds| unix_time(seconds, dos));
+        self.precise.or(unix).unwrap_or(dos)
+    }
+}
+
+/// Time of `UT`, whose 32 bits have a sign for times before 1970 and none from 2038 on, as Info-ZIP
+/// writes them: the header's other time, which knows 1980 to 2107, tells which it is.
+fn unix_time(seconds: u32, dos: Time) -> Time {
+    /// 2038-01-18, before the sign is reached in any time zone: MS-DOS times are local ones.
+    const LATE: i64 = 2_147_385_600;
+    let seconds = match dos.seconds >= LATE {
+        true => i64::from(seconds),
+        false => i64::from(seconds as i32),
+    };
+    Time { seconds, nanoseconds: 0 }
+}
+
 /// Reads the extra fields of a member of this name; `None` when a field is longer than what is left.
 pub fn extra<'a>(mut bytes: &'a [u8], name: &[u8]) -> Option<Extra<'a>> {
     let mut found = Extra::default();
-    let mut precise = false;
     // Fewer than 4 bytes at the end are padding that alignment tools leave.
     while bytes.len() >= 4 {
         let mut take = Take(bytes);
@@ -324,23 +345,15 @@ pub fn extra<'a>(mut bytes: &'a [u8], name: &[u8]) -> Option<Extra<'a>> {
         bytes = take.0;
         match id {
             EXTRA_ZIP64 if found.zip64.is_none() => found.zip64 = Some(field),
-            EXTRA_TIME if !precise && field.first().is_some_and(|flags| flags & 1 != 0) => {
-                if let Some(seconds) = Take(&field[1..]).take32() {
-                    let seconds = i64::from(seconds as i32);
-                    found.time = Some(Time { seconds, nanoseconds: 0 });
-                }
+            EXTRA_TIME if field.first().is_some_and(|flags| flags & 1 != 0) => {
+                found.unix = Take(&field[1..]).take32().or(found.unix);
             }
             // A version, a checksum of the name that it belongs to, and the name (APPNOTE 4.6.9).
             // Readers that check it and those that do not shall see the same, so it is not looked at.
             EXTRA_UNICODE_PATH => found.renamed |= field.get(5..) != Some(name),
             // Two times, two ids; then, only for links, the name linked to (APPNOTE 4.5.7).
             EXTRA_UNIX => found.linked |= field.len() > 12,
-            EXTRA_NTFS => {
-                if let Some(time) = ntfs_time(field) {
-                    found.time = Some(time);
-                    precise = true;
-                }
-            }
+            EXTRA_NTFS => found.precise = ntfs_time(field).or(found.precise),
             _ => {}
         }
     }
@@ -424,7 +437,7 @@ pub fn take_central<'a>(take: &mut Take<'a>) -> Option<Central<'a>> {
         host: (made_by >> 8) as u8,
         attributes,
         offset,
-        time: extra.time.unwrap_or_else(|| dos_time(time, date)),
+        time: extra.time(dos_time(time, date)),
         linked: extra.linked,
         renamed: extra.renamed,
     };
