@@ -386,6 +386,25 @@ fn an_export_is_complete_or_fails() {
 }
 
 #[test]
+fn data_behind_a_hole_is_not_taken_for_a_hole() {
+    everybody("data_behind_a_hole_is_not_taken_for_a_hole", |machine| {
+        let zip = machine.stage.work().join("x.zip");
+        let export = ["grain", "export", &machine.id, "-o", "x.zip"];
+        let mut injected = 0;
+        // What the kernel says where no data follows.
+        for number in 1..=12 {
+            let run = machine.run(&export, "lseek", Some((number, "ENXIO")));
+            injected += run.injected().filter(|line| line.contains("SEEK_DATA")).count();
+            match run.output.status.success() {
+                true => machine.is_complete(&zip, &run),
+                false => assert!(!zip.exists(), "{}", run.told()),
+            }
+        }
+        assert!(injected > 0);
+    });
+}
+
+#[test]
 fn nothing_is_deleted_without_a_complete_backup() {
     everybody("nothing_is_deleted_without_a_complete_backup", |machine| {
         machine.fail_everywhere(&["grain", "delete", &machine.id, "-y"], |run| {

@@ -10,8 +10,10 @@ use rustix::io::Errno;
 pub fn next_data(file: &File, position: u64, size: u64) -> u64 {
     match rustix::fs::seek(file, SeekFrom::Data(position)) {
         Ok(data) => data.clamp(position, size),
-        // No data, or no disk. What a hole is taken for is never read: both answers have to agree.
-        Err(Errno::NXIO) if rustix::fs::seek(file, SeekFrom::Hole(position)) == Ok(position) => {
+        // No data, or no disk for a moment: what is taken for a hole is never read.
+        Err(Errno::NXIO)
+            if rustix::fs::seek(file, SeekFrom::Data(position)) == Err(Errno::NXIO) =>
+        {
             size
         }
         Err(_) => position,
