@@ -190,6 +190,15 @@ pub enum Error {
     /// No `metadata`.
     #[error("there is no member 'metadata': this is not a backup of a grain")]
     NoMetadata,
+    /// `metadata` is one level too deep.
+    #[error(
+        "there is no member 'metadata', but '{folder}/metadata': zip what is in '{folder}', not \
+         '{folder}' itself"
+    )]
+    InFolder {
+        /// The folder.
+        folder: String,
+    },
     /// Nothing in `data/`.
     #[error("there is no member below 'data/': this is not a backup of a grain")]
     NoData,

@@ -11,6 +11,8 @@ pub enum Place<'a> {
     Metadata,
     /// Below `data/`, without that and without a slash at the end; empty: `data/` itself.
     Data(&'a [u8]),
+    /// The top itself.
+    Top,
     /// Something else at the top: the log, or what a zip tool added. Not restored.
     Other,
 }
@@ -48,7 +50,7 @@ pub fn place<'a>(
 ) -> Result<Place<'a>, Error> {
     let bad = |what| Err(Error::BadName { name: shown(name), what });
     if name.is_empty() {
-        return bad("empty");
+        return Ok(Place::Top);
     }
     if name.contains(&0) {
         return bad("it contains a NUL byte");
@@ -110,7 +112,8 @@ pub fn backslashes_climb(component: &[u8]) -> bool {
 /// # Errors
 /// Special files, and types that contradict name or size.
 pub fn kind(name: &[u8], member: &Member) -> Result<(Kind, u32, bool), Error> {
-    let slash = name.ends_with(b"/");
+    // The top's own name has nothing but that.
+    let slash = name.is_empty() || name.ends_with(b"/");
     let wrong = |what| Err(Error::Kind { name: shown(name), what });
     let special = |kind| Err(Error::Special { name: shown(name), kind });
     let unix = matches!(member.host, HOST_UNIX | HOST_MACOS);

@@ -87,6 +87,7 @@ impl Plan {
                 (Place::Metadata, _) => {
                     return Err(Error::BadMetadata("it is not a regular file".into()));
                 }
+                (Place::Top, _) => {}
                 (Place::Other, _) if name == b"log" => {}
                 (Place::Other, _) => plan.notes.push(note("not part of a backup")),
                 (Place::Data(path), kind) => {
@@ -113,7 +114,7 @@ impl Plan {
             }
         }
         if plan.metadata == usize::MAX {
-            return Err(Error::NoMetadata);
+            return Err(plan.no_metadata());
         }
         if !data {
             return Err(Error::NoData);
@@ -127,6 +128,18 @@ impl Plan {
             });
         }
         Ok(plan)
+    }
+
+    /// Where the metadata may be instead.
+    fn no_metadata(&self) -> Error {
+        let names = (0..self.archive.len()).map(|index| self.archive.member(index).0);
+        let folder = names
+            .filter_map(|name| name.strip_suffix(b"/metadata"))
+            .find(|folder| !folder.contains(&b'/'));
+        match folder {
+            Some(folder) => Error::InFolder { folder: shown(folder) },
+            None => Error::NoMetadata,
+        }
     }
 
     /// The bytes of `metadata`.

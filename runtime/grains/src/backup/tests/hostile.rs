@@ -245,6 +245,23 @@ refuse! {
         let same = unicode_path(1, b"data/x", b"data/x");
         p.extra[0] = [same, unicode_path(1, b"data/x", b"data/y")].concat();
     })] => Error::OtherName(_),
+    dot_slash_twice: [file("././data/x", b"")] => Error::BadName { .. },
+    dot_slash_climbing: [file("./../x", b"")] => Error::Climbs(_),
+    dot_slash_absolute: [file(".//data/x", b"")] => Error::Absolute(_),
+    dot_slash_drive: [file("./C:\\x", b"")] => Error::Absolute(_),
+    dot_slash_backslash: [file(".\\data\\x", b"")] => Error::Backslash(_),
+    dot_slash_duplicate: [file("data/x", b"1"), file("./data/x", b"2")] => Error::Duplicate(_),
+    dot_slash_metadata_twice: [change(metadata(), |p| {
+        p.name = b"./metadata".to_vec();
+        p.local_name = p.name.clone();
+    })] => Error::Duplicate(_),
+    dot_slash_through_link: [link("data/l", "/"), file("./data/l/x", b"")] => Error::ThroughLink(_),
+    dot_slash_file_and_directory: [file("./data/a", b""), file("data/a/b", b"")]
+        => Error::FileAndDirectory(_),
+    dot_slash_is_a_file: [piece("./", 0o100_644, b""), file("data/x", b"")] => Error::Kind { .. },
+    dot_slash_is_a_link: [link("./", "/tmp"), file("data/x", b"")] => Error::Kind { .. },
+    dot_slash_only_locally: [change(file("data/x", b"x"), |p| p.local_name = b"./data/x".to_vec())]
+        => Error::Mismatch { what: "name", .. },
     huge_metadata_size: [change(file("data/x", b"x"), |p| p.member.offset = 1), change(metadata(), |p| p.name = b"data/m".to_vec())]
         => Error::Mismatch { .. },
 }
@@ -361,6 +378,33 @@ fn the_same_name_again_is_no_other_name() {
     file.extra = [(); 2].map(|()| unicode_path(1, &file.name, &file.name));
     let (_temp, _store, result) = attempt(&archive(&[metadata(), file]), Limits::default());
     assert_eq!(result.unwrap().counts.files, 1);
+}
+
+#[test]
+fn what_was_zipped_from_inside_is_taken_and_a_folder_is_named() {
+    let named = |prefix: &str, top: bool| {
+        let mut pieces = vec![metadata(), piece("data/", 0o040_755, b""), file("data/x", b"x")];
+        pieces.extend([link("data/l", "x"), file("log", b"printed")]);
+        if top {
+            pieces.insert(0, piece("", 0o040_755, b""));
+        }
+        for piece in &mut pieces {
+            piece.name.splice(0..0, prefix.bytes());
+            piece.local_name = piece.name.clone();
+        }
+        archive(&pieces)
+    };
+    for top in [true, false] {
+        let (_temp, _store, result) = attempt(&named("./", top), Limits::default());
+        let restored = result.unwrap();
+        assert!(restored.notes.is_empty(), "{:?}", restored.notes);
+        assert_eq!((restored.counts.files, restored.counts.links), (1, 1));
+        assert_eq!(std::fs::read(restored.grain.var_path().join("x")).unwrap(), b"x");
+        let error = refused(&named("holidays/", top)).to_string();
+        assert!(error.contains("'holidays/metadata'"), "{error}");
+    }
+    // Not at the top, and not one below it.
+    assert!(matches!(refused(&named("a/b/", false)), Error::NoMetadata));
 }
 
 /// A file with a `UT` time of these 32 bits; `dos` makes the header's other time.

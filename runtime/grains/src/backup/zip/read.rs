@@ -86,8 +86,14 @@ impl Archive {
         self.members.len()
     }
 
-    /// Name and description of a member; they are numbered in the order of their data.
+    /// Name and description of a member; they are numbered in the order of their data. What stands
+    /// for the top itself (`./`, as some tools write before every name) is not in the name.
     pub fn member(&self, index: usize) -> (&[u8], &Member) {
+        let (name, member) = self.as_written(index);
+        (name.strip_prefix(b"./").unwrap_or(name), member)
+    }
+
+    fn as_written(&self, index: usize) -> (&[u8], &Member) {
         let indexed = &self.members[index];
         (&self.names[indexed.name.0..indexed.name.1], &indexed.member)
     }
@@ -109,6 +115,9 @@ impl Archive {
         }
         if member.renamed {
             return Err(Error::OtherName(name_of()));
+        }
+        if name.is_empty() {
+            return Err(Error::BadName { name: String::new(), what: "empty" });
         }
         let start = self.names.len();
         self.names.extend_from_slice(name);
@@ -149,7 +158,7 @@ impl Archive {
         let mut expected = 0;
         for index in 0..self.members.len() {
             let next = self.members.get(index + 1).map_or(directory, |next| next.member.offset);
-            let (name, member) = self.member(index);
+            let (name, member) = self.as_written(index);
             if member.offset > expected {
                 let length = member.offset - expected;
                 return Err(Error::Stray { offset: expected, length });
