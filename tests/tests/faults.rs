@@ -550,3 +550,19 @@ fn what_cannot_be_read_keeps_a_grain_from_being_deleted() {
         }
     });
 }
+
+/// What is found out of a grain when it is opened is handed on, so that all of a backup is of one
+/// moment.
+#[test]
+fn an_export_opens_its_grain_once() {
+    everybody("an_export_opens_its_grain_once", |machine| {
+        let export = ["grain", "export", &machine.id, "-o", "x.zip"];
+        let run = machine.run(&export, "?open,openat,openat2", None);
+        assert!(run.output.status.success(), "{}", run.told());
+        let opened = |name: &str| {
+            let call = format!("\"{name}\", ");
+            run.trace.lines().filter(|line| line.contains(&call)).count()
+        };
+        assert_eq!((opened("sandbox"), opened("log")), (1, 1), "{}", run.trace);
+    });
+}
