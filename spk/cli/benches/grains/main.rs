@@ -19,9 +19,6 @@ use serde_json::{Value, json};
 
 use cost::Cost;
 
-const PACKAGE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../package/tests/data/packages/depth62.spk");
-
 /// What is measured, and how often.
 const WORKLOADS: [(&str, usize); 2] = [("small", 7), ("large", 3)];
 
@@ -64,7 +61,9 @@ impl Bench {
     fn new(dir: &Path, workload: &str) -> Bench {
         fs::create_dir(dir).unwrap();
         let mut bench = Bench { dir: dir.to_owned(), grain: String::new() };
-        let made = bench.command(&bench.spk(&["new", PACKAGE])).output().unwrap();
+        bench.pack();
+        let made = bench.command(&bench.spk(&["new", "project/app.spk"])).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
         bench.grain = String::from_utf8(made.stdout).unwrap().trim_end().to_owned();
         let sandbox = dir.join("state/grains").join(&bench.grain).join("sandbox");
         match workload {
@@ -72,6 +71,19 @@ impl Bench {
             _ => content::large(&sandbox.join("large")),
         }
         bench
+    }
+
+    /// Makes the package of an app that is never run.
+    fn pack(&self) {
+        let project = self.dir.join("project");
+        fs::create_dir(&project).unwrap();
+        fs::write(project.join("app"), "").unwrap();
+        for line in ["init -k ring -r -I . -A -- /app", "pack -k ring --fast app.spk"] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_spk"));
+            let command = command.arg("--quiet").args(line.split(' ')).current_dir(&project);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{line}: {output:?}");
+        }
     }
 
     fn spk(&self, arguments: &[&str]) -> Vec<String> {
