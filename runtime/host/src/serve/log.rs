@@ -125,7 +125,6 @@ impl Log {
     pub fn note(&self, line: &str) {
         let mut shared = locked(&self.shared);
         let written = shared.lines.host(line);
-        shared.tail.push(&written);
         shared.write(&written);
     }
 
@@ -195,7 +194,6 @@ fn last_byte(path: &Path, size: u64) -> io::Result<u8> {
 
 impl Shared {
     fn app_wrote(&mut self, bytes: &[u8]) {
-        self.tail.push(bytes);
         let written = self.lines.app(bytes);
         self.write(&written);
     }
@@ -206,6 +204,7 @@ impl Shared {
     }
 
     fn write(&mut self, bytes: &[u8]) {
+        self.tail.push(bytes);
         if self.followers.receiver_count() > 0 {
             let _ = self.followers.send(bytes.into());
         }
@@ -348,6 +347,23 @@ mod tests {
         }
         let old = std::fs::read_to_string(dir.path().join("log.1")).unwrap();
         assert!(!old.lines().any(|line| line.starts_with("** spk: forged")), "{old}");
+    }
+
+    /// What an error shows is what the log has: nothing twice, no line of the host's that is none.
+    #[test]
+    fn the_tail_shows_what_is_in_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = Log::open(&path, LOG_CAP).unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let thread = log.drain(reader).unwrap();
+        writer.write_all(b"** spk: forged\n** s").unwrap();
+        drop(writer);
+        thread.join().unwrap();
+        log.note("stopped");
+        let lines = ["> ** spk: forged", "** s", "** spk: stopped"];
+        assert_eq!(log.tail(), lines);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().collect::<Vec<_>>(), lines);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod life;
 mod mapping;
 mod objects;
 mod powerbox;
+mod promises;
 mod random_rpc;
 mod raw;
 mod request;
