@@ -1,7 +1,7 @@
 //! Tells the kernel when a source changes, so that it may keep everything else (dev-mode §19.7).
 //!
-//! Notifications are sent from a thread of their own only: the kernel may have to wait for a request
-//! that is being answered.
+//! Never from a thread that answers requests: the kernel may have to wait for one
+//! ([`notifier`](crate::notifier)).
 //!
 //! * Changed in place: its attributes and pages are dropped.
 //! * Made, deleted, renamed: the name is dropped (also a name known not to be there), unless it
@@ -9,12 +9,9 @@
 //!   everything below it too.
 //! * Events lost: everything.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use fuser::INodeNo;
 use spk_files::path::{join, split};
 use spk_package::view::NodeKind;
 
@@ -107,16 +104,14 @@ enum NameIs {
 fn changed(shared: &Shared, ino: u64) -> NameIs {
     let name_is = refresh(shared, ino);
     if let Some(notifier) = shared.notifier.get() {
-        // not known to the kernel: nothing to drop
-        let _ = notifier.inval_inode(INodeNo(ino), 0, 0);
+        notifier.drop_inode(ino);
     }
     name_is
 }
 
 fn drop_name(shared: &Shared, parent: u64, name: &[u8]) {
     if let Some(notifier) = shared.notifier.get() {
-        // not known to the kernel: nothing to drop
-        let _ = notifier.inval_entry(INodeNo(parent), OsStr::from_bytes(name));
+        notifier.drop_name(parent, name);
     }
 }
 

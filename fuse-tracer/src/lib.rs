@@ -4,7 +4,7 @@
 //! ```text
 //!  app ── kernel ──▶ fs (requests) ──▶ nodes (inode ↔ path) ──▶ view ──▶ sources
 //!            ▲            └──▶ record                                      │
-//!            └── notifications ── follow_changes (its own thread) ◀── watch ┘
+//!            └── notifier ◀── follow_changes (its own thread) ◀── watch ───┘
 //! ```
 //!
 //! What makes it fast is that the kernel may keep names, attributes, listings, link texts and
@@ -16,10 +16,12 @@
 //! serves (that of `spk` does): a dead handler thread would hang its clients beyond SIGKILL
 //! (dev-mode §19.9). The process that serves must not reach its own mount: mount in another
 //! namespace.
-#![forbid(unsafe_code)]
+// One ioctl, in `device`.
+#![deny(unsafe_code)]
 
 mod attr;
 mod caller;
+mod device;
 mod follow_changes;
 mod fs;
 mod handles;
@@ -29,9 +31,11 @@ mod list;
 mod lock;
 mod look_up;
 mod nodes;
+mod notifier;
 mod open;
 mod open_files;
 mod options;
+mod pushes;
 mod record;
 mod request_counts;
 mod shared;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use fuser::{Errno, FopenFlags, INodeNo, OpenAccMode, OpenFlags};
+use fuser::{Errno, FopenFlags, OpenAccMode, OpenFlags};
 use spk_package::view::{Content, SourceFile};
 
 use crate::handles::{Opened, read_at};
@@ -13,6 +13,7 @@ use crate::kept::is_kept;
 use crate::look_up::fresh;
 use crate::nodes::{Entry, Identity, Stamp};
 use crate::options::Cache;
+use crate::pushes::Push;
 use crate::record::Use;
 use crate::shared::{Shared, errno};
 
@@ -52,14 +53,21 @@ pub fn open(
         && matches!(what, Opened::File(_))
         && told.as_ref() != Some(&stamp)
     {
-        // the attributes alone, which needs no page and so may be said from here
-        let _ = notifier.inval_inode(INodeNo(ino), -1, 0);
+        notifier.drop_attributes(ino);
     }
     let mut reply = FopenFlags::FOPEN_NOFLUSH;
-    let is_first = is_first(shared, ino) && told.as_ref() == Some(&stamp);
-    let pushed = match &what {
-        Opened::File(file) if is_first => push(shared, ino, file, &stamp),
-        _ => false,
+    let room = shared.pushes.begin(ino);
+    let pushed = if is_first(shared, ino) {
+        match (&what, room) {
+            (Opened::File(file), Some(room)) if told.as_ref() == Some(&stamp) => {
+                push(shared, ino, file, &stamp, room)
+            }
+            _ => false,
+        }
+    } else {
+        drop(room);
+        shared.pushes.wait(ino);
+        false
     };
     if is_kept(shared, ino, stamp) || pushed {
         reply |= FopenFlags::FOPEN_KEEP_CACHE;
@@ -102,32 +110,22 @@ fn is_first(shared: &Shared, ino: u64) -> bool {
 
 /// Gives the kernel the content of a small file that is opened for the first time, so that it
 /// need not ask for it. The stamp is what it knows of the file. Whether it has all of it now.
-///
-/// The kernel waits for pages that somebody reads just now, and so for another of our threads;
-/// as one at a time pushes, there is one. Whoever opens the file at the same moment reads it
-/// the usual way.
-fn push(shared: &Shared, ino: u64, file: &File, stamp: &Stamp) -> bool {
+fn push(shared: &Shared, ino: u64, file: &File, stamp: &Stamp, _room: Push<'_>) -> bool {
     let Some(size) = stamp.size().and_then(|size| usize::try_from(size).ok()) else {
         return false;
     };
     if shared.options.cache == Cache::Off || !(1..=PUSHED).contains(&size) {
         return false;
     }
-    let (Some(notifier), Ok(_one)) = (shared.notifier.get(), shared.pushing.try_lock()) else {
-        return false;
-    };
+    let Some(notifier) = shared.notifier.get() else { return false };
     match read_at(file, 0, size) {
-        Ok(data) if data.len() == size => {
-            if notifier.store(INodeNo(ino), 0, &data).is_err() {
-                return false;
-            }
-        }
+        Ok(data) if data.len() == size && notifier.store(ino, &data) => {}
         _ => return false,
     }
     // Changed meanwhile: the watcher may have told the kernel before it had these pages.
     let unchanged = file.metadata().is_ok_and(|now| Stamp::of([&now]) == *stamp);
     if !unchanged {
-        let _ = notifier.inval_inode(INodeNo(ino), 0, 0);
+        notifier.drop_unread(ino);
     }
     unchanged
 }

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use fuser::Notifier;
 use spk_package::selection::Tree;
 use spk_package::view::{self, Node, View};
 
@@ -12,8 +11,10 @@ use crate::attr::Ownership;
 use crate::caller::Finder;
 use crate::lock::lock;
 use crate::nodes::Nodes;
+use crate::notifier::Notifier;
 use crate::open_files::OpenFiles;
 use crate::options::Options;
+use crate::pushes::Pushes;
 use crate::record::{Record, Use};
 use crate::request_counts::Counts;
 use crate::watch::Watch;
@@ -33,8 +34,8 @@ pub struct Shared {
     pub requests: Counts,
     /// Source files kept open.
     pub files: OpenFiles,
-    /// Held while contents are pushed to the kernel.
-    pub pushing: Mutex<()>,
+    /// Files whose contents are given to the kernel.
+    pub pushes: Pushes,
     pub notifier: OnceLock<Notifier>,
     pub watch: Option<Watch>,
     /// Is told of changes to what was used.
@@ -79,7 +80,7 @@ impl Shared {
             finder: Finder::default(),
             requests: Counts::default(),
             files: OpenFiles::default(),
-            pushing: Mutex::default(),
+            pushes: Pushes::default(),
             notifier: OnceLock::new(),
             watch,
             changes: Mutex::default(),

@@ -1,6 +1,5 @@
 //! Starting and ending the service of one mount.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -13,9 +12,11 @@ use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use spk_package::selection::Tree;
 use spk_package::view::View;
 
+use crate::device;
 use crate::follow_changes::{self, invalidate_below};
 use crate::fs::TracedFs;
 use crate::lock::lock;
+use crate::notifier::Notifier;
 use crate::options::{Cache, Options};
 use crate::record::Record;
 use crate::request_counts::Request;
@@ -52,9 +53,8 @@ pub enum Error {
 /// Why a mount at `dir` failed: what the machine lacks is looked for only now, since fusermount3 may
 /// open what its caller may not.
 fn not_mounted(dir: &Path, root: bool, error: io::Error) -> Error {
-    const DEVICE: &str = "/dev/fuse";
-    match File::options().read(true).write(true).open(DEVICE) {
-        Err(absent) => Error::Lacking(DEVICE, absent),
+    match device::open() {
+        Err(absent) => Error::Lacking(device::PATH, absent),
         // The directory is there: what was not found is the program.
         Ok(_) if !root && error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {
             Error::Lacking("fusermount3", error)
@@ -137,7 +137,8 @@ impl Tracer {
         config.acl = acl;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         config.n_threads = Some(threads.clamp(*THREADS.start(), *THREADS.end()));
-        config.clone_fd = can_clone();
+        // That opens the device again.
+        config.clone_fd = device::open().is_ok();
         config
     }
 
@@ -159,7 +160,8 @@ impl Tracer {
 
     fn run(session: Session<TracedFs>, shared: Arc<Shared>) -> Result<Tracer, Error> {
         // set once, here, before any request is read
-        let _ = shared.notifier.set(session.notifier());
+        let notifier = Notifier::start(&session, session.notifier()).map_err(Error::Thread)?;
+        let _ = shared.notifier.set(notifier);
         let watcher = follow_changes::spawn(&shared).map_err(Error::Thread)?;
         tracing::info!(watched = watcher.is_some(), "file system served");
         let (sender, ended) = mpsc::channel();
@@ -252,9 +254,4 @@ impl Drop for Tracer {
             let _ = thread.join();
         }
     }
-}
-
-/// Whether each thread can have a descriptor of its own: that opens the device again.
-fn can_clone() -> bool {
-    std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok()
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, IoSliceMut, Write};
 use std::mem::MaybeUninit;
@@ -95,6 +96,28 @@ fn copy_program(from: &Path, to: &Path) {
     assert!(Command::new("cp").args([from, to]).status().unwrap().success());
 }
 
+/// One of the programs beside this file, where every account can execute it, wherever the checkout
+/// is; until the directory is dropped.
+pub fn staged(name: &str) -> (PathBuf, TempDir) {
+    // Tests and benchmarks are built to `deps`.
+    let built = std::env::current_exe().unwrap();
+    let built = built.parent().unwrap().parent().unwrap().join("examples").join(name);
+    assert!(built.exists(), "cargo builds examples with the tests: {}", built.display());
+    let stage = scratch();
+    let program = stage.path().join(name);
+    copy_program(&built, &program);
+    (program, stage)
+}
+
+/// A command that `who` will run.
+pub fn command_as(who: Who, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    if who == Who::User && nix::unistd::geteuid().is_root() {
+        command.uid(USER).gid(USER);
+    }
+    command
+}
+
 /// See the module's description. Dropped: unmounted, and everything gone.
 pub struct Mount {
     tracer: Option<Tracer>,
@@ -122,18 +145,9 @@ impl Mount {
     pub fn selected(who: Who, view: Arc<View>, only: Option<Arc<Tree>>, options: Options) -> Mount {
         let dir = scratch();
         let (ours, theirs) = UnixStream::pair().unwrap();
-        // Tests and benchmarks are built to `deps`.
-        let built = std::env::current_exe().unwrap();
-        let agent = built.parent().unwrap().parent().unwrap().join("examples/agent");
-        assert!(agent.exists(), "cargo builds examples with the tests: {}", agent.display());
-        // Where every account can execute it, wherever the checkout is.
-        let stage = scratch();
-        copy_program(&agent, &stage.path().join("agent"));
-        let mut command = Command::new(stage.path().join("agent"));
+        let (program, stage) = staged("agent");
+        let mut command = command_as(who, &program);
         command.arg(dir.path()).stdin(Stdio::from(OwnedFd::from(theirs)));
-        if who == Who::User && nix::unistd::geteuid().is_root() {
-            command.uid(USER).gid(USER);
-        }
         let agent = command.spawn().unwrap();
         let fuse = receive(&ours);
         let tracer = match only {
