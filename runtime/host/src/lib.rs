@@ -2,6 +2,8 @@
 //! the shell around it. Where grains are kept is `spk_grains`. See `docs/architecture.md`.
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod fuzz;
 pub mod serve;
 pub mod shell;
 pub mod signals;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Front;
@@ -92,7 +93,7 @@ pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Erro
                 let Some(place) = slots.place().await else { return };
                 if slots.is_roomy() {
                     let slot = Slots::unasked(place);
-                    front.clients.serve(connection(front.clone(), stream, slot));
+                    front.clients.serve(accepted(front.clone(), stream, slot));
                     continue;
                 }
                 let (slots, peers, own) = (slots.clone(), peers.clone(), front.clone());
@@ -100,7 +101,7 @@ pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Erro
                     let peer = peers.peer(client).await;
                     // Whoever has what they may is hung up on.
                     if let Some(slot) = slots.admit(peer, place) {
-                        connection(own, stream, slot).await;
+                        accepted(own, stream, slot).await;
                     }
                 });
             }
@@ -110,8 +111,16 @@ pub(crate) async fn serve(front: Rc<Front>, sockets: Sockets) -> Result<(), Erro
     Ok(())
 }
 
-async fn connection(front: Rc<Front>, stream: TcpStream, slot: Slot) {
+async fn accepted(front: Rc<Front>, stream: TcpStream, slot: Slot) {
     let _ = stream.set_nodelay(true);
+    connection(front, stream, slot).await;
+}
+
+/// Answers the requests of a connection, one after the other.
+async fn connection<S>(front: Rc<Front>, stream: S, slot: Slot)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut closing = front.clients.closing();
     let limits = front.clients.limits.clone();
     // Nobody else's browser has cookies of ours.
@@ -141,4 +150,15 @@ async fn connection(front: Rc<Front>, stream: TcpStream, slot: Slot) {
     }
     serving.as_mut().graceful_shutdown();
     let _ = serving.await;
+}
+
+/// Answers a client that comes from elsewhere than the port.
+pub(crate) async fn serve_one<S>(front: Rc<Front>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let slots = Slots::new(1, rustix::process::geteuid().as_raw());
+    if let Some(place) = slots.place().await {
+        connection(front, stream, Slots::unasked(place)).await;
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) mod grain_api;
 mod grains;
 mod headers;
 mod identicon;
-pub(super) mod listen;
+pub(crate) mod listen;
 mod origins;
 mod paced;
 pub(crate) mod pages;

@@ -7,14 +7,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use super::paced::Written;
 
 /// See the module.
-pub(crate) struct WriteTimeout {
-    stream: TcpStream,
+pub(crate) struct WriteTimeout<S> {
+    stream: S,
     /// How long a write may make no progress at all.
     stall: Duration,
     /// Told of what is written.
@@ -23,9 +22,9 @@ pub(crate) struct WriteTimeout {
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl WriteTimeout {
+impl<S> WriteTimeout<S> {
     /// Wraps an accepted connection.
-    pub fn new(stream: TcpStream, stall: Duration, written: Written) -> WriteTimeout {
+    pub fn new(stream: S, stall: Duration, written: Written) -> WriteTimeout<S> {
         WriteTimeout { stream, stall, written, stalled: None }
     }
 
@@ -48,7 +47,7 @@ impl WriteTimeout {
     }
 }
 
-impl AsyncRead for WriteTimeout {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -58,7 +57,7 @@ impl AsyncRead for WriteTimeout {
     }
 }
 
-impl AsyncWrite for WriteTimeout {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
