@@ -27,6 +27,13 @@ else
 fi
 cargo test --workspace --no-fail-fast || status=$?
 
+echo "== fuzzing, a sample"
+if command -v c++ >/dev/null; then
+  tests/fuzz.sh 5 || status=$?
+else
+  skipped "fuzzing: there is no C++ compiler"
+fi
+
 echo "== cargo install"
 tests/cargo_install.sh || status=$?
 

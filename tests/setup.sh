@@ -10,7 +10,7 @@ if [ "$(id -u)" = 0 ]; then as_root() { "$@"; }; else as_root() { sudo "$@"; }; 
 
 packages=(gcc libc6-dev curl ca-certificates python3)
 if [ "${1-}" = --tests ]; then
-  packages+=(python3-pip python3-venv capnproto xz-utils zip unzip libarchive-tools gnupg sqlite3
+  packages+=(g++ python3-pip python3-venv capnproto xz-utils zip unzip libarchive-tools gnupg sqlite3
     util-linux procps git fuse3 busybox-static strace)
   # What people package (tests/tests/runtimes.rs, apps.rs), and the sandbox's peer in its benchmark.
   packages+=(nodejs node-express php-cli php-fpm php-sqlite3 php-mysql uwsgi-core uwsgi-plugin-python3 ruby perl golang-go musl-tools default-jdk-headless
