@@ -169,7 +169,25 @@ pub fn question(bytes: &[u8]) {
     });
 }
 
-/// What a hostile app says to the host, message by message, while two clients wait for it.
+/// Clients of the hostile app, and the turns after which another one comes.
+const CLIENTS: usize = 8;
+const BETWEEN_CLIENTS: usize = 30;
+
+/// A client's request, for whose answer it waits as long as it likes.
+async fn wait_for(host: &Rc<Host>, number: usize) {
+    let session = host.session();
+    let session = session.trim_start_matches("http://");
+    let method = ["GET", "POST"][number % 2];
+    let request =
+        format!("{method} /{number} HTTP/1.1\r\nHost: {session}\r\nContent-Length: 3\r\n\r\nabc");
+    let (mut client, server) = tokio::io::duplex(BUFFER);
+    let serving = host.clone();
+    tokio::task::spawn_local(async move { serving.serve(server).await });
+    let _ = client.write_all(request.as_bytes()).await;
+    let _ = client.read_to_end(&mut Vec::new()).await;
+}
+
+/// What a hostile app says to the host, message by message, while clients wait for it.
 ///
 /// # Panics
 /// When the host neither answers any more nor has ended the connection.
@@ -180,23 +198,15 @@ pub fn rpc(bytes: &[u8]) {
         let theirs = Cell::new(Some(theirs));
         let start = move || theirs.take().ok_or_else(|| io::ErrorKind::NotFound.into());
         let Some(host) = host(dir.path(), start) else { return };
-        for number in 0..2 {
-            let host = host.clone();
-            tokio::task::spawn_local(async move {
-                let session = host.session();
-                let session = session.trim_start_matches("http://");
-                let method = ["GET", "POST"][number];
-                let request = format!(
-                    "{method} /{number} HTTP/1.1\r\nHost: {session}\r\nContent-Length: 3\r\n\r\nabc"
-                );
-                let (mut client, server) = tokio::io::duplex(BUFFER);
-                let serving = host.clone();
-                tokio::task::spawn_local(async move { serving.serve(server).await });
-                let _ = client.write_all(request.as_bytes()).await;
-                let mut answer = Vec::new();
-                let _ = client.read_to_end(&mut answer).await;
-            });
-        }
+        let clients = host.clone();
+        tokio::task::spawn_local(async move {
+            // The first two at once; the others find a session that is there.
+            for number in 0..CLIENTS {
+                let host = clients.clone();
+                tokio::task::spawn_local(async move { wait_for(&host, number).await });
+                turns(if number == 0 { 0 } else { BETWEEN_CLIENTS }).await;
+            }
+        });
         turns(20).await;
         let Ok(mut peer) = Peer::new(bytes, ours, &APP) else { return };
         peer.talk().await;
