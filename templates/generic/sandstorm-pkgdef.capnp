@@ -109,6 +109,7 @@ const myCommand :Spk.Manifest.Command = (
   argv = [{{argv}}],
   environ = [
     (key = "PATH", value = "/usr/local/bin:/usr/bin:/bin"),
+    (key = "HOME", value = "/var"),
     (key = "SANDSTORM", value = "1"),
     # Lets the app know where it runs.
   ]

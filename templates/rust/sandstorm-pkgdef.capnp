@@ -29,6 +29,9 @@ const pkgdef :Spk.PackageDefinition = (
 
   sourceMap = (
     searchPath = [
+      (sourcePath = "rootfs"),
+      # Files for the root of the sandbox: names of users and hosts.
+
       (packagePath = "app", sourcePath = "target/x86_64-unknown-linux-gnu/release/notes"),
       # One static program: nothing of this machine is needed.
     ]

@@ -22,7 +22,6 @@ pub fn main(args: &[&str]) -> ! {
         rpc: OwnedFd::from(app),
         output: std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().unwrap(),
         console: Console::Nobody,
-        dev: false,
         proc: false,
         explain,
         limits: Limits {

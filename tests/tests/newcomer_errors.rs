@@ -108,7 +108,7 @@ fn file_list_missing_or_out_of_date() {
     });
     stage.write(
         "sandstorm-files.list",
-        "sandstorm-manifest\nno/such/file\nno/such/other\netc/passwd\nbin/true\n",
+        "sandstorm-manifest\nno/such/file\nno/such/other\netc/host.conf\nbin/true\n",
     );
     filters().bind(|| {
         insta::assert_snapshot!(

@@ -66,7 +66,6 @@ fn spk(package: &Path, var: &Path) -> Duration {
         rpc: OwnedFd::from(app),
         output: output.into(),
         console: Console::Nobody,
-        dev: false,
         proc: false,
         explain: false,
         limits: Limits::default(),

@@ -87,11 +87,10 @@ fn run(launcher: Channel) -> Result<(), Abandoned> {
 struct Summary {
     root: Option<Vec<u8>>,
     var: Vec<u8>,
-    dev: bool,
 }
 
 fn spec_summary(spec: &SpecData) -> Summary {
-    Summary { root: spec.root.clone(), var: spec.var.clone(), dev: spec.dev }
+    Summary { root: spec.root.clone(), var: spec.var.clone() }
 }
 
 fn above(fd: OwnedFd) -> Option<OwnedFd> {
@@ -197,14 +196,14 @@ const OOM_SCORE: &str = "300";
 /// mounts with translated ids. Where that cannot be had, and for everyone else, the app has the
 /// launcher's own ids outside.
 fn identity(summary: &Summary) -> Result<(Ids, Vec<OwnedFd>), Failure> {
-    let own = Ids::own(summary.dev);
+    let own = Ids::own();
     if own.outside_uid != 0 {
         return Ok((own, Vec::new()));
     }
     // The launcher's groups would stay with the app. Inside a user namespace this may be refused.
     let _kept = nix::unistd::setgroups(&[]);
     let var = Path::new(std::ffi::OsStr::from_bytes(&summary.var));
-    let foreign = Ids::foreign(summary.dev, var);
+    let foreign = Ids::foreign(var);
     match translate(summary, &foreign) {
         Ok(mounts) => Ok((foreign, mounts)),
         Err(_) => Ok((own, Vec::new())),

@@ -13,8 +13,11 @@ use nix::unistd::{getegid, geteuid};
 use crate::error::{Failure, Step};
 use crate::sys::{self, Forked, mount};
 
-/// What an app sees itself as, user and group, as Sandstorm has it.
-pub(crate) const INSIDE: u32 = 1000;
+/// What an app sees itself as, user and group, as on a Sandstorm server.
+///
+/// Also in a developer session, for which the original draws others (grain-runtime §A.5): a user that
+/// has a name only in the package would make programs fail while they are developed.
+pub const ID_INSIDE: u32 = 1000;
 /// First of the ids that a root launcher gives to apps outside: the range above is used by no
 /// distribution's allocation (systemd's list of ids calls it unused).
 const FOREIGN_FIRST: u32 = 0x7000_0000;
@@ -35,22 +38,20 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// The launcher's own ids, seen as 1000 inside, or as something else in a developer session
-    /// (grain-runtime §A.17: so that apps do not come to rely on 1000).
-    pub fn own(dev: bool) -> Ids {
-        let (uid, gid) = if dev { random_ids() } else { (INSIDE, INSIDE) };
-        Ids { uid, gid, outside_uid: geteuid().as_raw(), outside_gid: getegid().as_raw() }
+    /// The launcher's own ids, seen as [`ID_INSIDE`].
+    pub fn own() -> Ids {
+        let (outside_uid, outside_gid) = (geteuid().as_raw(), getegid().as_raw());
+        Ids { uid: ID_INSIDE, gid: ID_INSIDE, outside_uid, outside_gid }
     }
 
     /// An id that owns nothing on this machine, for a launcher that is root.
-    pub fn foreign(dev: bool, var: &Path) -> Ids {
-        let own = Ids::own(dev);
+    pub fn foreign(var: &Path) -> Ids {
         let mut hash: u32 = 0x811c_9dc5;
         for byte in var.as_os_str().as_encoded_bytes() {
             hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
         }
         let id = FOREIGN_FIRST + hash % FOREIGN_COUNT;
-        Ids { outside_uid: id, outside_gid: id, ..own }
+        Ids { outside_uid: id, outside_gid: id, ..Ids::own() }
     }
 
     /// Writes the maps of `child`'s user namespace: one id each, and no way to change groups.
@@ -66,15 +67,6 @@ fn write(child: i32, file: &str, text: &str) -> Result<(), Failure> {
     fs::write(&path, text).map_err(|error| {
         Failure::new(Step::IdMap, path, Errno::from_raw(error.raw_os_error().unwrap_or_default()))
     })
-}
-
-/// 1 to 2000, as the original draws them; anything but predictable is fine.
-fn random_ids() -> (u32, u32) {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let draw = |factor: u64| u32::try_from(now.wrapping_mul(factor) % 2000).unwrap_or(0) + 1;
-    (draw(4721), draw(2791))
 }
 
 /// Makes mounts on which somebody else's files belong to an app's outside ids.

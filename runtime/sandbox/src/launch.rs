@@ -125,7 +125,6 @@ fn split(spec: Spec) -> (SpecData, Vec<OwnedFd>) {
         var: absolute(spec.var),
         argv: spec.argv,
         environ: spec.environ,
-        dev: spec.dev,
         proc: spec.proc,
         explain: spec.explain,
         writes_reach_server,

@@ -39,6 +39,7 @@ pub use error::{Error, ExecProblem, Failure, Kind, Step};
 pub use exit::Exit;
 pub use explain::Denied;
 pub use helper::run_helper_if_asked;
+pub use ids::ID_INSIDE;
 pub use launch::{Launcher, Prepared, Running};
 pub use remedy::{OLDEST_KERNEL, user_namespaces as user_namespaces_remedy};
 pub use spec::{

@@ -24,8 +24,6 @@ pub struct Spec {
     pub output: OwnedFd,
     /// Who is at the other end of the first three descriptors.
     pub console: Console,
-    /// Developer session: the ids inside are drawn at random, so that no app comes to rely on 1000.
-    pub dev: bool,
     /// Mount a real `/proc` when the root has such a directory. For developer sessions only.
     pub proc: bool,
     /// Report system calls that the filter denied ([`crate::Running::denied`]), at some cost for

@@ -34,7 +34,6 @@ pub(crate) struct SpecData {
     pub var: Vec<u8>,
     pub argv: Vec<std::ffi::CString>,
     pub environ: Vec<std::ffi::CString>,
-    pub dev: bool,
     pub proc: bool,
     pub explain: bool,
     /// With FUSE: attempts to write reach the server.

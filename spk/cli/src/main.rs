@@ -22,6 +22,7 @@ mod log;
 mod machine;
 mod missing;
 mod mounts;
+mod names;
 mod package_input;
 mod package_tracer;
 mod progress;

@@ -111,8 +111,6 @@ pub struct Served {
     pub rootfs: Rootfs,
     /// What is executed: see [`program`].
     pub program: Program,
-    /// Whether a developer's session has begun: see [`AppOptions::dev`].
-    pub dev: bool,
     /// Whether the app sees `/proc`.
     pub proc: bool,
     /// When the app is stopped for want of requests.
@@ -132,11 +130,7 @@ pub struct Served {
 /// Serves a grain, which stays locked meanwhile, as [`serve()`] does.
 pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) -> Result<()> {
     grain.touch()?;
-    let app = AppOptions {
-        dev: served.dev,
-        proc: served.proc,
-        ..AppOptions::new(served.rootfs, served.program)
-    };
+    let app = AppOptions { proc: served.proc, ..AppOptions::new(served.rootfs, served.program) };
     let mut options = Options::new(app, GrainOptions::of(&grain));
     options.restarts = served.restarts;
     options.policy = Policy {

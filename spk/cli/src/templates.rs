@@ -121,7 +121,7 @@ pub const ALL: &[Template] = &[
     Template {
         name: "rust",
         what: "notes app in Rust, one static program",
-        rootfs: &[],
+        rootfs: ROOTFS,
         files: files![
             ".cargo/config.toml" = "rust/.cargo/config.toml",
             ".gitignore" = "rust/.gitignore",
@@ -140,7 +140,7 @@ pub const ALL: &[Template] = &[
     Template {
         name: "raw",
         what: "notes app in Rust that speaks Cap'n Proto itself, without HTTP",
-        rootfs: &[],
+        rootfs: ROOTFS,
         files: files![
             ".cargo/config.toml" = "rust/.cargo/config.toml",
             ".gitignore" = "rust/.gitignore",

@@ -24,8 +24,6 @@ pub struct AppOptions {
     pub rootfs: Rootfs,
     /// What is executed.
     pub program: Program,
-    /// Started by a developer's tool: see `spk_sandbox::Spec::dev`.
-    pub dev: bool,
     /// Whether the app sees `/proc`.
     pub proc: bool,
 }
@@ -33,7 +31,7 @@ pub struct AppOptions {
 impl AppOptions {
     /// An app as on a server.
     pub fn new(rootfs: Rootfs, program: Program) -> AppOptions {
-        AppOptions { rootfs, program, dev: false, proc: false }
+        AppOptions { rootfs, program, proc: false }
     }
 }
 

@@ -47,7 +47,6 @@ pub fn main(order: &str) -> ! {
         rpc: OwnedFd::from(_app_rpc),
         output: app_output.into(),
         console: Console::Nobody,
-        dev: flag("dev"),
         proc: flag("proc"),
         explain: flag("explain"),
         limits,

@@ -27,7 +27,7 @@ use crate::global::Global;
 use crate::guarding;
 use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
-use crate::{bridge, definition, requests};
+use crate::{bridge, definition, names, requests};
 
 use recording::{Recording, Saved};
 
@@ -176,7 +176,6 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         app_id: app_id.to_string(),
         rootfs: Rootfs::Fuse { hook: recording.hook(), writes_reach_server: true },
         program: serving::program(&manifest, grain.meta().started)?,
-        dev: true,
         proc: args.proc,
         idle_timeout: None,
         exchanges: requests.as_ref().map(requests::Recording::hook),
@@ -184,6 +183,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     };
     let served = serving::serve_grain(served, grain, &args.serve, ui);
     guarding::tell_met(&view, ui);
+    names::tell_missing(&view, &recording.looked_at().record(), ui);
     // Whatever became of the app: what it used is not lost.
     let written = recording.finish(all, ui);
     let recorded = match requests {

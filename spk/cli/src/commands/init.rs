@@ -116,9 +116,16 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
     if args.output.is_none() && !args.force && output.symlink_metadata().is_ok() {
         return Err(exists(&output));
     }
+    let beside = beside(&output);
+    let mut plan = Plan::new(args.force || args.output.is_some());
+    for (path, contents) in templates::ROOTFS {
+        if let Some(dir) = &beside {
+            plan.add_if_absent(dir.join(path), contents);
+        }
+    }
     if args.dry_run {
         ui.line(format!("would write: {}", output.display()))?;
-        return Ok(());
+        return plan.show(ui);
     }
     let mut argv: Vec<String> = Vec::new();
     if let Some(port) = args.port {
@@ -133,8 +140,8 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         &[
             ("fileId", &file_id()?),
             ("appId", &app.id),
-            ("searchPath", &search_path(&args.source_path)),
-            ("fileSelection", file_selection(args.include_all)),
+            ("searchPath", &search_path(&args.source_path, beside.is_some())),
+            ("fileSelection", &file_selection(args.include_all, beside.is_some())),
             ("argv", &argv.join(", ")),
         ],
     );
@@ -143,7 +150,6 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         app.keep(args, global, ui)?;
         return ui.line("wrote: -");
     }
-    let mut plan = Plan::new(args.force || args.output.is_some());
     plan.add(output, text.into_bytes())?;
     if args.output.is_none() {
         plan.add_ignored(IGNORED, templates::GITIGNORE, ui)?;
@@ -238,34 +244,58 @@ fn file_id() -> Result<String> {
     Ok(format!("0x{number:016x}"))
 }
 
-fn search_path(sources: &[OsString]) -> String {
-    if sources.is_empty() {
-        return DEFAULT_SEARCH_PATH.to_owned();
-    }
-    let entries: Vec<String> = sources
-        .iter()
-        .map(|source| {
-            format!("      ( sourcePath = \"{}\" )", templates::escape(source.as_bytes()))
-        })
-        .collect();
-    entries.join(",\n")
+/// Where the files beside a definition go; nowhere, if it is written to stdout or a device.
+fn beside(output: &Path) -> Option<PathBuf> {
+    let is_file = output.metadata().map_or(true, |found| found.is_file());
+    (output.as_os_str() != "-" && is_file)
+        .then(|| output.parent().map(Path::to_owned).unwrap_or_default())
 }
 
-/// Maps this directory, then the machine without what is private to it.
-const DEFAULT_SEARCH_PATH: &str = r#"      ( sourcePath = "." ),  # Search this directory first.
-      ( sourcePath = "/",    # Then the whole machine,
+fn search_path(sources: &[OsString], rootfs: bool) -> String {
+    let mut entries: Vec<String> = sources
+        .iter()
+        .map(|source| {
+            format!("      ( sourcePath = \"{}\" ),", templates::escape(source.as_bytes()))
+        })
+        .collect();
+    if sources.is_empty() {
+        entries.push(THIS_DIRECTORY.to_owned());
+    }
+    if rootfs {
+        entries.push(ROOTFS.to_owned());
+    }
+    if sources.is_empty() {
+        entries.push(THIS_MACHINE.to_owned());
+    }
+    entries.join("\n")
+}
+
+/// The first place of files, where none is named.
+const THIS_DIRECTORY: &str = r#"      ( sourcePath = "." ),  # Search this directory first."#;
+
+/// Behind what is the app's own.
+const ROOTFS: &str =
+    r#"      ( sourcePath = "rootfs" ),  # Names of users and hosts in the sandbox."#;
+
+/// The machine without what is private to it.
+const THIS_MACHINE: &str = r#"      ( sourcePath = "/",    # Then the whole machine,
         hidePaths = [ "home", "proc", "sys",
                       "etc/passwd", "etc/hosts", "etc/host.conf",
                       "etc/nsswitch.conf", "etc/resolv.conf" ]
         # but not what is private to it.
       )"#;
 
-fn file_selection(include_all: bool) -> &'static str {
+fn file_selection(include_all: bool, rootfs: bool) -> String {
     if include_all {
-        return "  alwaysInclude = [ \".\" ],\n  # The whole source map.";
+        return "  alwaysInclude = [ \".\" ],\n  # The whole source map.".to_owned();
     }
-    "  fileList = \"sandstorm-files.list\",\n  \
-       # Written by `spk dev`: the files that the app used.\n\n  \
-       alwaysInclude = [],\n  \
-       # Further files and directories to pack, with everything below them."
+    let names = templates::ROOTFS.iter().filter_map(|(path, _)| path.strip_prefix("rootfs/"));
+    let names: Vec<String> = names.map(|path| format!("\"{path}\"")).collect();
+    let names = if rootfs { names.join(", ") } else { String::new() };
+    format!(
+        "  fileList = \"sandstorm-files.list\",\n  \
+         # Written by `spk dev`: the files that the app used.\n\n  \
+         alwaysInclude = [{names}],\n  \
+         # Further files and directories to pack, with everything below them."
+    )
 }

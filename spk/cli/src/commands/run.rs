@@ -84,7 +84,6 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         app_id: package.app_id.to_string(),
         rootfs,
         program,
-        dev: false,
         proc: false,
         idle_timeout: args.idle.unwrap_or(Idle(Some(IDLE_TIMEOUT))).0,
         exchanges: None,

@@ -45,7 +45,6 @@ pub fn run(mut args: Args, global: &Global, ui: &Ui) -> Result<()> {
         app_id: package.app_id.to_string(),
         rootfs: Rootfs::Package(package.dir.clone()),
         program: serving::program(&package.manifest, grain.meta().started)?,
-        dev: false,
         proc: false,
         idle_timeout: None,
         exchanges: None,

@@ -31,7 +31,6 @@ pub fn run(args: Args, store: Store, ui: &Ui) -> Result<()> {
         app_id: package.app_id.to_string(),
         rootfs: Rootfs::Package(package.dir.clone()),
         program: serving::program(&package.manifest, grain.meta().started)?,
-        dev: false,
         proc: false,
         idle_timeout: Some(IDLE_TIMEOUT),
         exchanges: None,

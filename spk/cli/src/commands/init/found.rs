@@ -87,10 +87,10 @@ fn plan(found: &Found, args: &Args) -> Result<Plan> {
             let launcher = include_str!("../../../../../templates/found/launcher");
             let text = templates::fill(launcher, &[("command", &words.join(" "))]);
             plan.add(format!("{DIR}/launcher"), text.into_bytes())?;
-            for (path, text) in templates::ROOTFS {
-                plan.add(format!("{DIR}/{path}"), text.to_vec())?;
-            }
         }
+    }
+    for (path, text) in templates::ROOTFS {
+        plan.add(format!("{DIR}/{path}"), text.to_vec())?;
     }
     plan.add(format!("{DIR}/.gitignore"), templates::GITIGNORE.to_vec())?;
     if found.static_server {
@@ -119,14 +119,13 @@ fn search_path(found: &Found) -> String {
             None => format!("../{program}"),
         };
         return format!(
-            "      (packagePath = \"app\", sourcePath = \"{}\"),\n      \
+            "{ROOTFS}\n      (packagePath = \"app\", sourcePath = \"{}\"),\n      \
              # One static program: nothing of this machine is needed.",
             escape(source.as_bytes())
         );
     }
     let mut lines = vec![
-        "      (sourcePath = \"rootfs\"),".to_owned(),
-        "      # Names of users and hosts in the sandbox, instead of this machine's.\n".to_owned(),
+        ROOTFS.to_owned(),
         "      (packagePath = \"opt/launcher\", sourcePath = \"launcher\"),".to_owned(),
     ];
     if found.static_server {
@@ -138,6 +137,11 @@ fn search_path(found: &Found) -> String {
     lines.push(APP_AND_MACHINE.to_owned());
     lines.join("\n")
 }
+
+/// Files beside the definition, whatever kind of app it is.
+const ROOTFS: &str = r#"      (sourcePath = "rootfs"),
+      # Names of users and hosts in the sandbox, instead of this machine's.
+"#;
 
 /// The project, and the machine without what is private to it.
 const APP_AND_MACHINE: &str = r#"

@@ -50,6 +50,14 @@ impl Plan {
         Ok(())
     }
 
+    /// One more file, unless something is there already, which stays.
+    pub(super) fn add_if_absent(&mut self, path: impl Into<PathBuf>, contents: &[u8]) {
+        let path = path.into();
+        if path.symlink_metadata().is_err() {
+            self.files.push((path, contents.to_vec()));
+        }
+    }
+
     /// Whether the user wants them written: `--yes`, or asked on a terminal. Shows what it is about
     /// with `--dry-run`, which is a no.
     pub(super) fn agreed(&self, args: &Args, ui: &Ui) -> Result<bool> {

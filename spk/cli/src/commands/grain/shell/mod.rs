@@ -103,7 +103,6 @@ fn start(session: &Session, grain: &Grain, output: OwnedFd, console: Console) ->
         rpc: rpc.into(),
         output,
         console,
-        dev: false,
         proc: session.proc,
         explain: false,
         limits: Limits::default(),
