@@ -79,8 +79,10 @@ const pkgdef :Spk.PackageDefinition = (
 );
 
 const serve :Spk.Manifest.Command = (
-  argv = ["/sandstorm-http-bridge", "8000", "--", "/usr/bin/php", "-S", "127.0.0.1:8000", "-t", "/opt/app/public",
+  argv = ["/sandstorm-http-bridge", "8000", "--", "/usr/bin/php", "-d", "session.save_path=/var",
+    "-d", "session.gc_probability=1", "-S", "127.0.0.1:8000", "-t", "/opt/app/public",
     "/opt/app/public/index.php"],
+  # Sessions are kept where nothing has to be made first, and removed when they are old.
   environ = [
     (key = "PATH", value = "/usr/bin:/bin"),
     (key = "HOME", value = "/var"),

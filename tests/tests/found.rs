@@ -98,8 +98,40 @@ fn php_app() {
     }
     let stage = Stage::new(Who::User);
     stage.write("public/index.php", format!("<?php echo '{GREETING}';"));
+    stage.write("public/session.php", SESSION);
     ok(stage.spk().args(["init", "-y"]));
     journey(&stage);
+    php_sessions(&stage, "session.php");
+}
+
+/// Counts the visits of a session.
+const SESSION: &str = "<?php session_start(); $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1; echo 'visit ', $_SESSION['n'];";
+
+/// What was kept of a session is there for the next request, and after the app was started again.
+fn php_sessions(stage: &Stage, page: &str) {
+    let mut cookie = String::new();
+    for visits in [[1, 2], [3, 4]] {
+        let server = Server::start(stage.spk().arg("dev"));
+        for visit in visits {
+            let answer = http::request("GET", &server.at(page), &[("Cookie", &cookie)], b"");
+            assert_eq!(answer.text(), format!("visit {visit}"), "{}", server.said());
+            if let Some(set) = answer.header("set-cookie") {
+                cookie = set.split(';').next().unwrap().to_owned();
+            }
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn php_template_keeps_sessions() {
+    if !has("/usr/bin/php", "php_template_keeps_sessions") {
+        return;
+    }
+    let stage = Stage::new(Who::User);
+    ok(stage.spk().args(["init", "-q", "--template", "php"]));
+    stage.write("public/index.php", SESSION);
+    php_sessions(&stage, "");
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct Found {
     pub command: Vec<String>,
     /// Environment beside what every app gets.
     pub environ: Vec<(String, String)>,
+    /// Directories that the launcher makes below `/var`, beside those that every app gets.
+    pub storage: Vec<String>,
     /// A static program that needs nothing else: its path from the project.
     pub program: Option<String>,
     /// Packages installed by `prepare`: directory below `.sandstorm`, and where the app sees it.
@@ -195,9 +197,16 @@ mod tests {
     fn php_and_sites() {
         assert_eq!(
             proposal(&[("composer.json", "{}"), ("public/index.php", ""), ("package.json", "{}")]),
-            ("/usr/bin/php -S 127.0.0.1:8000 -t /opt/app/public".into(), PORT)
+            (
+                "/usr/bin/php -d session.save_path=/var/lib/php -d session.gc_probability=1 \
+                 -S 127.0.0.1:8000 -t /opt/app/public"
+                    .into(),
+                PORT
+            )
         );
-        assert_eq!(proposal(&[("index.php", "")]).0, "/usr/bin/php -S 127.0.0.1:8000 -t /opt/app");
+        let found = recognise(project(&[("index.php", "")]).path()).expect("recognised");
+        assert!(found.command.join(" ").ends_with(" -S 127.0.0.1:8000 -t /opt/app"));
+        assert_eq!(found.storage, ["/var/lib/php"]);
         let dir = project(&[("dist/index.html", "")]);
         let found = recognise(dir.path()).expect("recognised");
         assert!(found.static_server);

@@ -31,15 +31,23 @@ pub(super) fn plain(project: &Project) -> Option<Found> {
     served(project)
 }
 
+/// Where sessions are kept: what Debian names is below `/var`, too, but not there in a grain.
+const SESSIONS: &str = "/var/lib/php";
+
 fn served(project: &Project) -> Option<Found> {
     let (index, root) = ROOTS.iter().find(|(index, _)| project.has(index))?;
     let listen = format!("127.0.0.1:{PORT}");
-    let command = [&program("php"), "-S", &listen, "-t", root];
+    let sessions = format!("session.save_path={SESSIONS}");
+    // Debian leaves it to a job of the machine's to remove old sessions.
+    let removed = "session.gc_probability=1";
+    let php = program("php");
+    let command = [&php, "-d", &sessions, "-d", removed, "-S", &listen, "-t", root];
     Some(Found {
         what: "a PHP app".into(),
         by: (*index).into(),
         port: PORT,
         command: command.map(str::to_owned).to_vec(),
+        storage: vec![SESSIONS.into()],
         environ: vec![("PHP_CLI_SERVER_WORKERS".into(), "4".into())],
         ..Found::default()
     })

@@ -85,7 +85,11 @@ fn plan(found: &Found, args: &Args) -> Result<Plan> {
             argv.extend(["/bin/sh".to_owned(), "/opt/launcher".to_owned()]);
             let words: Vec<String> = found.command.iter().map(|word| shell_word(word)).collect();
             let launcher = include_str!("../../../../../templates/found/launcher");
-            let text = templates::fill(launcher, &[("command", &words.join(" "))]);
+            let storage: String =
+                found.storage.iter().map(|dir| format!(" {}", shell_word(dir))).collect();
+            let blanks = [("command", words.join(" ")), ("storage", storage)];
+            let blanks = blanks.each_ref().map(|(name, value)| (*name, value.as_str()));
+            let text = templates::fill(launcher, &blanks);
             plan.add(format!("{DIR}/launcher"), text.into_bytes())?;
         }
     }
