@@ -2,11 +2,13 @@
 import ctypes
 import http.server
 import json
+import mmap
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import urllib.parse
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -89,6 +91,41 @@ def memory():
     return len(HELD)
 
 
+def threads():
+    """With the usual stacks, of which they touch little."""
+    end, got = threading.Event(), 0
+    try:
+        while got < 480:
+            threading.Thread(target=end.wait, daemon=True).start()
+            got += 1
+    except RuntimeError as error:
+        return [got, str(error)]
+    finally:
+        end.set()
+    return [got, ""]
+
+
+def stacks():
+    """Mapped as stacks, without threads: MiB."""
+    flags, held = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x20000, []
+    try:
+        while len(held) < 512:
+            held.append(mmap.mmap(-1, 8 << 20, flags=flags))
+    except OSError:
+        pass
+    return 8 * len(held)
+
+
+def descriptors():
+    """Held until `release`."""
+    try:
+        while len(HELD) < 10000:
+            HELD.append(os.fdopen(os.dup(1), "w", closefd=True))
+    except OSError as error:
+        return [len(HELD), error.strerror]
+    return [len(HELD), ""]
+
+
 def release():
     HELD.clear()
     for child in CHILDREN:
@@ -117,7 +154,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         action = globals().get(what)
         answer = None
         if what in ("limits", "denied", "fill", "files", "file", "processes", "memory", "release",
-                    "log", "spin"):
+                    "log", "spin", "threads", "stacks", "descriptors"):
             answer = action(argument) if argument else action()
         body = json.dumps(answer).encode()
         self.send_response(200)

@@ -84,17 +84,27 @@ fn prepare(app: &App<'_>) -> Result<(), Failure> {
     }
     privileges::limit(app.limits, app.cgroup)?;
     let filter = if terminal { terminal_filter } else { app_filter };
-    let denial = if app.explain { Denial::Notify } else { Denial::Answer };
-    let filter = filter(Arch::NATIVE, denial)
-        .map_err(|error| Failure::new(Step::Seccomp, error.to_string(), Errno::EOVERFLOW))?;
-    if app.explain {
-        let listener =
-            sys::seccomp::install_with_listener(&filter).map_err(failed(Step::Seccomp))?;
-        app.helper
+    let filter = |denial| {
+        filter(Arch::NATIVE, denial)
+            .map_err(|error| Failure::new(Step::Seccomp, error.to_string(), Errno::EOVERFLOW))
+    };
+    let told = match (app.explain, app.cgroup) {
+        (true, _) => Denial::Notify,
+        (false, false) => Denial::AnswerWithStacks,
+        (false, true) => {
+            return sys::seccomp::install(&filter(Denial::Answer)?).map_err(failed(Step::Seccomp));
+        }
+    };
+    match sys::seccomp::install_with_listener(&filter(told)?) {
+        Ok(listener) => app
+            .helper
             .send(&InitReport::Listener, &[listener.as_raw_fd()])
-            .map_err(failed(Step::Seccomp))
-    } else {
-        sys::seccomp::install(&filter).map_err(failed(Step::Seccomp))
+            .map_err(failed(Step::Seccomp)),
+        // There is one already, outside of all this; then stacks count as memory.
+        Err(Errno::EBUSY) if !app.explain => {
+            sys::seccomp::install(&filter(Denial::Answer)?).map_err(failed(Step::Seccomp))
+        }
+        Err(errno) => Err(failed(Step::Seccomp)(errno)),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which denied calls an app made, summed up for the developer.
+//! What the app's filter asks about: room for threads' stacks, and, for the developer, which denied calls it
+//! made, summed up.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,7 +8,8 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::seccomp::{self, Arch};
-use crate::sys;
+use crate::spec::Limits;
+use crate::{stacks, sys};
 
 /// How many different (call, program) pairs are kept: a hostile app could otherwise fill memory.
 const MAX_KINDS: usize = 1024;
@@ -68,10 +70,11 @@ impl std::fmt::Display for Denied {
     }
 }
 
-/// Answers and counts the calls that arrive at a filter's listener.
+/// Answers the calls that arrive at a filter's listener, and counts those that were denied.
 pub(crate) struct Explainer {
     listener: OwnedFd,
     filter: Vec<libc::sock_filter>,
+    limits: Limits,
     counts: BTreeMap<(u32, Option<String>, i32, String), u64>,
 }
 
@@ -82,11 +85,12 @@ impl AsFd for Explainer {
 }
 
 impl Explainer {
-    pub fn new(listener: OwnedFd) -> Explainer {
+    pub fn new(listener: OwnedFd, limits: Limits) -> Explainer {
         // The filter that sends the calls here is made of the same rules. Without this one they would
         // all get ENOSYS.
-        let filter = seccomp::app_filter(Arch::NATIVE, seccomp::Denial::Answer).unwrap_or_default();
-        Explainer { listener, filter, counts: BTreeMap::new() }
+        let denial = seccomp::Denial::AnswerWithStacks;
+        let filter = seccomp::app_filter(Arch::NATIVE, denial).unwrap_or_default();
+        Explainer { listener, filter, limits, counts: BTreeMap::new() }
     }
 
     /// Takes one waiting call. `false` once no process is left under the filter.
@@ -101,7 +105,13 @@ impl Explainer {
         let data = seccomp::Data { nr: notice.nr, arch: notice.arch, args: notice.args };
         let errno = match seccomp::interpret(&self.filter, &data) {
             seccomp::Verdict::Errno(errno) => errno,
-            // Never lets a call through that was sent here.
+            seccomp::Verdict::Notify => {
+                let waits = || sys::seccomp::still_waiting(listener, notice.id);
+                stacks::make_room(notice.pid, data.args[1], &self.limits, waits);
+                let _gone = sys::seccomp::let_pass(listener, notice.id);
+                return true;
+            }
+            // Never lets another call through that was sent here.
             _ => libc::ENOSYS,
         };
         let program: String = std::fs::read_link(format!("/proc/{}/exe", notice.pid))

@@ -27,6 +27,7 @@ mod remedy;
 mod root;
 pub mod seccomp;
 mod spec;
+mod stacks;
 mod stdio;
 mod supervisor;
 mod sys;

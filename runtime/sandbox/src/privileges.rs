@@ -8,7 +8,7 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::error::{Failure, Step};
 use crate::spec::Limits;
-use crate::sys;
+use crate::{stacks, sys};
 
 /// What the app's files get at most: nothing for others (as Sandstorm).
 const UMASK: u32 = 0o007;
@@ -65,8 +65,11 @@ pub(crate) fn limit(limits: &Limits, cgroup: bool) -> Result<(), Failure> {
     ];
     if !cgroup {
         // Private writable memory of each process. Not the address space: JITs reserve far more
-        // of that than they use.
-        wanted.push(("RLIMIT_DATA", Resource::RLIMIT_DATA, both(limits.memory_bytes)));
+        // of that than they use. Beyond the first number comes only what a process maps for its
+        // threads: see `stacks`.
+        let with_stacks = limits.memory_bytes.saturating_add(stacks::all(limits));
+        let data = (limits.memory_bytes, with_stacks);
+        wanted.push(("RLIMIT_DATA", Resource::RLIMIT_DATA, data));
     }
     for (name, resource, (soft, hard)) in wanted {
         let failed = |errno| Failure::new(Step::Limit, name, errno);

@@ -80,7 +80,8 @@ pub struct Limits {
     pub open_files_hard: u64,
     /// Processes and threads of the whole grain.
     pub processes: u64,
-    /// Memory of the whole grain in bytes where a cgroup can be had; else of each process's data.
+    /// Memory of the whole grain in bytes where a cgroup can be had; else of each process's data, beside
+    /// which the stacks of its threads have room.
     pub memory_bytes: u64,
     /// Largest single file the app can write, in bytes.
     pub file_bytes: u64,

@@ -180,7 +180,11 @@ impl Supervisor {
             match packet.message {
                 InitReport::App => self.app = packet.sender.unwrap_or_default(),
                 InitReport::Listener => {
-                    self.explainer = packet.fds.into_iter().next().map(Explainer::new);
+                    self.explainer = packet
+                        .fds
+                        .into_iter()
+                        .next()
+                        .map(|listener| Explainer::new(listener, self.limits.clone()));
                 }
                 InitReport::Entered { tmp, shm } => {
                     let mut fds = packet.fds.into_iter();

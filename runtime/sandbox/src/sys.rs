@@ -305,3 +305,14 @@ pub fn reset_signals() {
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
 }
+
+/// Sets the limit on the data of another process, which has this one's ids, or for which this one may.
+pub fn limit_data(pid: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| Errno::ESRCH)?;
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the call reads `limit`, which lives through it, and writes nothing.
+    Errno::result(unsafe {
+        libc::prlimit(pid, libc::RLIMIT_DATA, &raw const limit, std::ptr::null_mut())
+    })
+    .map(drop)
+}

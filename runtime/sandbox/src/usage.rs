@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Group;
 use crate::spec::Limits;
+use crate::stacks;
 
 /// How often a grain is looked at.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -33,6 +34,8 @@ pub enum Met {
     Processes,
     /// No more memory.
     Memory,
+    /// A process has as many open descriptors as it may have before it raises its limit itself.
+    OpenFiles,
 }
 
 /// Looks at one grain.
@@ -71,12 +74,15 @@ impl Usage {
         if group.is_some_and(Group::ran_out_of_memory) {
             found.push(Met::Memory);
         }
+        let seen = count(self.app, &self.limits);
+        if seen.open_files {
+            found.push(Met::OpenFiles);
+        }
         if group.is_none_or(|group| !group.limits_memory()) {
-            let (tasks, data) = count(self.app);
-            if tasks >= self.limits.processes {
+            if seen.tasks >= self.limits.processes {
                 found.push(Met::Processes);
             }
-            if data >= self.limits.memory_bytes / 100 * NEARLY_ALL {
+            if seen.memory {
                 found.push(Met::Memory);
             }
         }
@@ -89,13 +95,28 @@ impl Usage {
 /// Per cent of the private memory limit from which an allocation of usual size fails.
 const NEARLY_ALL: u64 = 95;
 
-/// Threads in the PID namespace that `app` is in, and the largest private memory of one process.
-fn count(app: i32) -> (u64, u64) {
+/// Descriptors that may have been closed between the last refusal and the look, as of the request that met
+/// it.
+const JUST_CLOSED: u64 = 4;
+
+/// What one look found in the PID namespace of an app.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Threads of all processes.
+    tasks: u64,
+    /// One of them has no room for more private memory.
+    memory: bool,
+    /// One of them can open no more.
+    open_files: bool,
+}
+
+fn count(app: i32, limits: &Limits) -> Seen {
     let namespace = |pid: &Path| fs::read_link(pid.join("ns/pid")).ok();
-    let Some(ours) = namespace(Path::new(&format!("/proc/{app}"))) else { return (0, 0) };
-    let Ok(all) = fs::read_dir("/proc") else { return (0, 0) };
+    let mut seen = Seen::default();
+    let Some(ours) = namespace(Path::new(&format!("/proc/{app}"))) else { return seen };
+    let Ok(all) = fs::read_dir("/proc") else { return seen };
     // Init, which may not be looked into, has one thread.
-    let (mut tasks, mut data) = (1, 0);
+    seen.tasks = 1;
     for entry in all.flatten() {
         let number =
             entry.file_name().to_str().is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()));
@@ -103,12 +124,28 @@ fn count(app: i32) -> (u64, u64) {
             continue;
         }
         let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-        let field = |name: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-        };
-        tasks += field("Threads:");
-        data = data.max(field("VmData:") << 10);
+        seen.tasks += stacks::field(&status, "Threads:");
+        // What its own limits are is asked of few.
+        let data = stacks::field(&status, "VmData:") << 10;
+        let much = data >= limits.memory_bytes / 100 * NEARLY_ALL;
+        let many = stacks::field(&status, "FDSize:") >= limits.open_files_soft;
+        if !much && !many {
+            continue;
+        }
+        let own = fs::read_to_string(entry.path().join("limits")).unwrap_or_default();
+        if let Some((soft, _)) = stacks::data_limit(&own) {
+            seen.memory |= much && data >= soft / 100 * NEARLY_ALL;
+        }
+        if let Some((soft, _)) = stacks::open_files_limit(&own).filter(|_| many) {
+            // What it set lower itself is its own matter.
+            let open = || open_files(&entry.path()).saturating_add(JUST_CLOSED);
+            seen.open_files |= soft >= limits.open_files_soft && open() >= soft;
+        }
     }
-    (tasks, data)
+    seen
+}
+
+/// How many descriptors the process at this place below `/proc` has open; 0 if it may not be looked into.
+fn open_files(process: &Path) -> u64 {
+    fs::read_dir(process.join("fd")).map_or(0, |all| all.count() as u64)
 }

@@ -87,9 +87,23 @@ pub(super) fn in_words(met: Met, limits: &Limits) -> String {
         Met::Processes => {
             ("it gets no more processes", limits.processes.to_string(), "--limit-processes")
         }
+        Met::OpenFiles => (
+            "one of its processes gets no more open files",
+            open_files(limits),
+            "--limit-open-files",
+        ),
         Met::Memory => ("it gets no more memory", size(limits.memory_bytes), "--limit-memory"),
     };
     format!("the app has met a limit: {what} ({amount}; {flag} allows more)")
+}
+
+/// How many descriptors a process may have, and how it comes to more.
+fn open_files(limits: &Limits) -> String {
+    let Limits { open_files_soft: soft, open_files_hard: hard, .. } = limits;
+    if soft < hard {
+        return format!("{soft}, or {hard} once it raises its own limit");
+    }
+    soft.to_string()
 }
 
 /// What it means that the log was moved away.
@@ -121,6 +135,10 @@ mod tests {
             in_words(Met::Tmp, &limits),
             "the app has met a limit: /tmp is full (3M; --limit-tmp allows more)"
         );
+        let few = Limits { open_files_soft: 300, open_files_hard: 300, ..Limits::default() };
+        assert!(in_words(Met::OpenFiles, &few).ends_with("(300; --limit-open-files allows more)"));
+        let usual = in_words(Met::OpenFiles, &Limits::default());
+        assert!(usual.contains("(1024, or 4096 once it raises its own limit; --limit"), "{usual}");
         assert!(in_words(Met::Memory, &limits).contains("(5000; --limit-memory"));
     }
 }

@@ -18,7 +18,9 @@ use super::table::CALLS;
 pub enum Denial {
     /// Its error number at once.
     Answer,
-    /// A listener, which answers in its stead (and counts).
+    /// The same; a listener is told of threads' stacks before they are mapped.
+    AnswerWithStacks,
+    /// A listener, which answers in its stead (and counts), and is told of stacks, too.
     Notify,
 }
 
@@ -187,8 +189,9 @@ fn check(condition: &Condition, rest: usize) -> Result<Vec<sock_filter>, Error> 
 
 fn verdict(ruling: Ruling, denial: Denial) -> sock_filter {
     let value = match (ruling, denial) {
-        (Ruling::Allow, _) => libc::SECCOMP_RET_ALLOW,
-        (Ruling::Errno(errno), Denial::Answer) => {
+        (Ruling::Allow, _) | (Ruling::Stack, Denial::Answer) => libc::SECCOMP_RET_ALLOW,
+        (Ruling::Stack, _) => libc::SECCOMP_RET_USER_NOTIF,
+        (Ruling::Errno(errno), Denial::Answer | Denial::AnswerWithStacks) => {
             libc::SECCOMP_RET_ERRNO | (errno.cast_unsigned() & libc::SECCOMP_RET_DATA)
         }
         (Ruling::Errno(_), Denial::Notify) => libc::SECCOMP_RET_USER_NOTIF,

@@ -18,6 +18,9 @@ pub enum Ruling {
     Allow,
     /// The kernel does nothing and returns this error.
     Errno(i32),
+    /// The kernel does it, after a listener for stacks, if there is one, made room: see
+    /// [`crate::Limits::memory_bytes`].
+    Stack,
 }
 
 /// A condition on one argument. `int` arguments are compared on their low 32 bits, as the kernel
@@ -50,7 +53,7 @@ const fn plain(otherwise: Ruling) -> Treatment {
 const ALL: u32 = u32::MAX;
 
 use Condition::{AnyBit, HighHalf, In, NotIn};
-use Ruling::{Allow, Errno};
+use Ruling::{Allow, Errno, Stack};
 
 /// Calls that are allowed whatever their arguments.
 #[rustfmt::skip]
@@ -298,8 +301,12 @@ const PRLIMIT64: Treatment = Treatment {
 };
 
 /// `MAP_HUGETLB`: the machine's reserve of huge pages is in no limit of ours.
-const MMAP: Treatment =
-    Treatment { rules: &[(&[AnyBit(3, 0x4_0000)], Errno(ENOMEM))], otherwise: Allow };
+///
+/// `MAP_STACK`: what the C library maps for a thread.
+const MMAP: Treatment = Treatment {
+    rules: &[(&[AnyBit(3, 0x4_0000)], Errno(ENOMEM)), (&[AnyBit(3, 0x2_0000)], Stack)],
+    otherwise: Allow,
+};
 /// `MFD_HUGETLB`, for the same reason.
 const MEMFD_CREATE: Treatment =
     Treatment { rules: &[(&[AnyBit(1, 0x4)], Errno(EINVAL))], otherwise: Allow };

@@ -26,7 +26,7 @@ fn expected(treatment: &Treatment, args: &[u64; 6]) -> Verdict {
     };
     let rule = treatment.rules.iter().find(|(conditions, _)| conditions.iter().all(holds));
     match rule.map_or(treatment.otherwise, |(_, then)| *then) {
-        Ruling::Allow => Verdict::Allow,
+        Ruling::Allow | Ruling::Stack => Verdict::Allow,
         Ruling::Errno(errno) => Verdict::Errno(errno),
     }
 }
@@ -84,8 +84,11 @@ fn every_argument_boundary_gets_what_the_table_says() {
             let values = interesting(&treatment);
             let mut conditions = treatment.rules.iter().flat_map(|(conditions, _)| *conditions);
             let looks = conditions.any(|condition| matches!(condition, Condition::AnyBit(3, _)));
-            let fourths: &[u64] =
-                if looks { &[0, 1, 4, 0o2000, 0o4755, 0x4_0000, 1 << 32] } else { &[0] };
+            let fourths: &[u64] = if looks {
+                &[0, 1, 4, 0o2000, 0o4755, 0x2_0022, 0x4_0000, 0x6_0000, 1 << 32]
+            } else {
+                &[0]
+            };
             for first in &values {
                 for second in &values {
                     for third in [
@@ -148,6 +151,30 @@ fn with_a_listener_the_same_calls_pass_and_no_other() {
             match interpret(&plain, &data) {
                 Verdict::Allow => assert_eq!(asked, Verdict::Allow),
                 _ => assert_eq!(asked, Verdict::Notify),
+            }
+        }
+    }
+}
+
+/// What is mapped for threads is told, and nothing else where denied calls are not asked for.
+#[test]
+fn a_listener_for_stacks_hears_of_nothing_else() {
+    for arch in ARCHES {
+        let plain = app_filter(arch, Denial::Answer).unwrap();
+        let stacks = app_filter(arch, Denial::AnswerWithStacks).unwrap();
+        let denied = app_filter(arch, Denial::Notify).unwrap();
+        let mmap = CALLS.iter().find(|call| call.name == "mmap").unwrap();
+        let mmap = number(arch, mmap).unwrap();
+        for nr in 0..600 {
+            for flags in [0x22u64, 0x2_0022, 0x6_0022, u64::MAX, 0x22 | 0x2_0000 << 32] {
+                let data = data(arch, nr, [0, 8 << 20, 0, flags, 0, 0]);
+                let (said, told) = (interpret(&plain, &data), interpret(&stacks, &data));
+                if nr == mmap && flags == 0x2_0022 {
+                    assert_eq!((said, told), (Verdict::Allow, Verdict::Notify));
+                    assert_eq!(interpret(&denied, &data), Verdict::Notify);
+                } else {
+                    assert_eq!(said, told, "{nr} {flags:x}");
+                }
             }
         }
     }

@@ -85,6 +85,19 @@ pub fn answer(listener: BorrowedFd<'_>, id: u64, errno: i32) -> Result<(), Errno
     .map(drop)
 }
 
+/// Lets a waiting call be done. What its filter decided on must lie in the arguments alone: these
+/// cannot have changed since, what they point to can.
+pub fn let_pass(listener: BorrowedFd<'_>, id: u64) -> Result<(), Errno> {
+    /// `SECCOMP_USER_NOTIF_FLAG_CONTINUE` (Linux 5.5).
+    const CONTINUE: u32 = 1;
+    let response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: CONTINUE };
+    // SAFETY: as in `answer`.
+    Errno::result(unsafe {
+        libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, &raw const response)
+    })
+    .map(drop)
+}
+
 /// Whether the call is still waiting, so that what was read about its process was about it.
 pub fn still_waiting(listener: BorrowedFd<'_>, id: u64) -> bool {
     // SAFETY: the request reads one number.
