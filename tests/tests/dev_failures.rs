@@ -4,13 +4,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use spk_tests::bins::ok;
+use spk_tests::bins::{fails, ok};
 use spk_tests::skip::needs_root;
 use spk_tests::{Server, Stage, Who, http, procs};
 
@@ -201,5 +202,136 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
+    }
+}
+
+/// Ends with status 3 where the grain has a file `broken`, with 8 when it is asked to make one.
+const FRAGILE: &str = "\
+import http.server, os, sys
+if os.path.exists('/var/broken'):
+    print('the <database> is broken', flush=True); sys.exit(3)
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'fine')
+    def do_POST(self):
+        open('/var/broken', 'w').close(); os._exit(8)
+    def log_message(self, *a): pass
+http.server.HTTPServer(('127.0.0.1', 8000), H).serve_forever()
+";
+
+/// What a browser sends that goes to a page.
+const PERSON: &[(&str, &str)] = &[
+    ("Accept", "text/html,*/*;q=0.8"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Dest", "iframe"),
+];
+
+fn fragile(who: Who) -> Stage {
+    let stage = Stage::new(who);
+    stage.write("app.py", FRAGILE);
+    ok(stage.spk().args(["init", "-q", "-p", "8000", "--", "/usr/bin/python3", "-B", "/app.py"]));
+    stage
+}
+
+#[test]
+fn an_app_that_cannot_start_again_says_why() {
+    for who in Who::all("an_app_that_cannot_start_again_says_why") {
+        let stage = fragile(who);
+        let server = Server::start(stage.spk().args(["dev", "--api-token"]));
+        assert_eq!(http::get(&server.at("")).text(), "fine");
+        // What may have had an effect is not asked again.
+        let died = http::request("POST", &server.at(""), PERSON, b"");
+        assert_eq!(died.status, 502, "{died:?}");
+        let text = died.text();
+        assert!(text.contains("exited with status 8") && !text.contains("Try again"), "{text}");
+        for _ in 0..3 {
+            let page = http::request("GET", &server.at(""), PERSON, b"");
+            assert_eq!(page.status, 502, "{page:?}");
+            assert_eq!(page.header("content-type").unwrap(), "text/html; charset=UTF-8");
+            let policies =
+                page.headers.iter().filter(|(name, _)| name == "content-security-policy");
+            assert_eq!(policies.count(), 2, "who may frame it, and nothing to load: {page:?}");
+            let text = page.text();
+            for words in ["exited with status 3", "the &lt;database&gt; is broken", "Try again"] {
+                assert!(text.contains(words), "{text}");
+            }
+            // Programs, a page's own scripts among them, get the reason alone.
+            let scripts: &[(&str, &str)] = &[("Accept", "text/html"), ("Sec-Fetch-Mode", "cors")];
+            for headers in [&[][..], scripts] {
+                let text = http::request("GET", &server.at(""), headers, b"");
+                assert_eq!(text.status, 502);
+                let right = "the app exited with status 3 before it answered\n";
+                assert_eq!(text.text(), right, "{}", server.said());
+            }
+        }
+        let said = server.said();
+        let told = "    ** sandstorm-http-bridge: the app exited with status 3";
+        assert!(said.contains(told) && said.contains("the <database> is broken"), "{said}");
+        assert_eq!(said.matches("before it answered").count(), 2, "8 and 3: {said}");
+        assert_eq!(said.matches("starting the app again").count(), 1, "{said}");
+        // Mended, it is an app as before, and what happens next is told.
+        let grain = stage.state().join("grains").join(server.field("grainId"));
+        fs::remove_file(grain.join("sandbox/broken")).unwrap();
+        assert_eq!(http::get(&server.at("")).text(), "fine");
+        http::request("POST", &server.at(""), &[], b"");
+        http::request("GET", &server.at(""), &[], b"");
+        let said = server.stop();
+        assert_eq!(said.matches("before it answered").count(), 4, "{said}");
+    }
+}
+
+#[test]
+fn a_mistake_made_while_it_runs_is_told_without_a_request() {
+    let stage = fragile(Who::User);
+    let server = Server::start(stage.spk().args(["dev", "--watch"]));
+    assert_eq!(http::get(&server.at("")).text(), "fine");
+    stage.write("app.py", format!("this is no Python\n{FRAGILE}"));
+    let end = Instant::now() + Duration::from_secs(30);
+    while !server.said().contains("SyntaxError") {
+        assert!(Instant::now() < end, "not told: {}", server.said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let page = http::request("GET", &server.at(""), PERSON, b"").text();
+    assert!(page.contains("SyntaxError"), "{page}");
+    stage.write("app.py", FRAGILE);
+    let end = Instant::now() + Duration::from_secs(30);
+    while http::request("GET", &server.at(""), PERSON, b"").status != 200 {
+        assert!(Instant::now() < end, "not mended: {}", server.said());
+    }
+    server.stop();
+}
+
+#[test]
+fn what_an_app_listens_on_instead_is_told() {
+    let app = FRAGILE.replace("8000", "3000");
+    for (address, told) in [("127.0.0.1", "127.0.0.1:3000"), ("", "0.0.0.0:3000")] {
+        let stage = fragile(Who::User);
+        stage.write("app.py", app.replace("127.0.0.1", address));
+        let output = fails(stage.spk().args(["dev", "--port", "0", "--start-timeout", "4"]));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let words = format!("nobody answers on port 8000; it listens on {told} instead");
+        assert!(said.contains(&words), "{said}");
+    }
+}
+
+/// A script's interpreter, and what a link leads to, of programs that the bridge or the host starts.
+#[test]
+fn what_a_program_lacks_is_named() {
+    let stage = Stage::new(Who::User);
+    let script = stage.write("script", "#!/home/me/.pyenv/bin/python3 -s\n");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(stage.work().join("venv/bin")).unwrap();
+    symlink("/home/me/.pyenv/bin/python3", stage.work().join("venv/bin/python")).unwrap();
+    Who::User.own(&stage.work());
+    for (program, lacks) in [
+        ("/script", "its interpreter /home/me/.pyenv/bin/python3"),
+        ("/venv/bin/python", "it leads to /home/me/.pyenv/bin/python3"),
+    ] {
+        for kind in [&["-p", "8000"][..], &["-r"]] {
+            ok(stage.spk().args(["init", "-q", "--force"]).args(kind).args(["--", program]));
+            let output = fails(stage.spk().args(["dev", "--port", "0"]));
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains(lacks), "{kind:?}: {said}");
+        }
     }
 }

@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
+use spk_files::program;
+
 use crate::error::{Failure, Step};
 use crate::landlock;
 use crate::privileges;
@@ -113,30 +115,14 @@ fn prepare(app: &App<'_>) -> Result<(), Failure> {
 pub(crate) fn diagnose(program: &CString, errno: Errno) -> crate::ExecProblem {
     use crate::ExecProblem;
     let path = std::path::Path::new("/").join(std::ffi::OsStr::new(&*program.to_string_lossy()));
+    let lacks = program::missing(&path).map(|missing| missing.in_words("in the package"));
     match errno {
-        Errno::ENOENT if path.exists() => interpreter(&path)
-            .map_or(ExecProblem::Other(errno as i32), ExecProblem::InterpreterMissing),
+        Errno::ENOENT if lacks.is_some() || path.exists() => {
+            lacks.map_or(ExecProblem::Other(errno as i32), ExecProblem::Lacks)
+        }
         Errno::ENOENT | Errno::ENOTDIR => ExecProblem::Missing,
         Errno::EACCES | Errno::EPERM => ExecProblem::NotExecutable,
         Errno::ENOEXEC => ExecProblem::Format,
         _ => ExecProblem::Other(errno as i32),
     }
-}
-
-/// The interpreter that a script or a dynamic program names.
-fn interpreter(path: &std::path::Path) -> Option<String> {
-    use std::os::unix::fs::FileExt as _;
-    /// Longest first line the kernel looks at.
-    const LINE: usize = 256;
-    let file = std::fs::File::open(path).ok()?;
-    let mut head = [0; LINE];
-    let length = file.read_at(&mut head, 0).ok()?;
-    let name = match head[..length].strip_prefix(b"#!") {
-        Some(line) => {
-            let line = line.split(|byte| *byte == b'\n').next()?.trim_ascii();
-            line.split(|byte| byte.is_ascii_whitespace()).next()?.to_vec()
-        }
-        None => spk_files::elf::Elf::open(&file).ok()??.interpreter().ok()??,
-    };
-    Some(String::from_utf8_lossy(&name).into_owned())
 }

@@ -218,9 +218,9 @@ pub enum ExecProblem {
     /// Not in the package.
     #[error("there is no such file in the package")]
     Missing,
-    /// A script or a dynamic program whose interpreter is not in the package.
-    #[error("its interpreter {0} is not in the package")]
-    InterpreterMissing(String),
+    /// It is there, and what it needs to be executed is not: its interpreter, or what it is a link to.
+    #[error("{0}")]
+    Lacks(String),
     /// It, or a directory on the way, may not be executed.
     #[error(
         "permission denied (is it an executable file, on a file system mounted without noexec?)"

@@ -22,9 +22,11 @@ impl ExecProblem {
                 "the program's path is looked up inside the package, from `/`, and never searched for"
                     .into(),
             ),
-            ExecProblem::InterpreterMissing(_) => {
-                Some("add the interpreter and the libraries it loads to the package".into())
-            }
+            ExecProblem::Lacks(_) => Some(
+                "a path of the source map must show it, with the libraries it loads; homes are never \
+                 shown"
+                    .into(),
+            ),
             ExecProblem::NotExecutable => Some("chmod +x the file".into()),
             ExecProblem::Format | ExecProblem::Other(_) => None,
         }

@@ -18,6 +18,7 @@ pub mod holes;
 pub mod lend;
 pub mod path;
 pub mod printable;
+pub mod program;
 pub mod random;
 mod remove;
 mod staging;

@@ -1,11 +1,13 @@
 //! The app's process: start, signals, end (http-bridge §2.2, §2.4).
 
 use std::io;
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use spk_files::program;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
@@ -137,5 +139,12 @@ impl Child {
 }
 
 fn exec_error(command: &str, reason: io::Error) -> Error {
-    Error::Exec { command: command.to_owned(), reason }
+    let lacks = match reason.kind() {
+        io::ErrorKind::NotFound if command.contains('/') => program::missing(Path::new(command)),
+        _ => None,
+    };
+    let lacks = lacks
+        .map(|missing| format!(": {}", missing.in_words("in the sandbox")))
+        .unwrap_or_default();
+    Error::Exec { command: command.to_owned(), reason, lacks }
 }

@@ -38,12 +38,14 @@ pub enum Error {
     #[error("{}", .0.extra)]
     Identities(capnp::Error),
     /// The app's command cannot be executed.
-    #[error("executing '{command}' failed: {reason}")]
+    #[error("executing '{command}' failed: {reason}{lacks}")]
     Exec {
         /// The command.
         command: String,
         /// What the kernel said.
         reason: io::Error,
+        /// What it needs that is not there, behind a colon; may be empty.
+        lacks: String,
     },
     /// The app ended by itself.
     #[error("the app {0}")]

@@ -32,6 +32,11 @@ impl App {
         !*self.disconnected.borrow() && self.ended.borrow().is_none()
     }
 
+    /// Resolves with how it ended.
+    pub async fn how_it_ended(&self) -> Exit {
+        wait_for_end(&mut self.ended.clone()).await
+    }
+
     /// Resolves when calls cannot be answered any more.
     pub async fn gone(&self) {
         let (mut ended, mut disconnected) = (self.ended.clone(), self.disconnected.clone());

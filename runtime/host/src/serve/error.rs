@@ -7,6 +7,7 @@ use std::time::Duration;
 use spk_sandbox::Exit;
 
 use super::exit;
+use super::listening::Listening;
 
 /// A failure that ends `serve`.
 #[derive(Debug, thiserror::Error)]
@@ -68,13 +69,15 @@ pub enum Error {
     /// The app runs but did not answer in time.
     #[error(
         "the app did not answer within {} s{}{}",
-        waited.as_secs_f64(), nobody_listens(*port), last_lines(tail)
+        waited.as_secs_f64(), nobody_listens(*port, listening.as_ref()), last_lines(tail)
     )]
     NeverAnswered {
         /// How long it was waited for.
         waited: Duration,
         /// The port its bridge connects to, when that is how it is started.
         port: Option<u16>,
+        /// What the app listens on, where that can be seen.
+        listening: Option<Listening>,
         /// Its last log lines, printable.
         tail: Vec<String>,
     },
@@ -125,6 +128,15 @@ impl Error {
         std::sync::Arc::try_unwrap(error).unwrap_or_else(Error::Shared)
     }
 
+    /// How the app ended and the last lines of its log, if that is what it is.
+    pub(super) fn of_its_end(&self) -> Option<(Exit, &[String])> {
+        match self {
+            Error::AppEnded { ended, tail } => Some((*ended, tail)),
+            Error::Shared(error) => error.of_its_end(),
+            _ => None,
+        }
+    }
+
     /// The sandbox's error, if it is one: that knows whether the machine is to blame.
     pub fn of_the_sandbox(&self) -> Option<&spk_sandbox::Error> {
         match self {
@@ -164,8 +176,12 @@ fn last_lines(tail: &[String]) -> String {
     text
 }
 
-fn nobody_listens(port: Option<u16>) -> String {
-    port.map(|port| format!(": nobody answers on port {port}")).unwrap_or_default()
+fn nobody_listens(port: Option<u16>, listening: Option<&Listening>) -> String {
+    match (port, listening) {
+        (Some(port), Some(listening)) => listening.instead_of(port),
+        (Some(port), None) => format!(": nobody answers on port {port}"),
+        (None, _) => String::new(),
+    }
 }
 
 fn known_names(known: &[String]) -> String {

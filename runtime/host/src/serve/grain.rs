@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::activity::Activity;
 use super::app::{App, GRACE, Life, wait_for_end};
 use super::error::Error;
+use super::exit;
 use super::host_objects::Objects;
 use super::host_objects::api::Api;
 use super::launch::Launch;
@@ -51,6 +52,10 @@ pub(crate) struct Grain {
     state: RefCell<State>,
     life: RefCell<Option<Life>>,
     starts: Cell<u64>,
+    /// What was said last of an end that it did not recover from yet.
+    failing: RefCell<Option<String>>,
+    /// Whether it was started again since anybody was answered.
+    started_again: Cell<bool>,
     limits: HostLimits,
     /// Whether the grain's data must not change now: no app is started meanwhile.
     held: watch::Sender<bool>,
@@ -83,6 +88,8 @@ impl Grain {
             state: RefCell::new(State::Stopped),
             life: RefCell::new(None),
             starts: Cell::new(0),
+            failing: RefCell::new(None),
+            started_again: Cell::new(false),
             limits: policy.host_limits.clone(),
             held: watch::channel(false).0,
             closed: watch::channel(false).0,
@@ -181,7 +188,7 @@ impl Grain {
     async fn start_now(&self) -> Result<Rc<App>, Error> {
         // An error would mean that the sender, which is ours, is gone.
         let _ = self.held.subscribe().wait_for(|held| !*held).await;
-        if self.starts.replace(self.starts.get() + 1) > 0 {
+        if self.starts.replace(self.starts.get() + 1) > 0 && !self.started_again.replace(true) {
             self.notes.say("starting the app again");
         }
         self.log.forget_tail();
@@ -216,6 +223,31 @@ impl Grain {
                 Err(Error::AppEnded { ended, tail: self.last_words().await })
             }
         }
+    }
+
+    /// Says why nobody is answered, unless that was said already and nobody was answered since: an app
+    /// that ends again and again would say nothing else.
+    pub fn say_failing(&self, text: &str) {
+        self.say_once_failing(text, text);
+    }
+
+    /// The same of an app that ended, whatever it wrote to its log meanwhile.
+    pub fn say_ended(&self, ended: Exit, tail: Vec<String>) {
+        let how = exit::of_the_app(ended, &tail);
+        self.say_once_failing(&how, &Error::AppEnded { ended, tail }.to_string());
+    }
+
+    fn say_once_failing(&self, what: &str, text: &str) {
+        let said = self.failing.replace(Some(what.to_owned()));
+        if said.as_deref() != Some(what) {
+            self.notes.say(text);
+        }
+    }
+
+    /// Somebody was answered.
+    pub fn is_fine(&self) {
+        self.failing.take();
+        self.started_again.set(false);
     }
 
     /// The end of the log of an app that ended, complete.
@@ -264,8 +296,20 @@ impl Grain {
         }
         *self.state.borrow_mut() = State::Stopped;
         self.end_app(GRACE).await;
-        if let Err(error) = self.app().await {
-            self.notes.say(&format!("the app does not start: {}", in_one_line(&error)));
+        match self.app().await {
+            Ok(app) => {
+                // A bridge has answered, which knows nothing of the app behind it yet.
+                let grain = self.clone();
+                tokio::task::spawn_local(async move {
+                    let ended = app.how_it_ended().await;
+                    if ended != Exit::Killed {
+                        grain.say_ended(ended, grain.last_words().await);
+                    }
+                });
+            }
+            Err(error) => {
+                self.say_failing(&format!("the app does not start: {}", in_one_line(&error)));
+            }
         }
     }
 

@@ -22,6 +22,7 @@ mod interfaces;
 pub(crate) mod jobs;
 pub(crate) mod launch;
 mod limits;
+mod listening;
 pub(crate) mod log;
 mod log_lines;
 mod notes;
@@ -51,6 +52,7 @@ pub use event::{ApiAccess, Event};
 pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
 pub use host_objects::grants::GRANTS;
 pub use limits::{Counts, HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
+pub use listening::Listening;
 pub use log::{Followed, LOG_CAP, Log};
 pub use options::{
     AppOptions, FuseHook, GrainOptions, IDLE_TIMEOUT, IdentityHook, Policy, Program, Rootfs,

@@ -17,7 +17,9 @@ use super::policy::Policy;
 use super::slots::Slot;
 use super::{Front, pages, plain, range, websocket};
 use crate::serve::app::App;
+use crate::serve::error::Error;
 use crate::serve::exchange::{Recording, RequestBody};
+use crate::serve::exit;
 use crate::serve::session::{Browser, OpenError, Session};
 
 /// Largest body that is collected before the call, where it cannot be streamed.
@@ -81,7 +83,15 @@ pub(super) async fn ask(
         let busy = session.grain().activity.begin();
         let opened = match session.web(browser).await {
             Ok(opened) => opened,
-            Err(error) => return Ok(not_opened(session, &error)),
+            // It ended since it was started, or opened a session last.
+            Err(OpenError::App(error)) if again && error.kind == capnp::ErrorKind::Disconnected => {
+                again = false;
+                if let Some(app) = session.grain().running() {
+                    is_gone(&app).await;
+                }
+                continue;
+            }
+            Err(error) => return Ok(not_opened(session, &parts, &policy, &error)),
         };
         let call = web_session::Request {
             method: &parts.method,
@@ -104,6 +114,7 @@ pub(super) async fn ask(
         }
         let error = match failure {
             Ok(response) => {
+                session.grain().is_fine();
                 let response = range::cut(response.map(Outgoing::from), &wanted);
                 return Ok(recorded(recording, response));
             }
@@ -116,9 +127,18 @@ pub(super) async fn ask(
         };
         if error.kind == capnp::ErrorKind::Disconnected {
             session.forget(&opened);
-            if again && is_gone(&opened.app).await {
+        }
+        // A bridge sees the connection of an app break that ends, and says so before it ends itself.
+        if matches!(error.kind, capnp::ErrorKind::Disconnected | capnp::ErrorKind::Failed)
+            && is_gone(&opened.app).await
+        {
+            if again {
                 again = false;
                 continue;
+            }
+            if let Some(error) = its_end(session, &opened.app).await {
+                let response = ended(session, &parts, &policy, &error);
+                return Ok(recorded(recording, response));
             }
         }
         return failed(session, &parts, &error).map(|response| recorded(recording, response));
@@ -148,7 +168,11 @@ async fn socket(
     let busy = session.grain().activity.begin();
     let opened = match session.web(browser).await {
         Ok(opened) => opened,
-        Err(error) => return Ok(not_opened(session, &error)),
+        Err(error) => {
+            let text = why_not_opened(&error);
+            session.grain().say_failing(&text);
+            return Ok(pages::text(StatusCode::BAD_GATEWAY, &text));
+        }
     };
     let web = &opened.web;
     match websocket::open(web, path, &parts.headers, described, &key, upgrade, (busy, slot)).await {
@@ -190,15 +214,82 @@ fn printable(text: &str) -> String {
     text.chars().take(LONGEST).collect()
 }
 
-fn not_opened(session: &Session, error: &OpenError) -> Response<Outgoing> {
-    let text = match error {
+fn not_opened(
+    session: &Session,
+    parts: &Parts,
+    policy: &Policy,
+    error: &OpenError,
+) -> Response<Outgoing> {
+    if let OpenError::Start(error) = error
+        && error.of_its_end().is_some()
+    {
+        return ended(session, parts, policy, error);
+    }
+    let text = why_not_opened(error);
+    session.grain().say_failing(&text);
+    if !is_for_a_person(session, parts) {
+        return pages::text(StatusCode::BAD_GATEWAY, &text);
+    }
+    failed_page(&text, &[], parts, policy)
+}
+
+fn why_not_opened(error: &OpenError) -> String {
+    match error {
         OpenError::Start(error) => in_one_line(error),
         OpenError::App(error) => format!("the app refused to open a session: {}", plain(error)),
         OpenError::Unknown(unknown) => unknown.to_string(),
-    };
-    session.grain().notes.say(&text);
-    pages::text(StatusCode::BAD_GATEWAY, &text)
+    }
 }
+
+/// How an app ended that is gone, if that is known soon, and the last lines of its log.
+async fn its_end(session: &Session, app: &App) -> Option<Error> {
+    let ended = tokio::time::timeout(END_KNOWN, app.how_it_ended()).await.ok()?;
+    Some(Error::AppEnded { ended, tail: session.grain().last_words().await })
+}
+
+/// The answer to a request during which the app ended: to a person a page, with the last lines of the log;
+/// to a program the reason. The developer is told once.
+fn ended(session: &Session, parts: &Parts, policy: &Policy, error: &Error) -> Response<Outgoing> {
+    let Some((ended, tail)) = error.of_its_end() else {
+        return pages::text(StatusCode::BAD_GATEWAY, "the app ended");
+    };
+    session.grain().say_ended(ended, tail.to_vec());
+    let reason = format!("the app {} before it answered", exit::of_the_app(ended, tail));
+    if !is_for_a_person(session, parts) {
+        return pages::text(StatusCode::BAD_GATEWAY, &reason);
+    }
+    failed_page(&reason, tail, parts, policy)
+}
+
+fn failed_page(
+    reason: &str,
+    tail: &[String],
+    parts: &Parts,
+    policy: &Policy,
+) -> Response<Outgoing> {
+    // What had side effects is not to be done again by a click.
+    let mut response = pages::failed(reason, tail, parts.method == Method::GET);
+    let ours = response.headers_mut().remove(header::CONTENT_SECURITY_POLICY);
+    web_session::Policy::apply(policy, response.headers_mut());
+    if let Some(ours) = ours {
+        response.headers_mut().append(header::CONTENT_SECURITY_POLICY, ours);
+    }
+    response
+}
+
+/// Whether a browser shows the answer to a person, who uses the app.
+fn is_for_a_person(session: &Session, parts: &Parts) -> bool {
+    let has = |name: &str, words: &[u8]| {
+        let value = parts.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
+        value.windows(words.len()).any(|part| part.eq_ignore_ascii_case(words))
+    };
+    let navigates =
+        !parts.headers.contains_key("sec-fetch-mode") || has("sec-fetch-mode", b"navigate");
+    session.is_for_people() && navigates && has("accept", b"text/html")
+}
+
+/// How long it is waited for how an app ended whose connection broke.
+pub(super) const END_KNOWN: Duration = Duration::from_secs(3);
 
 /// Whether an app that just broke a call is really gone: its connection's end may be noticed a
 /// moment after the call's.

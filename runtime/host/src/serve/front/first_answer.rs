@@ -5,13 +5,12 @@ use std::time::Duration;
 use spk_package::causes::in_one_line;
 use spk_web_session::values;
 
+use super::ask_app::END_KNOWN;
 use super::{Front, plain};
 use crate::serve::error::Error;
+use crate::serve::listening::Listening;
 use crate::serve::permissions::Unknown;
 use crate::serve::session::{Browser, OpenError};
-
-/// How long the end of the app is waited for after its connection broke, to say how it ended.
-const END_KNOWN: Duration = Duration::from_secs(3);
 
 impl Front {
     /// Starts the app and waits until it answers a GET of its first page; `port`: where the bridge
@@ -23,6 +22,7 @@ impl Front {
             Err(_) => Err(Error::NeverAnswered {
                 waited: limit,
                 port,
+                listening: self.grains.first.pid().and_then(Listening::of),
                 tail: self.grains.first.log.tail(),
             }),
         };

@@ -18,7 +18,7 @@ pub(crate) mod listen;
 mod origins;
 mod paced;
 pub(crate) mod pages;
-mod peers;
+pub(super) mod peers;
 mod policy;
 mod programs;
 mod published;

@@ -94,7 +94,7 @@ fn parse(line: &str, port: u16, v6: bool) -> Option<(SocketAddr, u32)> {
 }
 
 /// An address as the tables have it: words of 32 bits in the machine's order, and the port.
-fn address(text: &str, v6: bool) -> Option<SocketAddr> {
+pub(in crate::serve) fn address(text: &str, v6: bool) -> Option<SocketAddr> {
     let (host, port) = text.split_once(':')?;
     let word = |at: usize| {
         let word = u32::from_str_radix(host.get(at * 8..at * 8 + 8)?, 16).ok()?;
