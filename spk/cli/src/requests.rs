@@ -15,21 +15,33 @@ use spk_host::serve::{Exchange, ExchangeHook};
 
 use crate::error::{CliError, Result, ResultExt};
 
-/// Version of the format; others are not read.
-const VERSION: u32 = 1;
+/// Version of the format. The first had no answers beside their heads, and is read as well; others
+/// are not.
+const VERSION: u32 = 2;
 /// Larger files are not read: some ten thousand requests with small forms take a tenth of it.
 const MAX_LEN: u64 = 256 << 20;
+/// Bytes of answers kept of one session; of what comes then, only digests.
+const MAX_ANSWERS: usize = 64 << 20;
 /// Requests kept of one session: more than anybody clicks, fewer than fill memory.
 const MAX_REQUESTS: usize = 100_000;
 /// Nobody else may read what people typed.
 const OPTIONS: atomic::Options = atomic::Options::mode(0o600);
 
 /// A recorded request, and what was answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
+    /// Which of all that came it was.
+    #[serde(default)]
+    pub number: u64,
+    /// How many had come when the answer's head did.
+    #[serde(default)]
+    pub until: u64,
     /// Who asked.
     pub user: String,
+    /// Whether a program asked, with an API token.
+    #[serde(default)]
+    pub program: bool,
     /// Method.
     pub method: String,
     /// Path and query.
@@ -44,13 +56,28 @@ pub struct Request {
     pub content_type: Option<String>,
     /// `Location` of the answer.
     pub location: Option<String>,
+    /// `Content-Encoding` of the answer.
+    #[serde(default)]
+    pub encoding: Option<String>,
+    /// `Set-Cookie` of the answer, each.
+    #[serde(default)]
+    pub cookies: Vec<String>,
+    /// The answer's body in base64; nothing if it was too long to keep, or did not end.
+    #[serde(default)]
+    pub answer: Option<String>,
+    /// SHA-256 of the answer's body in base64; nothing if it did not end.
+    #[serde(default)]
+    pub digest: Option<String>,
 }
 
 impl Request {
     fn of(exchange: Exchange) -> Request {
         let text = |(name, value)| Some((name, String::from_utf8(value).ok()?));
         Request {
+            number: exchange.number,
+            until: exchange.until,
             user: exchange.user,
+            program: exchange.program,
             method: exchange.method,
             target: exchange.target,
             headers: exchange.headers.into_iter().filter_map(text).collect(),
@@ -58,7 +85,16 @@ impl Request {
             status: exchange.status,
             content_type: exchange.content_type,
             location: exchange.location,
+            encoding: exchange.encoding,
+            cookies: exchange.cookies,
+            answer: exchange.answer.map(|answer| STANDARD.encode(answer)),
+            digest: exchange.digest.map(|digest| STANDARD.encode(digest)),
         }
+    }
+
+    /// The bytes of the answer's body; `None` if they were not kept.
+    pub fn answer(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.answer.as_ref()?).ok()
     }
 
     /// The body's bytes; `None` if it was not kept.
@@ -92,7 +128,7 @@ pub fn load(path: &Path) -> Result<Vec<Request>> {
     let file: File = serde_json::from_slice(&text)
         .context(format!("not a recording of requests: {shown}"))
         .hint("make a new one with: spk dev --record")?;
-    if file.version != VERSION {
+    if !(1..=VERSION).contains(&file.version) {
         return Err(CliError::new(format!("{shown} is a recording of version {}", file.version))
             .hint("make a new one with: spk dev --record"));
     }
@@ -115,6 +151,8 @@ struct Recorded {
     requests: BTreeMap<u64, Request>,
     /// How many of them are in the file; nothing as long as it was not written.
     saved: Option<usize>,
+    /// Bytes of answers among them.
+    answers: usize,
 }
 
 impl Recording {
@@ -144,7 +182,15 @@ impl Recording {
         Rc::new(move |exchange| {
             let mut recorded = recording.locked();
             if recorded.requests.len() < MAX_REQUESTS {
-                recorded.requests.insert(exchange.number, Request::of(exchange));
+                let number = exchange.number;
+                let mut request = Request::of(exchange);
+                let length = request.answer.as_ref().map_or(0, String::len);
+                if recorded.answers + length > MAX_ANSWERS {
+                    request.answer = None;
+                } else {
+                    recorded.answers += length;
+                }
+                recorded.requests.insert(number, request);
             }
         })
     }
@@ -211,8 +257,9 @@ mod tests {
                 headers: vec![("a".into(), b"b".to_vec()), ("c".into(), b"\xff".to_vec())],
                 body: Some(b"\0x".to_vec()),
                 status: 200,
-                content_type: None,
                 location: Some("/x".into()),
+                answer: Some(b"\xff".to_vec()),
+                ..Exchange::default()
             });
         }
         assert_eq!(recording.save().unwrap(), 2);
@@ -223,8 +270,20 @@ mod tests {
         let requests = load(&path).unwrap();
         assert_eq!(requests[0].target, "/0");
         assert_eq!(requests[1].body().unwrap(), b"\0x");
+        assert_eq!(requests[1].answer().unwrap(), b"\xff");
         assert_eq!(requests[0].headers, [("a".to_owned(), "b".to_owned())]);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_recording_of_the_first_version_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let text = r#"{"version":1,"requests":[{"user":"alice","method":"GET","target":"/",
+            "headers":[],"body":"","status":200,"contentType":null,"location":null}]}"#;
+        std::fs::write(&path, text).unwrap();
+        let requests = load(&path).unwrap();
+        assert_eq!((requests.len(), &requests[0].answer, requests[0].program), (1, &None, false));
     }
 
     #[test]

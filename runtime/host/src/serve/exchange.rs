@@ -10,11 +10,16 @@ use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{HeaderName, Response};
 use hyper::body::{Body, Incoming, SizeHint};
+use sha2::{Digest, Sha256};
 use spk_web_session::{Broken, Source};
 
 /// Bodies are kept up to this length: forms and small uploads. Of longer ones only that they were
 /// is known.
 pub const KEPT_BODY: usize = 1 << 20;
+
+/// Answers are kept up to this length: pages, and what their scripts ask for. Of longer ones only a
+/// digest is.
+pub const KEPT_ANSWER: usize = 256 << 10;
 
 /// Headers that belong to one connection, one front end or one browser's cache, not to the request.
 const NOT_KEPT: [HeaderName; 13] = [
@@ -33,13 +38,15 @@ const NOT_KEPT: [HeaderName; 13] = [
     header::CACHE_CONTROL,
 ];
 
-/// A request and the head of its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A request and its answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchange {
     /// Counts from 0 in the order in which the requests came; the answers may come in another.
     pub number: u64,
     /// Who asked: see [`super::User::key`].
     pub user: String,
+    /// Whether a program asked, with an API token, which is not kept.
+    pub program: bool,
     /// Method.
     pub method: String,
     /// Path and query.
@@ -54,39 +61,53 @@ pub struct Exchange {
     pub content_type: Option<String>,
     /// `Location` of the answer.
     pub location: Option<String>,
+    /// `Content-Encoding` of the answer.
+    pub encoding: Option<String>,
+    /// `Set-Cookie` of the answer, each.
+    pub cookies: Vec<String>,
+    /// How many requests had come when the answer's head did: those from there on came later.
+    pub until: u64,
+    /// The answer's body, if all of it was sent, and it was not longer than [`KEPT_ANSWER`].
+    pub answer: Option<Vec<u8>>,
+    /// SHA-256 of the answer's body, if all of it was sent.
+    pub digest: Option<[u8; 32]>,
 }
 
-/// Is told of each exchange when the answer's head and the request's body are complete.
+/// Is told of each exchange when the answer and the request's body have ended.
 pub type ExchangeHook = Rc<dyn Fn(Exchange)>;
 
 /// Makes [`Recording`]s, if anybody wants them.
 pub(super) struct Recorder {
     hook: Option<ExchangeHook>,
-    next: Cell<u64>,
+    next: Rc<Cell<u64>>,
 }
 
 impl Recorder {
     pub fn new(hook: Option<ExchangeHook>) -> Recorder {
-        Recorder { hook, next: Cell::new(0) }
+        Recorder { hook, next: Rc::default() }
     }
 
     /// Begins to record a request.
-    pub fn begin(&self, user: &str, parts: &Parts) -> Option<Rc<Recording>> {
+    pub fn begin(&self, user: &str, program: bool, parts: &Parts) -> Option<Rc<Recording>> {
         let hook = self.hook.clone()?;
         let number = self.next.replace(self.next.get() + 1);
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let mut headers = kept(&parts.headers);
+        if program {
+            headers.retain(|(name, _)| name != header::AUTHORIZATION.as_str());
+        }
         let exchange = Exchange {
             number,
             user: user.to_owned(),
+            program,
             method: parts.method.as_str().to_owned(),
             target: target.to_owned(),
-            headers: kept(&parts.headers),
+            headers,
             body: Some(Vec::new()),
-            status: 0,
-            content_type: None,
-            location: None,
+            ..Exchange::default()
         };
-        Some(Rc::new(Recording { hook, exchange: RefCell::new(exchange) }))
+        let (exchange, next) = (RefCell::new(exchange), self.next.clone());
+        Some(Rc::new(Recording { hook, exchange, next, answer: RefCell::default() }))
     }
 }
 
@@ -98,11 +119,22 @@ fn kept(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// An exchange that goes on. Told of when the last reference goes: the request's body and the
-/// answer's head have one each.
-pub(super) struct Recording {
+/// An exchange that goes on. Told of when the last reference goes: the two bodies have one each.
+pub(crate) struct Recording {
     hook: ExchangeHook,
     exchange: RefCell<Exchange>,
+    /// How many requests have come by now.
+    next: Rc<Cell<u64>>,
+    answer: RefCell<Answer>,
+}
+
+/// What was sent of an answer's body so far.
+#[derive(Default)]
+struct Answer {
+    /// All of it, as long as that is not much.
+    kept: Vec<u8>,
+    length: u64,
+    digest: Sha256,
 }
 
 impl Recording {
@@ -116,6 +148,32 @@ impl Recording {
         };
         exchange.content_type = value(header::CONTENT_TYPE);
         exchange.location = value(header::LOCATION);
+        exchange.encoding = value(header::CONTENT_ENCODING);
+        let cookies = response.headers().get_all(header::SET_COOKIE).iter();
+        let text = |cookie: &http::HeaderValue| String::from_utf8(cookie.as_bytes().to_vec()).ok();
+        exchange.cookies = cookies.filter_map(text).collect();
+        exchange.until = self.next.get();
+    }
+
+    /// More of the answer's body was sent.
+    pub fn answer_piece(&self, piece: &[u8]) {
+        let mut answer = self.answer.borrow_mut();
+        answer.length += piece.len() as u64;
+        answer.digest.update(piece);
+        if answer.length <= KEPT_ANSWER as u64 {
+            answer.kept.extend_from_slice(piece);
+        }
+    }
+
+    /// All of the answer's body was sent.
+    pub fn answer_ended(&self) {
+        if self.exchange.borrow().digest.is_some() {
+            return;
+        }
+        let answer = std::mem::take(&mut *self.answer.borrow_mut());
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.digest = Some(answer.digest.finalize().into());
+        exchange.answer = (answer.length <= KEPT_ANSWER as u64).then_some(answer.kept);
     }
 
     fn body_piece(&self, piece: &[u8]) {

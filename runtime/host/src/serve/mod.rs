@@ -49,7 +49,7 @@ pub use app::GRACE;
 pub use containment::is_contained;
 pub use error::Error;
 pub use event::{ApiAccess, Event};
-pub use exchange::{Exchange, ExchangeHook, KEPT_BODY};
+pub use exchange::{Exchange, ExchangeHook, KEPT_ANSWER, KEPT_BODY};
 pub use host_objects::grants::GRANTS;
 pub use limits::{Counts, HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use listening::Listening;

@@ -71,11 +71,8 @@ pub(super) async fn ask(
         let slot = parts.extensions.remove::<Slot>();
         return socket(session, browser, described, &parts, path, (upgrade, slot)).await;
     }
-    // What programs ask is not asked again as somebody's page.
-    let recording = session
-        .is_for_people()
-        .then(|| front.recorder.begin(session.user().key(), &parts))
-        .flatten();
+    let program = !session.is_for_people();
+    let recording = front.recorder.begin(session.user().key(), program, &parts);
     let mut body = Some(RequestBody::new(body, recording.clone(), front.clients.limits.body));
     let wanted = range::wanted(&parts);
     let mut again = get;
@@ -145,12 +142,11 @@ pub(super) async fn ask(
     }
 }
 
-/// Completes the record of an exchange.
+/// Records an answer's head, and its body as it is sent.
 fn recorded(recording: Option<Rc<Recording>>, response: Response<Outgoing>) -> Response<Outgoing> {
-    if let Some(recording) = recording {
-        recording.answered(&response);
-    }
-    response
+    let Some(recording) = recording else { return response };
+    recording.answered(&response);
+    response.map(|body| body.recorded(recording))
 }
 
 async fn socket(

@@ -1,6 +1,7 @@
 //! What the front end sends.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -11,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::file_body::FileBody;
 use crate::serve::activity::Busy;
+use crate::serve::exchange::Recording;
 
 /// A response's body.
 pub(crate) enum Outgoing {
@@ -29,6 +31,13 @@ pub(crate) enum Outgoing {
     },
     /// Piece by piece, as the shell makes it.
     Pieces(tokio::sync::mpsc::Receiver<Bytes>),
+    /// Another body, recorded as it is sent.
+    Recorded {
+        /// What is sent.
+        whole: Box<Outgoing>,
+        /// Who is told of it.
+        recording: Rc<Recording>,
+    },
 }
 
 impl Outgoing {
@@ -40,6 +49,15 @@ impl Outgoing {
     /// So many of its bytes, after so many others.
     pub fn part(self, skip: u64, left: u64) -> Outgoing {
         Outgoing::Part { whole: Box::new(self), skip, left }
+    }
+
+    /// Tells `recording` of what is sent.
+    pub fn recorded(self, recording: Rc<Recording>) -> Outgoing {
+        if self.is_end_stream() {
+            recording.answer_ended();
+            return self;
+        }
+        Outgoing::Recorded { whole: Box::new(self), recording }
     }
 }
 
@@ -75,6 +93,24 @@ impl Body for Outgoing {
             Outgoing::Pieces(pieces) => {
                 pieces.poll_recv(context).map(|piece| Some(Ok(Frame::data(piece?))))
             }
+            Outgoing::Recorded { whole, recording } => {
+                let polled = Pin::new(&mut **whole).poll_frame(context);
+                if let Poll::Ready(Some(Ok(frame))) = &polled
+                    && let Some(piece) = frame.data_ref()
+                {
+                    recording.answer_piece(piece);
+                }
+                // Nobody asks for the end once it is known to have come.
+                let ended = match &polled {
+                    Poll::Ready(None) => true,
+                    Poll::Ready(Some(Ok(_))) => whole.is_end_stream(),
+                    _ => false,
+                };
+                if ended {
+                    recording.answer_ended();
+                }
+                polled
+            }
         }
     }
 
@@ -84,6 +120,7 @@ impl Body for Outgoing {
             Outgoing::File(body) => body.left() == 0,
             Outgoing::Part { left, .. } => *left == 0,
             Outgoing::Pieces(_) => false,
+            Outgoing::Recorded { whole, .. } => whole.is_end_stream(),
         }
     }
 
@@ -93,6 +130,7 @@ impl Body for Outgoing {
             Outgoing::File(body) => SizeHint::with_exact(body.left()),
             Outgoing::Part { left, .. } => SizeHint::with_exact(*left),
             Outgoing::Pieces(_) => SizeHint::default(),
+            Outgoing::Recorded { whole, .. } => whole.size_hint(),
         }
     }
 }

@@ -41,6 +41,11 @@ fn every_exchange_is_told_of_once_and_in_the_order_of_the_requests() {
         ]
     );
     assert!(told.iter().all(|told| told.status == 200 && told.user == "alice"), "{told:?}");
+    // The answers came one after the other, and all of each.
+    for told in &told {
+        assert_eq!(told.until, told.number + 1);
+        assert!(!told.program && told.answer.is_some() && told.digest.is_some(), "{told:?}");
+    }
     let names: Vec<&str> = told[0].headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["accept", "cookie"], "nothing of the connection or of a cache");
 }
