@@ -30,6 +30,7 @@ mod kept;
 mod list;
 mod lock;
 mod look_up;
+pub mod looked_at;
 mod nodes;
 mod notifier;
 mod open;

@@ -14,6 +14,7 @@ use crate::handles::{Handle, Opened};
 use crate::kept;
 use crate::look_up::{attributes, fresh, looked_at};
 use crate::nodes::{ROOT, Stamp};
+use crate::options::Cache;
 use crate::record::Use;
 use crate::shared::Shared;
 
@@ -23,9 +24,7 @@ pub fn open(shared: &Shared, pid: u32, ino: u64) -> Result<(Opened, FopenFlags),
     if entry.node.kind() != NodeKind::Directory {
         return Err(Errno::ENOTDIR);
     }
-    if ino != ROOT {
-        shared.note(&entry.path, Use::List, pid);
-    }
+    shared.note(&entry.path, Use::List, pid);
     kept::ttl(shared, &entry.path, &entry.node); // so that a change of the listing is seen
     let dirs = shared.view().source_dirs(&entry.node);
     let stamp = match dirs.as_slice() {
@@ -101,8 +100,11 @@ pub fn fill_plus(
         let interned = shared.nodes().intern(handle.ino, name, node.clone(), 0);
         let ino = interned.ok_or(Errno::ESTALE)?;
         let attr = attributes(shared, ino, &node);
-        // a later look at an empty file has to arrive here
-        let ttl = if looked_at(&node) == Use::Empty { Duration::ZERO } else { ttl };
+        // A later look at an empty file has to arrive here, and one at what is in the first piece
+        // of a listing: who lists has not asked for it by name, and the kernel wants further
+        // pieces with attributes only where somebody looks at all of them.
+        let arrives = offset == 0 && shared.options.cache != Cache::Frozen;
+        let ttl = if arrives || looked_at(&node) == Use::Empty { Duration::ZERO } else { ttl };
         if reply.add(INodeNo(ino), next, os_name, &ttl, &attr, Generation(0)) {
             break;
         }

@@ -185,7 +185,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     guarding::tell_met(&view, ui);
     names::tell_missing(&view, &recording.looked_at().record(), ui);
     // Whatever became of the app: what it used is not lost.
-    let written = recording.finish(all, ui);
+    let written = recording.finish(all, args.serve.explain, ui);
     let recorded = match requests {
         Some(requests) => requests.save().map(|count| {
             ui.note(format!("{}: {count} requests were recorded", requests.path().display()));

@@ -1,10 +1,10 @@
 //! `spk files`: what is in the file list, and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use fuse_tracer::{Record, Usage, Use, trace_file, with_implied};
+use fuse_tracer::{Record, Usage, Use, looked_at, trace_file};
 use serde_json::json;
 use spk_package::closure::{self, Reason};
 use spk_package::file_list::{self, Dropped};
@@ -55,7 +55,7 @@ enum Command {
         json: bool,
     },
     /// Suggest what belongs to used files and was not used itself: libraries that a program
-    /// names, the rest of a Python or Node package
+    /// names, the rest of a Python or Node package, what was only looked at
     Closure {
         /// Add all of it to the list
         #[arg(long)]
@@ -122,7 +122,7 @@ impl Files {
             ))
             .hint("run the app with spk dev, and use all of it"));
         }
-        Ok(with_implied(&self.view, self.record.used()))
+        Ok(looked_at::for_list(&self.view, &self.record))
     }
 
     fn why(&self, path: &[u8], json: bool, ui: &Ui) -> Result<()> {
@@ -302,25 +302,19 @@ impl Files {
                 }
                 Reason::NodePackage(dir) => format!("the rest of the Node package {}", text(dir)),
             };
-            let count = suggestion.paths.len();
-            if json {
-                let paths: Vec<String> = suggestion.paths.iter().map(|path| text(path)).collect();
-                for_scripts
-                    .push(json!({ "what": what, "bytes": suggestion.bytes, "paths": paths }));
-                all.extend(suggestion.paths);
-                continue;
-            }
-            ui.line(format!("{what}: {count} files, {} KB", suggestion.bytes.div_ceil(1000)))?;
-            for path in suggestion.paths.iter().take(SHOWN) {
-                ui.line(format!("  {}", text(path)))?;
-            }
-            if count > SHOWN {
-                ui.line(format!("  … and {} more", count - SHOWN))?;
-            }
+            self.suggest(&what, &suggestion.paths, suggestion.bytes, json, &mut for_scripts, ui)?;
             all.extend(suggestion.paths);
+        }
+        for (by, (paths, bytes)) in self.looked_at(&listed) {
+            let what = format!("only looked at by {by}");
+            self.suggest(&what, &paths, bytes, json, &mut for_scripts, ui)?;
+            all.extend(paths);
         }
         if json {
             ui.line(serde_json::to_string(&for_scripts)?)?;
+        }
+        for dangling in looked_at::dangling(&self.view, &self.record) {
+            ui.warn(dangling.text());
         }
         if all.is_empty() {
             ui.note("nothing seems to be missing");
@@ -329,6 +323,46 @@ impl Files {
             ui.note(format!("{} entries added to {}", update.added.len(), self.list.display()));
         } else {
             ui.note("take all of it into the list with: spk files closure --take");
+        }
+        Ok(())
+    }
+
+    /// What was only looked at and is not listed, with its size, by the programs that did it.
+    fn looked_at(&self, listed: &BTreeSet<Vec<u8>>) -> BTreeMap<String, (Vec<Vec<u8>>, u64)> {
+        let mut found: BTreeMap<String, (Vec<Vec<u8>>, u64)> = BTreeMap::new();
+        let unlisted = looked_at::looked_at(&self.view, &self.record).into_iter();
+        // What looks like a secret is packed only where it is named.
+        for one in unlisted.filter(|one| one.is_harmless && !listed.contains(&one.path)) {
+            let by: Vec<&str> = one.by.iter().map(String::as_str).collect();
+            let by = if by.is_empty() { "the app".to_owned() } else { by.join(", ") };
+            let (paths, bytes) = found.entry(by).or_default();
+            paths.push(one.path);
+            *bytes += one.bytes;
+        }
+        found
+    }
+
+    /// Tells one suggestion, or keeps it for scripts.
+    fn suggest(
+        &self,
+        what: &str,
+        paths: &[Vec<u8>],
+        bytes: u64,
+        json: bool,
+        for_scripts: &mut Vec<serde_json::Value>,
+        ui: &Ui,
+    ) -> Result<()> {
+        if json {
+            let paths: Vec<String> = paths.iter().map(|path| text(path)).collect();
+            for_scripts.push(json!({ "what": what, "bytes": bytes, "paths": paths }));
+            return Ok(());
+        }
+        ui.line(format!("{what}: {} files, {} KB", paths.len(), bytes.div_ceil(1000)))?;
+        for path in paths.iter().take(SHOWN) {
+            ui.line(format!("  {}", text(path)))?;
+        }
+        if paths.len() > SHOWN {
+            ui.line(format!("  … and {} more", paths.len() - SHOWN))?;
         }
         Ok(())
     }

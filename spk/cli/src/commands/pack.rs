@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fuse_tracer::{looked_at, trace_file};
 use serde_json::json;
 use spk_package::app_id::AppId;
 use spk_package::closure;
@@ -71,7 +72,8 @@ pub struct Args {
     /// Time, in seconds since 1970, of directories that exist only in the package
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", default_value_t = 0)]
     source_date_epoch: i64,
-    /// Also pack what belongs to listed files without being listed: see spk files closure
+    /// Also pack what belongs to listed files without being listed, and what spk dev saw looked at:
+    /// see spk files closure
     #[arg(long)]
     closure: bool,
     /// Pack this path, or what is below it, although it looks like a secret or a left-over (may be
@@ -293,9 +295,17 @@ pub(crate) fn select(
     };
     let view = View::new(definition.source_map.clone(), generated).withholding(withheld);
     if closure {
-        let listed = file_list.iter().cloned().collect();
+        let listed: BTreeSet<Vec<u8>> = file_list.iter().cloned().collect();
         let suggested = closure::suggest(&view, &listed).into_iter();
-        let more: BTreeSet<Vec<u8>> = suggested.flat_map(|suggestion| suggestion.paths).collect();
+        let mut more: BTreeSet<Vec<u8>> =
+            suggested.flat_map(|suggestion| suggestion.paths).collect();
+        if let Some(list) = list {
+            let record = trace_file::load(&trace_file::beside(list))?;
+            // What looks like a secret would be refused, and nobody named it.
+            let found = looked_at::looked_at(&view, &record).into_iter();
+            let unlisted = found.filter(|one| one.is_harmless && !listed.contains(&one.path));
+            more.extend(unlisted.map(|one| one.path));
+        }
         ui.note(format!("{} further paths that belong to listed ones", more.len()));
         file_list.extend(more);
     }

@@ -66,7 +66,7 @@ pub fn run(dir: &Path, recording: Recording, everything: bool, ui: &Ui) -> Resul
     ui.note(format!("mounted at {}; Ctrl-C unmounts it", place.display()));
     let waited = wait(&recording, &place, ui);
     guard.dismiss();
-    let written = recording.finish(everything, ui);
+    let written = recording.finish(everything, false, ui);
     waited.and(written)
 }
 

@@ -1,6 +1,6 @@
 //! What the app uses during a development session, and the file list that comes of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use fuse_tracer::looked_at::{self, LookedAt};
 use fuse_tracer::trace_file::{self, Growing};
-use fuse_tracer::{Cache, Callers, Options, Record, Tracer, Use, with_implied};
+use fuse_tracer::{Cache, Callers, Options, Record, Tracer, Usage, Use, with_implied};
 use spk_host::serve::FuseHook;
 use spk_package::file_list::{self, Update};
 use spk_package::selection::Tree;
@@ -102,7 +103,7 @@ impl Shared {
 
     /// The paths for the file list so far.
     pub(super) fn used(&self) -> BTreeSet<Vec<u8>> {
-        with_implied(&self.view, self.record().used())
+        looked_at::for_list(&self.view, &self.record())
     }
 
     /// Where the file list is, if there is one and it is written.
@@ -135,7 +136,7 @@ impl Shared {
         let mut record = Record::default();
         state.tracers.iter().for_each(|tracer| record.merge(tracer.record()));
         if listed {
-            let used = with_implied(&self.view, record.used());
+            let used = looked_at::for_list(&self.view, &record);
             if let Ok(update) = file_list::update(list, &used, &self.view, false) {
                 state.written = now;
                 state.added.extend(update.added);
@@ -232,8 +233,8 @@ impl Recording {
 
     /// Ends it: writes the list, or prints what was used where the definition names no list, and
     /// says what the developer should know. `everything`: the definition includes all files, so
-    /// that nobody needs to be told which.
-    pub fn finish(mut self, everything: bool, ui: &Ui) -> Result<()> {
+    /// that nobody needs to be told which. `explain`: name what was to be written.
+    pub fn finish(mut self, everything: bool, explain: bool, ui: &Ui) -> Result<()> {
         if let Some((stop, thread)) = self.writer.take() {
             drop(stop);
             let _ = thread.join();
@@ -257,6 +258,7 @@ impl Recording {
         for (path, reason) in &record.unreadable {
             ui.warn(format!("{} cannot be read: {reason}", path.display()));
         }
+        report_writes(&record, explain, ui);
         if self.shared.only.is_some() {
             report_withheld(&record, ui);
             return Ok(());
@@ -269,7 +271,7 @@ impl Recording {
             return Err(CliError::new(format!("the source {} is gone{kept}", source.display()))
                 .hint("bring it back, and use the app with spk dev once more"));
         }
-        let used = with_implied(&self.shared.view, record.used());
+        let used = looked_at::for_list(&self.shared.view, &record);
         let Some(list) = &self.shared.list else {
             if !everything {
                 ui.note("the definition has no fileList; these files were used:");
@@ -290,6 +292,7 @@ impl Recording {
             added.len()
         ));
         report(&update, ui);
+        report_looked_at(&self.shared.view, &record, &used, ui);
         Ok(traced.transpose().map(drop)?)
     }
 }
@@ -302,6 +305,28 @@ fn prepare(list: &Path) -> Result<Growing> {
     let trace = trace_file::beside(list);
     trace_file::can_save(&trace).hint(hint)?;
     Ok(Growing::open(&trace)?)
+}
+
+/// What the app wanted to write where it cannot, in a package as here.
+fn report_writes(record: &Record, explain: bool, ui: &Ui) {
+    let by = |(path, uses): (&Vec<u8>, &BTreeMap<Use, Usage>)| {
+        let by: Vec<&str> = uses.get(&Use::Write)?.by.iter().map(String::as_str).collect();
+        let path = String::from_utf8_lossy(path).into_owned();
+        Some(if by.is_empty() { path } else { format!("{path} (by {})", by.join(", ")) })
+    };
+    let writes: Vec<String> = record.paths.iter().filter_map(by).collect();
+    let only = "only /var and /tmp can be written";
+    match (writes.len(), explain) {
+        (0, _) => {}
+        (count, false) => ui.note(format!(
+            "the app wanted to write to {count} {} elsewhere, and {only}: --explain names them",
+            if count == 1 { "path" } else { "paths" }
+        )),
+        (count, true) => {
+            ui.warn(format!("could not be written ({count}), since {only}:"));
+            writes.iter().for_each(|path| ui.warn(format!("  {path}")));
+        }
+    }
 }
 
 /// What the app looked for and would not find in the package, though it is here.
@@ -322,6 +347,53 @@ fn report_withheld(record: &Record, ui: &Ui) {
     ui.warn(format!("works here, missing in the package ({}):", withheld.len()));
     for path in withheld {
         ui.warn(format!("  {path}"));
+    }
+}
+
+/// What the app only looked at, and the links it followed to what it cannot see.
+fn report_looked_at(view: &View, record: &Record, listed: &BTreeSet<Vec<u8>>, ui: &Ui) {
+    let found = looked_at::looked_at(view, record);
+    // What comes with what was used is no news.
+    let implied = with_implied(view, record.used());
+    let (taken, left): (Vec<&LookedAt>, Vec<&LookedAt>) = found
+        .iter()
+        .filter(|one| one.is_harmless && !implied.contains(&one.path))
+        .partition(|one| listed.contains(&one.path));
+    if !taken.is_empty() {
+        let what = many(
+            &taken,
+            "were only looked at, and are listed",
+            "was only looked at, and is listed",
+        );
+        ui.note(format!("{what} all the same"));
+    }
+    if !left.is_empty() {
+        let what = many(&left, "more were looked at", "more was looked at");
+        ui.note(format!("{what}: spk files closure names them, and spk pack --closure takes them"));
+    }
+    let dangling = looked_at::dangling(view, record);
+    if dangling.is_empty() {
+        return;
+    }
+    ui.warn(format!("links that lead to what the app cannot see ({}):", dangling.len()));
+    for one in dangling.iter().take(NAMED) {
+        ui.warn(format!("  {}", one.text()));
+    }
+    if dangling.len() > NAMED {
+        ui.warn(format!(
+            "  and {} more: spk files closure names all of them",
+            dangling.len() - NAMED
+        ));
+    }
+}
+
+/// How many they are, what they did, and how large they are.
+fn many(paths: &[&LookedAt], several: &str, one: &str) -> String {
+    let bytes: u64 = paths.iter().map(|path| path.bytes).sum();
+    let size = format!("{} KB", bytes.div_ceil(1000));
+    match paths.len() {
+        1 => format!("1 path {one} ({size})"),
+        count => format!("{count} paths {several} ({size})"),
     }
 }
 

@@ -59,7 +59,7 @@ pub fn run(
     recording.serve(fuse)?;
     ui.note("registered with the server; Ctrl-C ends it");
     let served = serve(&socket, restarts, ui);
-    let written = recording.finish(everything, ui);
+    let written = recording.finish(everything, false, ui);
     served.and(written)
 }
 
