@@ -2,11 +2,12 @@
 //! `spk dev` knows about their use.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use fuse_tracer::{Record, trace_file};
 use spk_package::app_id::AppId;
 use spk_package::pkgdef::Definition;
-use spk_package::view::{Generated, View};
+use spk_package::view::{Generated, NodeKind, View};
 
 use crate::definition::{self, Located};
 use crate::error::Result;
@@ -22,6 +23,8 @@ pub struct Developer {
     pub trace: Record,
     /// Where recorded requests are, if there are any.
     pub requests: PathBuf,
+    /// The file list, or the definition if it has none.
+    pub beside: PathBuf,
 }
 
 impl Developer {
@@ -50,6 +53,16 @@ impl Developer {
         Developer::of(&definition, &located, global, ui).map(Some)
     }
 
+    /// A used file that was changed after `time`.
+    pub fn changed_since(&self, time: SystemTime) -> Option<PathBuf> {
+        self.trace.used().iter().find_map(|path| {
+            let node = self.view.lookup(path).ok().flatten()?;
+            let source = node.source_file().filter(|_| node.kind() == NodeKind::File)?.path();
+            let modified = std::fs::metadata(&source).and_then(|found| found.modified()).ok()?;
+            (modified > time).then_some(source)
+        })
+    }
+
     fn of(
         definition: &Definition,
         located: &Located,
@@ -72,6 +85,6 @@ impl Developer {
         let own = guarding::Own { list: Some(beside), ..guarding::Own::default() };
         let view = View::new(definition.source_map.clone(), generated)
             .withholding(guarding::withheld(&own, global));
-        Ok(Developer { view, trace, requests })
+        Ok(Developer { view, trace, requests, beside: beside.to_owned() })
     }
 }

@@ -93,7 +93,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     };
     let result = serving::serve_grain(served, grain, &args.serve, ui);
     if let Some((tracer, developer)) = traced {
-        let found = missing::find(&tracer.finish(), tracer.view(), &developer, result.is_err());
+        let failed = missing::Failed { anything: result.is_err(), ..missing::Failed::default() };
+        let found = missing::find(&tracer.finish(), tracer.view(), &developer, &failed);
         if found == missing::Missing::default() {
             ui.note("nothing that the app looked for and that is here was missing in the package");
         }

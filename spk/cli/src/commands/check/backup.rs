@@ -19,7 +19,7 @@ use crate::error::{CliError, Result, ResultExt};
 use crate::serving;
 
 use super::Check;
-use super::replay::Replay;
+use super::replay::first_page;
 use super::report::{Backup, Report};
 
 /// Differences that are named; more tell nothing new.
@@ -50,9 +50,13 @@ fn attempt(
     )
     .context("the grain cannot be exported")?;
     (result.files, result.bytes) = (exported.contents.files, exported.size);
-    for skipped in exported.contents.skipped.iter().chain(&exported.contents.warnings) {
-        let (path, reason) = (skipped.path.escape_ascii(), &skipped.reason);
-        result.notes.push(format!("in the backup, {path}: {reason}"));
+    for (whether, told) in
+        [("not in", &exported.contents.skipped), ("in", &exported.contents.warnings)]
+    {
+        for skipped in told {
+            let (path, reason) = (printable::line(&skipped.path), &skipped.reason);
+            result.notes.push(format!("{whether} the backup, {path}: {reason}"));
+        }
     }
     let file = File::open(&zip).context("the backup cannot be read")?;
     let options = RestoreOptions { package: Some(check.package), ..RestoreOptions::default() };
@@ -67,21 +71,15 @@ fn attempt(
     let mut options = Options::new(app, GrainOptions::of(&restored));
     options.policy.start_timeout = check.args.start_timeout;
     options.visit.user.clone_from(&check.args.user);
-    let ended = check.served(options, async move |ready| {
-        let mut replay = Replay::default();
-        replay.ask_all(&ready).await;
-        replay
-    })?;
+    let ended = check.served(options, async move |ready| first_page(&ready).await)?;
     report.add_notes(&ended.notes);
     ended.result.context("the restored grain does not start")?;
-    let mut requests = super::report::Requests::default();
-    ended.driven.unwrap_or_default().into_report(&mut requests);
-    match requests.different.first() {
-        Some(different) => Err(CliError::new(format!(
+    match ended.driven {
+        Some(Err(different)) => Err(CliError::new(format!(
             "the restored grain answers {} with {}",
             different.request, different.got
         ))),
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 

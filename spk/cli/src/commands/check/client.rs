@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use sha2::{Digest, Sha256};
+use spk_host::serve::KEPT_ANSWER;
 use tokio::net::TcpStream;
 
 /// How long an answer's head may take: longer than any front end waits.
@@ -15,19 +17,20 @@ const BODY_TIME: Duration = Duration::from_secs(5);
 const BODY_LENGTH: usize = 256 << 20;
 
 /// A request.
-pub struct Asked<'a> {
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
     /// Method.
-    pub method: &'a str,
+    pub method: String,
     /// Path and query.
-    pub target: &'a str,
+    pub target: String,
     /// Headers without those of the connection.
-    pub headers: Vec<(&'a str, String)>,
+    pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
 }
 
-/// The head of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// Status.
     pub status: u16,
@@ -35,23 +38,30 @@ pub struct Answer {
     pub content_type: Option<String>,
     /// `Location`.
     pub location: Option<String>,
+    /// `Content-Encoding`.
+    pub encoding: Option<String>,
     /// `Set-Cookie`, each.
     pub cookies: Vec<String>,
+    /// The body, if all of it came and it is not longer than what is recorded of one.
+    pub body: Option<Vec<u8>>,
+    /// SHA-256 of the body, if all of it came.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// Asks `address` as the origin `session` (`http://host:port/`).
 ///
 /// # Errors
 /// In words: what went wrong with the connection.
-pub async fn ask(address: &str, session: &str, asked: Asked<'_>) -> Result<Answer, String> {
+pub async fn ask(address: &str, session: &str, asked: Asked) -> Result<Answer, String> {
     let answered = tokio::time::timeout(HEAD_TIME, head(address, session, asked));
-    let (answer, body) =
+    let (mut answer, body) =
         answered.await.map_err(|_| format!("no answer within {} s", HEAD_TIME.as_secs()))??;
     let endless = answer.content_type.as_deref().is_some_and(|kind| kind.contains("event-stream"));
     if !endless {
-        let read = tokio::time::timeout(BODY_TIME, drain(body)).await;
-        if let Ok(Err(error)) = read {
-            return Err(format!("the answer was cut short: {error}"));
+        match tokio::time::timeout(BODY_TIME, read(body)).await {
+            Ok(Err(error)) => return Err(format!("the answer was cut short: {error}")),
+            Ok(Ok(read)) => (answer.body, answer.digest) = read,
+            Err(_) => {}
         }
     }
     Ok(answer)
@@ -60,13 +70,13 @@ pub async fn ask(address: &str, session: &str, asked: Asked<'_>) -> Result<Answe
 async fn head(
     address: &str,
     session: &str,
-    asked: Asked<'_>,
+    asked: Asked,
 ) -> Result<(Answer, hyper::body::Incoming), String> {
     let say = |error: &dyn std::fmt::Display| error.to_string();
     let host = session.trim_start_matches("http://").trim_end_matches('/');
     let mut request = http::Request::builder()
-        .method(asked.method)
-        .uri(asked.target)
+        .method(asked.method.as_str())
+        .uri(asked.target.as_str())
         .body(Full::new(Bytes::from(asked.body)))
         .map_err(|error| say(&error))?;
     let headers = request.headers_mut();
@@ -94,18 +104,29 @@ async fn head(
         status: response.status().as_u16(),
         content_type: headers.get(header::CONTENT_TYPE).map(text),
         location: headers.get(header::LOCATION).map(text),
+        encoding: headers.get(header::CONTENT_ENCODING).map(text),
         cookies: headers.get_all(header::SET_COOKIE).iter().map(text).collect(),
+        ..Answer::default()
     };
     Ok((answer, response.into_body()))
 }
 
-async fn drain(mut body: hyper::body::Incoming) -> Result<(), hyper::Error> {
-    let mut length = 0;
+/// A body, as far as it is kept, and its digest; neither of one that is longer than anybody reads.
+async fn read(
+    mut body: hyper::body::Incoming,
+) -> Result<(Option<Vec<u8>>, Option<[u8; 32]>), hyper::Error> {
+    let (mut kept, mut length, mut digest) = (Vec::new(), 0, Sha256::new());
     while let Some(frame) = body.frame().await {
-        length += frame?.data_ref().map_or(0, Bytes::len);
+        let frame = frame?;
+        let Some(piece) = frame.data_ref() else { continue };
+        length += piece.len();
         if length > BODY_LENGTH {
-            break;
+            return Ok((None, None));
+        }
+        digest.update(piece);
+        if length <= KEPT_ANSWER {
+            kept.extend_from_slice(piece);
         }
     }
-    Ok(())
+    Ok(((length <= KEPT_ANSWER).then_some(kept), Some(digest.finalize().into())))
 }

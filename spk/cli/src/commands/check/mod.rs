@@ -1,17 +1,21 @@
 //! `spk check`.
 
 mod backup;
+mod body;
 mod client;
 mod ending;
+mod ignore;
+mod names;
 mod replay;
 mod report;
 mod session;
+mod tokens;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use spk_grains::store::{NewGrain, Package, Store};
-use spk_host::serve::{AppOptions, GrainOptions, Options};
+use spk_grains::store::{Grain, NewGrain, Package, Store};
+use spk_host::serve::{AppOptions, GrainOptions, Options, Rootfs};
 use spk_package::guard::{Allowed, Review};
 
 use tempfile::TempDir;
@@ -19,17 +23,18 @@ use tempfile::TempDir;
 use crate::developer::Developer;
 use crate::error::{CliError, Kind, Result, ResultExt};
 use crate::global::Global;
-use crate::missing;
+use crate::missing::{self, Failed};
 use crate::package_input;
 use crate::package_tracer::PackageTracer;
-use crate::requests::{self, Request};
+use crate::requests;
 use crate::serving;
 use crate::stdout::Reserved;
 use crate::ui::Ui;
 
 use ending::Ending;
-use replay::Replay;
-use report::{Grade, Report};
+use ignore::Ignore;
+use replay::{Plan, Replay, first_page};
+use report::{Difference, Grade, Report};
 
 /// Try a package out, and say what is wrong with it
 ///
@@ -38,6 +43,10 @@ use report::{Grade, Report};
 /// what the app looked for and did not find although the definition here has it, what it tried to
 /// write outside of /var, the system calls it was denied, and keys, passwords, backups and
 /// left-overs in the package.
+///
+/// Cookies, tokens and names that the app gives out are those of the new grain. Content counts as far
+/// as it is the same each time. What need not be minded is named by patterns in LIST.ignore, beside
+/// the file list LIST: request GET /clock*, body /feed, path usr/share/games/*, write opt/app/cache/*.
 ///
 /// The grade is good, fair (it works, but something may be missing or was refused) or poor. Exit
 /// status 0 for good and fair, 1 for poor, and 3 if this machine lacks what running it needs.
@@ -85,15 +94,15 @@ fn check(
 ) -> Result<()> {
     let package = package_input::add(&store, &args.package)?;
     let developer = Developer::find(&package.app_id, args.pkg_def.as_deref(), global, ui)?;
-    let requests = recorded(&args, developer.as_ref())?;
+    let plan = plan(&args, developer.as_ref())?;
 
     let mut report = Report::new(&args.package, &package.app_id.to_string());
-    report.requests.recorded = requests.len();
+    report.requests.recorded = plan.requests.len();
     if developer.is_none() {
         report.notes.push(
             "no definition of this app here: what is missing in the package cannot be told".into(),
         );
-    } else if requests.is_empty() {
+    } else if plan.requests.is_empty() {
         report.notes.push(
             "no requests are recorded (spk dev --record): only the first page was asked for".into(),
         );
@@ -101,7 +110,7 @@ fn check(
     report.review = Review::of_unpacked(&package.dir, &Allowed::default())
         .context("cannot look at what was unpacked")?;
     let check = Check { args: &args, store: &store, package: &package, ending };
-    check.start_and_ask(requests, developer.as_ref(), &mut report)?;
+    check.start_and_ask(plan, developer.as_ref(), &mut report)?;
     drop(package);
     drop(store);
     state.close().context("cannot remove the grain of the check")?;
@@ -114,15 +123,28 @@ fn check(
     }
 }
 
-/// The requests to ask again; none if nothing is recorded.
-fn recorded(args: &Args, developer: Option<&Developer>) -> Result<Vec<Request>> {
-    match (&args.requests, developer) {
-        (Some(path), _) => requests::load(path),
-        (None, Some(developer)) if developer.requests.exists() => {
-            requests::load(&developer.requests)
-        }
-        _ => Ok(Vec::new()),
+/// The requests to ask again, none if nothing is recorded, and what need not be minded.
+fn plan(args: &Args, developer: Option<&Developer>) -> Result<Plan> {
+    let path = match (&args.requests, developer) {
+        (Some(path), _) => path.clone(),
+        (None, Some(developer)) if developer.requests.exists() => developer.requests.clone(),
+        _ => return Ok(Plan::default()),
+    };
+    let mut plan = Plan { requests: requests::load(&path)?, ..Plan::default() };
+    if let Some(developer) = developer {
+        plan.ignore = Ignore::load(&ignore::beside(&developer.beside))?;
+        let recorded = std::fs::metadata(&path)?.modified()?;
+        plan.outdated = developer.changed_since(recorded).map(|changed| {
+            format!("{} was changed after the recording: spk dev --record", changed.display())
+        });
     }
+    Ok(plan)
+}
+
+/// What was asked.
+enum Asked {
+    Recorded(Replay),
+    FirstPage(std::result::Result<(), Difference>),
 }
 
 struct Check<'a> {
@@ -136,31 +158,14 @@ impl Check<'_> {
     /// The new grain's life: first start, all requests, end; then the backup of it.
     fn start_and_ask(
         &self,
-        requests: Vec<Request>,
+        plan: Plan,
         developer: Option<&Developer>,
         report: &mut Report,
     ) -> Result<()> {
-        let mut grain = self.store.create_grain(self.package, NewGrain::default())?;
-        let program = serving::program(&self.package.manifest, false)?;
-        grain.touch()?;
         let tracer = PackageTracer::new(&self.package.dir)?;
-        let app = AppOptions::new(tracer.rootfs(true), program);
-        let mut options = Options::new(app, GrainOptions::of(&grain));
-        options.policy.start_timeout = self.args.start_timeout;
-        options.policy.explain = true;
-        options.visit.user.clone_from(&self.args.user);
-        let users = &mut options.visit.other_users;
-        users.extend(requests.iter().map(|request| request.user.clone()));
-        users.sort();
-        users.dedup();
-
-        let replay = Replay::new(requests.clone());
-        let mut ended = self.served(options, async move |ready| {
-            let mut replay = replay;
-            replay.ask_all(&ready).await;
-            replay
-        })?;
-        let replay = ended.driven.take().unwrap_or_else(|| Replay::new(requests));
+        let (grain, mut ended) = self.asked(tracer.rootfs(true), plan.clone())?;
+        let ignore = plan.ignore.clone();
+        let mut replay = ended.driven.take();
         let record = tracer.finish();
         report.add_notes(&ended.notes);
         report.denied = ended.denied;
@@ -173,16 +178,70 @@ impl Check<'_> {
                 false
             }
         };
-        replay.into_report(&mut report.requests);
-        let failed = !started || !report.requests.different.is_empty();
+        let mut failed =
+            Failed { anything: !started, words: Some(body::words), ..Failed::default() };
+        match &mut replay {
+            Some(Asked::Recorded(replay)) => {
+                if started && replay.needs_second() {
+                    let rootfs = Rootfs::Package(self.package.dir.clone());
+                    let (grain, mut again) = self.asked(rootfs, plan)?;
+                    drop(grain);
+                    if let Some(Asked::Recorded(again)) = again.driven.take() {
+                        replay.compare_with(&again);
+                    }
+                }
+                failed.gone = replay.gone();
+            }
+            Some(Asked::FirstPage(_)) => {}
+            // It did not start.
+            None => replay = Some(Asked::Recorded(Replay::new(plan))),
+        }
+        match replay {
+            Some(Asked::Recorded(replay)) => replay.into_report(&mut report.requests),
+            Some(Asked::FirstPage(Ok(()))) => report.requests.same += 1,
+            Some(Asked::FirstPage(Err(different))) => report.requests.different.push(different),
+            None => {}
+        }
+        failed.anything |= !report.requests.different.is_empty();
         if let Some(developer) = developer {
-            report.missing = missing::find(&record, tracer.view(), developer, failed);
+            report.missing = missing::find(&record, tracer.view(), developer, &failed);
         }
         report.add_writes(&record);
+        report.ignore(&ignore);
         if started {
             backup::round_trip(self, grain, report)?;
         }
         Ok(())
+    }
+
+    /// A new grain that was asked all there is to ask.
+    fn asked(&self, rootfs: Rootfs, plan: Plan) -> Result<(Grain, session::Served<Asked>)> {
+        let mut grain = self.store.create_grain(self.package, NewGrain::default())?;
+        let program = serving::program(&self.package.manifest, false)?;
+        grain.touch()?;
+        let app = AppOptions::new(rootfs, program);
+        let mut options = Options::new(app, GrainOptions::of(&grain));
+        options.policy.start_timeout = self.args.start_timeout;
+        options.policy.explain = true;
+        let visit = &mut options.visit;
+        visit.user.clone_from(&self.args.user);
+        let users = plan.requests.iter().map(|request| request.user.clone());
+        visit.other_users.extend(users);
+        visit.other_users.sort();
+        visit.other_users.dedup();
+        if let Some(program) = plan.requests.iter().find(|request| request.program) {
+            visit.user.clone_from(&program.user);
+            visit.api_token = Some(None);
+        }
+        let served = self.served(options, async move |ready| {
+            if plan.requests.is_empty() {
+                return Asked::FirstPage(first_page(&ready).await);
+            }
+            let mut replay = Replay::new(plan);
+            replay.ask_all(&ready).await;
+            Asked::Recorded(replay)
+        })?;
+        Ok((grain, served))
     }
 
     /// Serves until `drive` is done.

@@ -1,112 +1,263 @@
-//! Asking again what was recorded.
+//! Asking again what was recorded, and comparing the answers.
 //!
-//! A new grain gives out new cookies and new names (`/notes/17`): what the app answers now takes
-//! the place of what it answered then, in cookies and, for redirects, in later targets and bodies.
+//! A new grain gives out new cookies, tokens and names (`/notes/17`): what the app answers now takes
+//! the place of what it answered then in later requests ([`Names`]). What cannot be asked again, and
+//! what depends on that, is no fault of the package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::{GzDecoder, ZlibDecoder};
+use spk_host::serve::KEPT_ANSWER;
+use tokio::task::JoinHandle;
 
 use crate::requests::Request;
 
+use super::body::{self, Said};
 use super::client::{Answer, Asked, ask};
+use super::ignore::Ignore;
+use super::names::Names;
 use super::report::{Difference, Requests};
 use super::session::Ready;
+use super::tokens::{is_word, tokens, without_references};
 
-/// Values shorter than this are not looked for in targets and bodies: they would be found where
-/// they mean something else.
-const SHORTEST: usize = 6;
+/// How long an answer is waited for before the next request, where that had come before it in the
+/// recording: events are waited for in one request while another makes them happen.
+const GRACE: Duration = Duration::from_millis(300);
+/// An unpacked answer's length, at most: those that pack well may be longer than what is kept.
+const UNPACKED: u64 = 16 * KEPT_ANSWER as u64;
+/// Shorter words are in many requests, whatever these depend on.
+const SHORTEST: usize = 3;
+
+type Asking = JoinHandle<Result<Answer, String>>;
+
+/// What is asked, and what need not be minded.
+#[derive(Clone, Default)]
+pub struct Plan {
+    /// In the recorded order.
+    pub requests: Vec<Request>,
+    /// Patterns of the developer.
+    pub ignore: Ignore,
+    /// Why the content of answers tells nothing, if it does not: files were changed after the
+    /// recording.
+    pub outdated: Option<String>,
+}
 
 /// The recorded requests, and how they were answered.
 #[derive(Default)]
 pub struct Replay {
-    requests: Vec<Request>,
-    /// By user, then by name.
-    jars: BTreeMap<String, BTreeMap<String, String>>,
-    /// What the app called something then, and what it calls it now.
-    renamed: Vec<(String, String)>,
-    same: usize,
-    different: Vec<Difference>,
-    skipped: Vec<String>,
+    plan: Plan,
+    /// By user, then by name: what was given out then, and now.
+    jars: BTreeMap<String, BTreeMap<String, (Option<String>, String)>>,
+    names: Names,
+    /// Whether a request that changed something could not be asked.
+    is_incomplete: bool,
+    /// Words of recorded answers that have had no counterpart since then.
+    lost: BTreeSet<String>,
+    /// Targets asked so far.
+    asked: BTreeSet<String>,
+    /// By request; nothing of those that were not asked.
+    outcomes: BTreeMap<usize, Outcome>,
+}
+
+/// What came of one request.
+enum Outcome {
+    Same,
+    Ignored,
+    /// It could not be asked, and why.
+    Skipped(String),
+    /// Answered in another way; why that is no fault, if it is none.
+    Different {
+        got: String,
+        excuse: Option<String>,
+    },
+    /// Answered with other content.
+    Content {
+        then: Said,
+        now: Said,
+        excuse: Option<String>,
+    },
 }
 
 impl Replay {
     /// Nothing is asked yet.
-    pub fn new(requests: Vec<Request>) -> Replay {
-        Replay { requests, ..Replay::default() }
+    pub fn new(plan: Plan) -> Replay {
+        Replay { plan, ..Replay::default() }
     }
 
     /// Asks one after the other, in the recorded order.
     pub async fn ask_all(&mut self, ready: &Ready) {
-        if self.requests.is_empty() {
-            return self.ask_first_page(ready).await;
+        let mut waiting: Vec<(usize, Asking)> = Vec::new();
+        for index in 0..self.plan.requests.len() {
+            let (number, until) = {
+                let request = &self.plan.requests[index];
+                (request.number, request.until)
+            };
+            // What had been answered before this came.
+            while let Some(at) = waiting.iter().position(|(other, _)| self.until(*other) <= number)
+            {
+                let (other, asking) = waiting.remove(at);
+                self.take(other, asking.await);
+            }
+            let Some((session, asked)) = self.prepare(index, ready) else { continue };
+            let address = ready.address.clone();
+            let mut asking =
+                tokio::task::spawn_local(async move { ask(&address, &session, asked).await });
+            if until <= number + 1 {
+                self.take(index, asking.await);
+                continue;
+            }
+            tokio::select! {
+                answer = &mut asking => self.take(index, answer),
+                () = tokio::time::sleep(GRACE) => waiting.push((index, asking)),
+            }
         }
-        for request in std::mem::take(&mut self.requests) {
-            self.ask_again(&request, ready).await;
+        for (index, asking) in waiting {
+            self.take(index, asking.await);
         }
     }
 
-    async fn ask_first_page(&mut self, ready: &Ready) {
-        let asked = Asked { method: "GET", target: "/", headers: Vec::new(), body: Vec::new() };
-        let answer = ask(&ready.address, &ready.session, asked).await;
-        match answer {
-            Ok(answer) if answer.status < 500 => self.same += 1,
-            answer => self.different.push(Difference {
-                request: "GET /".into(),
-                expected: "any answer but a failure".into(),
-                got: answer.as_ref().map_or_else(Clone::clone, described),
-            }),
-        }
+    fn until(&self, index: usize) -> u64 {
+        self.plan.requests[index].until
     }
 
-    async fn ask_again(&mut self, request: &Request, ready: &Ready) {
-        let name = format!("{} {}", request.method, request.target);
+    /// The request as it is asked now, and the origin; nothing, if it cannot be asked.
+    fn prepare(&mut self, index: usize, ready: &Ready) -> Option<(String, Asked)> {
+        let request = &self.plan.requests[index];
+        let skipped = |why: &str| Outcome::Skipped(why.to_owned());
         let Some(body) = request.body() else {
-            return self.skipped.push(format!("{name}: its body was too long to be recorded"));
+            let changes = !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+            self.is_incomplete |= changes;
+            // What it made has the name that it led to.
+            let made = request.location.as_deref().map(path_of).unwrap_or_default();
+            self.lost.extend(last_part(made).map(str::to_owned));
+            self.outcomes.insert(index, skipped("its body was too long to be recorded"));
+            return None;
         };
-        let session = ready.session(&request.user);
-        let headers = request
-            .headers
-            .iter()
-            .map(|(name, value)| match name.as_str() {
-                "cookie" => ("cookie", self.cookies(&request.user, value)),
-                name => (name, value.clone()),
-            })
-            .collect();
-        let target = self.now_called(&request.target);
+        let (origin, token) = match (request.program, &ready.api) {
+            (false, _) => (ready.session(&request.user).to_owned(), None),
+            (true, Some(api)) => (api.url.clone(), Some(format!("Bearer {}", api.token))),
+            (true, None) => {
+                self.outcomes.insert(index, skipped("there is no API token"));
+                return None;
+            }
+        };
+        let now = |(name, value): &(String, String)| match name.as_str() {
+            "cookie" => (name.clone(), self.cookies(request, value)),
+            _ => (name.clone(), self.names.in_text(value)),
+        };
+        let mut headers: Vec<(String, String)> = request.headers.iter().map(now).collect();
+        headers.extend(token.map(|token| ("authorization".to_owned(), token)));
+        let is_form = request.headers.iter().any(|(name, value)| {
+            name == "content-type" && value.starts_with("application/x-www-form-urlencoded")
+        });
         let body = match String::from_utf8(body) {
-            Ok(text) => self.now_called(&text).into_bytes(),
+            Ok(text) if is_form => self.names.in_encoded(&text).into_bytes(),
+            Ok(text) => self.names.in_text(&text).into_bytes(),
             Err(bytes) => bytes.into_bytes(),
         };
-        let asked = Asked { method: &request.method, target: &target, headers, body };
-        let answer = ask(&ready.address, session, asked).await;
-        if let Ok(answer) = &answer {
-            self.learn(request, answer);
-        }
-        match answer {
-            Ok(answer) if is_same(request, &answer) => self.same += 1,
-            answer => self.different.push(Difference {
-                request: name,
-                expected: described(&Answer {
-                    status: request.status,
-                    content_type: request.content_type.clone(),
-                    location: None,
-                    cookies: Vec::new(),
-                }),
-                got: answer.as_ref().map_or_else(Clone::clone, described),
-            }),
-        }
+        let target = self.names.in_encoded(&request.target);
+        Some((origin, Asked { method: request.method.clone(), target, headers, body }))
     }
 
-    /// The recorded `Cookie` header with the values that the app gives out now. A value that guards
-    /// against forged requests is sent back by the page's forms too, and stays what they have.
-    fn cookies(&self, user: &str, recorded: &str) -> String {
-        let jar = self.jars.get(user);
+    /// Takes in how a request was answered.
+    fn take(
+        &mut self,
+        index: usize,
+        answer: Result<Result<Answer, String>, tokio::task::JoinError>,
+    ) {
+        let answer = answer.unwrap_or_else(|error| Err(error.to_string()));
+        let request = self.plan.requests[index].clone();
+        let texts = answer.as_ref().ok().and_then(|answer| texts(&request, answer));
+        if let Ok(answer) = &answer {
+            self.learn(&request, answer, texts.as_ref());
+        }
+        let outcome = self.compare(&request, &answer, texts.as_ref());
+        self.outcomes.insert(index, outcome);
+        self.asked.insert(request.target);
+    }
+
+    fn compare(
+        &self,
+        request: &Request,
+        answer: &Result<Answer, String>,
+        texts: Option<&(String, String)>,
+    ) -> Outcome {
+        let Request { method, target, .. } = request;
+        let got = answer.as_ref().map_or_else(Clone::clone, |answer| {
+            described(answer.status, answer.content_type.as_deref())
+        });
+        let answer = answer.as_ref().ok().filter(|answer| is_same(request, answer));
+        if self.plan.ignore.request(method, target) {
+            return match answer {
+                Some(_) => Outcome::Same,
+                None => Outcome::Ignored,
+            };
+        }
+        let Some(answer) = answer else {
+            return Outcome::Different { got, excuse: self.excuse(request) };
+        };
+        let (then, now) = match texts {
+            Some((then, now)) => {
+                let then = self.names.in_text(then);
+                (Said::Words(body::words(&then)), Said::Words(body::words(now)))
+            }
+            None => match (&request.digest, answer.digest) {
+                (Some(then), Some(now)) => {
+                    (Said::Digest(then.clone()), Said::Digest(STANDARD.encode(now)))
+                }
+                _ => return Outcome::Same,
+            },
+        };
+        // Where another status is as good, what comes with it is another matter.
+        let comparable = request.status == answer.status && request.status != 304;
+        if !comparable || then.change(&now).is_none() {
+            return Outcome::Same;
+        }
+        if self.plan.ignore.body(method, target) {
+            return Outcome::Ignored;
+        }
+        let excuse = match self.is_incomplete {
+            true => Some("a request before it could not be asked again".to_owned()),
+            false => self.plan.outdated.clone(),
+        };
+        Outcome::Content { then, now, excuse }
+    }
+
+    /// Why it is no fault that a request is answered in another way, if it is none.
+    fn excuse(&self, request: &Request) -> Option<String> {
+        if request.status >= 500 {
+            return Some("in dev it failed, too".into());
+        }
+        if !self.is_incomplete {
+            return None;
+        }
+        let body = request.body().and_then(|body| String::from_utf8(body).ok());
+        let all = [request.target.as_str(), body.as_deref().unwrap_or_default()];
+        let mut words = all.into_iter().flat_map(tokens);
+        // What is first asked for after such a request may be what that made.
+        let is_new = !self.asked.contains(&request.target);
+        (is_new || words.any(|word| self.lost.contains(word)))
+            .then(|| "it depends on a request that could not be asked again".to_owned())
+    }
+
+    /// The recorded `Cookie` header with the values that the app gives out now.
+    fn cookies(&self, request: &Request, recorded: &str) -> String {
+        let jar = self.jars.get(&request.user);
         let now = |pair: &str| {
             let (name, value) = pair.trim().split_once('=')?;
-            let guard = name.to_ascii_lowercase();
-            let new = jar
-                .and_then(|jar| jar.get(name))
-                .filter(|_| !guard.contains("csrf") && !guard.contains("xsrf"));
-            Some(format!("{name}={}", new.map_or(value, String::as_str)))
+            let given = jar.and_then(|jar| jar.get(name));
+            let new = match given {
+                Some((Some(then), now)) if then == value => now.clone(),
+                // Of a recording that has no answers: a value that guards against forged requests
+                // is in the page's forms, too, and stays what they have.
+                Some((None, now)) if !is_guard(name) => now.clone(),
+                _ => self.names.in_text(value),
+            };
+            Some(format!("{name}={new}"))
         };
         let pairs = recorded.split(';');
         pairs
@@ -115,33 +266,147 @@ impl Replay {
             .join("; ")
     }
 
-    fn now_called(&self, text: &str) -> String {
-        self.renamed.iter().fold(text.to_owned(), |text, (then, now)| text.replace(then, now))
+    fn learn(&mut self, request: &Request, answer: &Answer, texts: Option<&(String, String)>) {
+        let then: BTreeMap<&str, &str> = request.cookies.iter().filter_map(|c| pair(c)).collect();
+        let jar = self.jars.entry(request.user.clone()).or_default();
+        for (name, value) in answer.cookies.iter().filter_map(|cookie| pair(cookie)) {
+            let then = then.get(name).map(|&then| then.to_owned());
+            if let Some(then) = &then {
+                self.names.learn_value(then, value);
+            }
+            jar.insert(name.to_owned(), (then, value.to_owned()));
+        }
+        let mut lost = BTreeSet::new();
+        if let (Some(then), Some(now)) = (&request.location, &answer.location) {
+            lost.extend(self.names.learn(path_of(then), path_of(now)));
+        }
+        // Of an error page nothing is learned about the page.
+        if let Some((then, now)) = texts.filter(|_| request.status == answer.status) {
+            lost.extend(self.names.learn(then, now));
+        }
+        if self.is_incomplete {
+            self.lost.extend(lost.into_iter().filter(|word| word.len() >= SHORTEST));
+        }
     }
 
-    fn learn(&mut self, request: &Request, answer: &Answer) {
-        let jar = self.jars.entry(request.user.clone()).or_default();
-        for cookie in &answer.cookies {
-            let pair = cookie.split(';').next().unwrap_or_default();
-            if let Some((name, value)) = pair.trim().split_once('=') {
-                jar.insert(name.to_owned(), value.to_owned());
+    /// Whether answers have other content than was recorded, so that it has to be known whether
+    /// that is so each time.
+    pub fn needs_second(&self) -> bool {
+        let open = |outcome: &Outcome| matches!(outcome, Outcome::Content { excuse: None, .. });
+        self.outcomes.values().any(open)
+    }
+
+    /// Takes in how another new grain answered: what is different from start to start is no fault.
+    pub fn compare_with(&mut self, second: &Replay) {
+        for (index, outcome) in &mut self.outcomes {
+            let Outcome::Content { now, excuse: excuse @ None, .. } = outcome else { continue };
+            let same = match second.outcomes.get(index) {
+                Some(Outcome::Content { now: other, .. }) => now.change(other).is_none(),
+                _ => false,
+            };
+            if !same {
+                *excuse = Some("it is different each time".into());
             }
         }
-        if let (Some(then), Some(now)) = (&request.location, &answer.location) {
-            let renamed = differing(path_of(then), path_of(now));
-            self.renamed.extend(renamed);
-        }
+    }
+
+    /// The names that were in recorded answers, and are not in those of now.
+    pub fn gone(&self) -> BTreeSet<String> {
+        let change = |outcome: &Outcome| match outcome {
+            Outcome::Content { then, now, excuse: None } => then.change(now),
+            _ => None,
+        };
+        self.outcomes.values().filter_map(change).flat_map(|change| change.gone).collect()
     }
 
     /// What came of it.
     pub fn into_report(self, report: &mut Requests) {
-        // What was not asked at all, because the app did not start.
-        let unasked = self.requests.iter();
-        report.skipped = self.skipped;
-        report.skipped.extend(unasked.map(|asked| format!("{} {}", asked.method, asked.target)));
-        report.same = self.same;
-        report.different = self.different;
+        let mut outcomes = self.outcomes;
+        for (index, request) in self.plan.requests.iter().enumerate() {
+            let name = format!("{} {}", request.method, request.target);
+            let expected = described(request.status, request.content_type.as_deref());
+            let (got, excuse) = match outcomes.remove(&index) {
+                Some(Outcome::Same) => {
+                    report.same += 1;
+                    continue;
+                }
+                Some(Outcome::Ignored) => {
+                    report.ignored += 1;
+                    continue;
+                }
+                Some(Outcome::Skipped(why)) => {
+                    report.skipped.push(format!("{name}: {why}"));
+                    continue;
+                }
+                // The app did not start.
+                None => {
+                    report.skipped.push(name);
+                    continue;
+                }
+                Some(Outcome::Different { got, excuse }) => (got, excuse),
+                Some(Outcome::Content { then, now, excuse }) => {
+                    let change = then.change(&now).unwrap_or_default();
+                    (format!("{expected}, {}", change.text()), excuse)
+                }
+            };
+            let different = Difference { request: name, expected, got, excuse };
+            match different.excuse {
+                None => report.different.push(different),
+                Some(_) => report.excused.push(different),
+            }
+        }
     }
+}
+
+/// Asks for the first page alone.
+pub async fn first_page(ready: &Ready) -> Result<(), Difference> {
+    let asked = Asked { method: "GET".into(), target: "/".into(), ..Asked::default() };
+    match ask(&ready.address, &ready.session, asked).await {
+        Ok(answer) if answer.status < 500 => Ok(()),
+        answer => Err(Difference {
+            request: "GET /".into(),
+            expected: "any answer but a failure".into(),
+            got: answer.map_or_else(
+                |error| error,
+                |answer| described(answer.status, answer.content_type.as_deref()),
+            ),
+            excuse: None,
+        }),
+    }
+}
+
+/// The bodies of the recorded answer and of this one, if both are texts that are known.
+fn texts(request: &Request, answer: &Answer) -> Option<(String, String)> {
+    let kind = request.content_type.as_deref().filter(|kind| body::is_text(kind))?;
+    let then = text(request.answer()?, request.encoding.as_deref(), kind)?;
+    let now = text(answer.body.clone()?, answer.encoding.as_deref(), kind)?;
+    Some((then, now))
+}
+
+fn text(body: Vec<u8>, encoding: Option<&str>, kind: &str) -> Option<String> {
+    let mut unpacked = Vec::new();
+    match encoding.unwrap_or("identity") {
+        "identity" => unpacked = body,
+        "gzip" => {
+            GzDecoder::new(body.as_slice()).take(UNPACKED).read_to_end(&mut unpacked).ok()?;
+        }
+        "deflate" => {
+            ZlibDecoder::new(body.as_slice()).take(UNPACKED).read_to_end(&mut unpacked).ok()?;
+        }
+        _ => return None,
+    }
+    let text = String::from_utf8_lossy(&unpacked).into_owned();
+    Some(if kind.contains("html") { without_references(&text) } else { text })
+}
+
+/// Name and value of a `Set-Cookie`.
+fn pair(cookie: &str) -> Option<(&str, &str)> {
+    cookie.split(';').next()?.trim().split_once('=')
+}
+
+fn is_guard(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains("csrf") || name.contains("xsrf")
 }
 
 /// A location without scheme and host, which are this session's.
@@ -152,17 +417,9 @@ fn path_of(location: &str) -> &str {
     }
 }
 
-/// The parts of two paths of the same shape that are not the same.
-fn differing(then: &str, now: &str) -> Vec<(String, String)> {
-    let parts = |path: &str| -> Vec<String> {
-        path.split(['/', '?', '&', '=', '#']).map(str::to_owned).collect()
-    };
-    let (then, now) = (parts(then), parts(now));
-    if then.len() != now.len() {
-        return Vec::new();
-    }
-    let pairs = then.into_iter().zip(now);
-    pairs.filter(|(then, now)| then != now && then.len() >= SHORTEST).collect()
+/// The last word of a path.
+fn last_part(path: &str) -> Option<&str> {
+    tokens(path).into_iter().rev().find(|token| is_word(token))
 }
 
 /// Same status, same media type. What a browser had in its cache then, it has not now.
@@ -178,10 +435,10 @@ fn is_same(request: &Request, answer: &Answer) -> bool {
         && essence(&request.content_type) == essence(&answer.content_type)
 }
 
-fn described(answer: &Answer) -> String {
-    match &answer.content_type {
-        Some(kind) => format!("{} {kind}", answer.status),
-        None => answer.status.to_string(),
+fn described(status: u16, kind: Option<&str>) -> String {
+    match kind {
+        Some(kind) => format!("{status} {kind}"),
+        None => status.to_string(),
     }
 }
 
@@ -189,56 +446,167 @@ fn described(answer: &Answer) -> String {
 mod tests {
     use super::*;
 
-    fn request(status: u16, kind: Option<&str>) -> Request {
+    fn request(method: &str, target: &str, status: u16, answer: &str) -> Request {
         Request {
             user: "alice".into(),
-            method: "GET".into(),
-            target: "/".into(),
-            headers: Vec::new(),
+            method: method.into(),
+            target: target.into(),
             body: Some(String::new()),
             status,
-            content_type: kind.map(str::to_owned),
-            location: None,
+            content_type: Some("text/html".into()),
+            answer: Some(STANDARD.encode(answer)),
+            digest: Some(String::new()),
+            ..Request::default()
         }
     }
 
-    fn answer(status: u16, kind: Option<&str>) -> Answer {
-        let content_type = kind.map(str::to_owned);
-        Answer { status, content_type, location: None, cookies: Vec::new() }
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            content_type: Some("Text/HTML; charset=utf-8".into()),
+            body: Some(body.into()),
+            digest: Some([1; 32]),
+            ..Answer::default()
+        }
+    }
+
+    fn replay(requests: Vec<Request>) -> Replay {
+        Replay::new(Plan { requests, ..Plan::default() })
+    }
+
+    fn reported(replay: Replay) -> Requests {
+        let mut report = Requests::default();
+        replay.into_report(&mut report);
+        report
     }
 
     #[test]
     fn status_and_media_type_are_compared() {
-        let html = request(200, Some("text/html; charset=utf-8"));
-        assert!(is_same(&html, &answer(200, Some("Text/HTML"))));
-        assert!(!is_same(&html, &answer(404, Some("text/html"))));
-        assert!(!is_same(&html, &answer(200, Some("text/plain"))));
-        assert!(!is_same(&html, &answer(200, None)));
-        assert!(is_same(&request(304, None), &answer(200, Some("text/css"))));
-        assert!(!is_same(&request(304, None), &answer(404, None)));
-        assert!(is_same(&request(204, None), &answer(204, None)));
+        let html = request("GET", "/", 200, "");
+        assert!(is_same(&html, &answer(200, "")));
+        assert!(!is_same(&html, &answer(404, "")));
+        let plain = Answer { content_type: Some("text/plain".into()), ..answer(200, "") };
+        assert!(!is_same(&html, &plain));
+        assert!(!is_same(&html, &Answer { content_type: None, ..answer(200, "") }));
+        let cached = request("GET", "/", 304, "");
+        assert!(is_same(&cached, &plain));
+        assert!(!is_same(&cached, &answer(404, "")));
     }
 
     #[test]
-    fn what_the_app_calls_things_now_takes_the_place_of_what_it_called_them() {
-        let mut replay = Replay::default();
-        let mut made = request(303, None);
-        made.location = Some("http://then:1/notes/aaaaaaaa".into());
-        let mut now = answer(303, None);
-        now.location = Some("/notes/bbbbbbbb".into());
-        now.cookies = vec!["sid=new; HttpOnly".into(), "csrftoken=new".into()];
-        replay.learn(&made, &now);
-        assert_eq!(replay.now_called("/notes/aaaaaaaa/edit"), "/notes/bbbbbbbb/edit");
+    fn cookies_and_names_are_those_of_now() {
+        let mut replay = replay(Vec::new());
+        let mut made = request("POST", "/notes", 303, "");
+        made.location = Some("http://then:1/notes/aaaaaaa1".into());
+        made.cookies = vec!["sid=old; Path=/".into(), "csrftoken=old1234".into()];
+        let mut now = answer(303, "");
+        now.location = Some("/notes/bbbbbbb2".into());
+        now.cookies = vec!["sid=new; HttpOnly".into(), "csrftoken=new1234".into()];
+        replay.learn(&made, &now, None);
+        assert_eq!(replay.names.in_encoded("/notes/aaaaaaa1/edit"), "/notes/bbbbbbb2/edit");
+        assert_eq!(replay.names.in_encoded("token=old1234"), "token=new1234");
         assert_eq!(
-            replay.cookies("alice", "sid=old; csrftoken=old; x=y"),
-            "sid=new; csrftoken=old; x=y"
+            replay.cookies(&made, "sid=old; csrftoken=old1234; x=y"),
+            "sid=new; csrftoken=new1234; x=y"
         );
-        assert_eq!(replay.cookies("bob", "sid=old"), "sid=old");
+        assert_eq!(replay.cookies(&made, "sid=mine"), "sid=mine", "not what the app gave out");
+        let bob = Request { user: "bob".into(), ..Request::default() };
+        assert_eq!(replay.cookies(&bob, "sid=old"), "sid=old");
     }
 
     #[test]
-    fn short_or_differently_shaped_names_are_left_alone() {
-        assert!(differing("/notes/1", "/notes/2").is_empty());
-        assert!(differing("/login", "/notes/22222222").is_empty());
+    fn a_recording_without_answers_keeps_what_its_forms_have() {
+        let mut replay = replay(Vec::new());
+        let old = Request { user: "alice".into(), ..Request::default() };
+        let mut now = answer(200, "");
+        now.cookies = vec!["sid=new".into(), "csrftoken=new".into()];
+        replay.learn(&old, &now, None);
+        assert_eq!(replay.cookies(&old, "sid=old; csrftoken=old"), "sid=new; csrftoken=old");
+    }
+
+    #[test]
+    fn what_failed_in_dev_and_what_could_not_be_asked_is_no_fault() {
+        let upload = Request { body: None, ..request("POST", "/upload", 303, "") };
+        let list = request("GET", "/files", 200, "<li>a.txt <li>upload77.png");
+        let file = request("GET", "/files/upload77.png", 200, "");
+        let requests = vec![
+            request("GET", "/before", 200, ""),
+            request("GET", "/broken", 500, ""),
+            upload,
+            list,
+            file,
+            request("GET", "/before", 200, ""),
+        ];
+        let ready = Ready {
+            address: String::new(),
+            session: String::new(),
+            others: BTreeMap::new(),
+            api: None,
+        };
+        let mut replay = replay(requests);
+        replay.take(0, Ok(Ok(answer(200, ""))));
+        replay.take(1, Ok(Ok(answer(404, ""))));
+        assert!(replay.prepare(2, &ready).is_none());
+        replay.take(3, Ok(Ok(answer(200, "<li>a.txt"))));
+        replay.take(4, Ok(Ok(answer(404, ""))));
+        replay.take(5, Ok(Ok(answer(404, ""))));
+        let report = reported(replay);
+        assert_eq!((report.same, report.skipped.len()), (1, 1));
+        let excused: Vec<_> = report.excused.iter().map(|one| one.request.as_str()).collect();
+        assert_eq!(excused, ["GET /broken", "GET /files", "GET /files/upload77.png"]);
+        let faults: Vec<_> = report.different.iter().map(|one| one.request.as_str()).collect();
+        assert_eq!(faults, ["GET /before"], "it was there before the upload");
+    }
+
+    #[test]
+    fn content_counts_where_it_is_the_same_each_time() {
+        let requests =
+            || vec![request("GET", "/", 200, "Guten Tag"), request("GET", "/r", 200, "alpha")];
+        let asked = |random: &str| {
+            let mut replay = replay(requests());
+            replay.take(0, Ok(Ok(answer(200, "Hello"))));
+            replay.take(1, Ok(Ok(answer(200, random))));
+            replay
+        };
+        let mut first = asked("bravo");
+        assert!(first.needs_second());
+        first.compare_with(&asked("charlie"));
+        assert!(first.gone().contains("Guten"));
+        let report = reported(first);
+        assert_eq!(report.different.len(), 1);
+        assert!(report.different[0].got.contains("without: Guten, Tag"), "{report:?}");
+        assert_eq!(report.excused[0].request, "GET /r");
+    }
+
+    #[test]
+    fn patterns_and_an_old_recording_excuse() {
+        let ignore = |text: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("x"), text).unwrap();
+            Ignore::load(&dir.path().join("x")).unwrap()
+        };
+        let requests = vec![request("GET", "/", 200, "one"), request("GET", "/x", 200, "")];
+        let ignore = ignore("body /\nrequest GET /x\n");
+        let mut ignoring = Replay::new(Plan { requests: requests.clone(), ignore, outdated: None });
+        ignoring.take(0, Ok(Ok(answer(200, "two"))));
+        ignoring.take(1, Ok(Ok(answer(500, ""))));
+        let report = reported(ignoring);
+        assert_eq!((report.ignored, report.different.len()), (2, 0));
+        let plan = Plan { requests, outdated: Some("changed".into()), ..Plan::default() };
+        let mut old = Replay::new(plan);
+        old.take(0, Ok(Ok(answer(200, "two"))));
+        assert!(!old.needs_second());
+        assert_eq!(reported(old).excused[0].excuse.as_deref(), Some("changed"));
+    }
+
+    #[test]
+    fn packed_answers_are_unpacked() {
+        let mut packed = Vec::new();
+        let mut encoder =
+            flate2::read::GzEncoder::new(&b"a&amp;b"[..], flate2::Compression::fast());
+        encoder.read_to_end(&mut packed).unwrap();
+        assert_eq!(text(packed.clone(), Some("gzip"), "text/html").unwrap(), "a&b");
+        assert_eq!(text(packed, Some("br"), "text/html"), None);
+        assert_eq!(text(b"x".to_vec(), Some("gzip"), "text/html"), None);
     }
 }

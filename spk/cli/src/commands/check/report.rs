@@ -12,6 +12,8 @@ use spk_sandbox::Denied;
 use crate::missing::{self, Missing};
 use crate::ui::Ui;
 
+use super::ignore::Ignore;
+
 /// Entries of one kind that are shown as text; the JSON form has all.
 const SHOWN: usize = 50;
 
@@ -45,6 +47,8 @@ pub struct Difference {
     pub expected: String,
     /// Status and media type now, or what went wrong.
     pub got: String,
+    /// Why it is no fault of the package, if it is none.
+    pub excuse: Option<String>,
 }
 
 /// The recorded requests.
@@ -56,6 +60,10 @@ pub struct Requests {
     pub same: usize,
     /// Those that were not.
     pub different: Vec<Difference>,
+    /// Those that were not, and why that is no fault of the package.
+    pub excused: Vec<Difference>,
+    /// How many of those that were not are to be ignored.
+    pub ignored: usize,
     /// Those that could not be asked.
     pub skipped: Vec<String>,
 }
@@ -111,6 +119,20 @@ impl Report {
         }
     }
 
+    /// Leaves out what the developer's patterns name.
+    pub fn ignore(&mut self, ignore: &Ignore) {
+        let missing = &mut self.missing;
+        for paths in [
+            &mut missing.needed,
+            &mut missing.looked_for,
+            &mut missing.looked_at,
+            &mut missing.not_executable,
+        ] {
+            paths.retain(|one| !ignore.path(&one.path));
+        }
+        self.writes.retain(|one| !ignore.write(&one.path));
+    }
+
     /// Takes in what the host said.
     pub fn add_notes(&mut self, notes: &[String]) {
         for note in notes {
@@ -135,6 +157,7 @@ impl Report {
         if self.start.is_some()
             || !self.requests.different.is_empty()
             || !self.missing.needed.is_empty()
+            || !self.missing.not_executable.is_empty()
             || self.never().next().is_some()
             || backup_failed
         {
@@ -142,8 +165,7 @@ impl Report {
         }
         let remarks = !self.missing.looked_for.is_empty()
             || !self.writes.is_empty()
-            || !self.review.refused.is_empty()
-            || !self.requests.skipped.is_empty();
+            || !self.review.refused.is_empty();
         if remarks { Grade::Fair } else { Grade::Good }
     }
 
@@ -162,6 +184,11 @@ impl Report {
             count => reasons.push(format!("{count} {many}")),
         };
         count(self.missing.needed.len(), "missing path", "missing paths");
+        count(
+            self.missing.not_executable.len(),
+            "path that is not executable",
+            "paths that are not executable",
+        );
         count(self.requests.different.len(), "different answer", "different answers");
         count(
             self.never().count(),
@@ -202,10 +229,13 @@ impl Report {
             recorded => format!("requests: {} of {recorded} answered as recorded", requests.same),
         });
         let differ = |different: &Difference| {
-            let Difference { request, expected, got } = different;
-            format!("{request}: {got}, in dev {expected}")
+            let Difference { request, expected, got, excuse } = different;
+            let excuse = excuse.as_ref().map(|excuse| format!(" ({excuse})")).unwrap_or_default();
+            format!("{request}: {got}, in dev {expected}{excuse}")
         };
         group(&mut lines, "answered differently", requests.different.iter().map(differ));
+        let excused = requests.excused.iter().map(differ);
+        group(&mut lines, "answered differently, but not for want of anything", excused);
         group(&mut lines, "not asked", requests.skipped.iter().cloned());
         let paths = |paths: &[missing::Path]| -> Vec<String> {
             paths.iter().map(missing::Path::text).collect()
@@ -213,8 +243,23 @@ impl Report {
         group(&mut lines, "works in dev, missing in the package", paths(&self.missing.needed));
         group(
             &mut lines,
+            "executed in dev, not executable in the package",
+            paths(&self.missing.not_executable),
+        );
+        group(
+            &mut lines,
             "looked for and missing in the package, though not used in dev",
             paths(&self.missing.looked_for),
+        );
+        group(
+            &mut lines,
+            "looked at in dev, not in the package, and perhaps what the app failed at",
+            paths(&self.missing.looked_at),
+        );
+        group(
+            &mut lines,
+            "links that lead out of what the definition shows",
+            self.missing.dangling.iter().cloned(),
         );
         group(&mut lines, "wanted to write outside of /var", paths(&self.writes));
         let denied = |call: &Denied| {
@@ -250,7 +295,7 @@ impl Report {
         let different = |different: &Difference| {
             json!({
                 "request": different.request, "expected": different.expected,
-                "got": different.got,
+                "got": different.got, "excuse": different.excuse,
             })
         };
         json!({
@@ -262,10 +307,15 @@ impl Report {
                 "recorded": self.requests.recorded,
                 "same": self.requests.same,
                 "different": self.requests.different.iter().map(different).collect::<Vec<_>>(),
+                "excused": self.requests.excused.iter().map(different).collect::<Vec<_>>(),
+                "ignored": self.requests.ignored,
                 "skipped": self.requests.skipped,
             },
             "missing": paths(&self.missing.needed),
+            "notExecutable": paths(&self.missing.not_executable),
             "lookedFor": paths(&self.missing.looked_for),
+            "lookedAt": paths(&self.missing.looked_at),
+            "danglingLinks": self.missing.dangling,
             "writes": paths(&self.writes),
             "denied": self.denied.iter().map(|call| json!({
                 "call": call.call, "detail": call.detail, "answer": call.answer,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use spk_host::serve::{self, Event, Options};
+use spk_host::serve::{self, ApiAccess, Event, Options};
 use spk_sandbox::Denied;
 
 use super::ending::Ending;
@@ -20,6 +20,8 @@ pub struct Ready {
     pub session: String,
     /// The sessions of others, by user.
     pub others: BTreeMap<String, String>,
+    /// The API, if a token was asked for.
+    pub api: Option<ApiAccess>,
 }
 
 impl Ready {
@@ -106,11 +108,11 @@ fn observer(
         Event::Session { user, url } => {
             others.insert(user, url);
         }
-        Event::Ready { session_url, address, .. } => {
+        Event::Ready { session_url, address, api, .. } => {
             if let Some(sender) = sender.take() {
                 let others = std::mem::take(&mut others);
                 // Nobody waits any more after a signal.
-                let _ = sender.send(Ready { address, session: session_url, others });
+                let _ = sender.send(Ready { address, session: session_url, others, api });
             }
         }
         Event::DeniedInAll(calls) => denied.borrow_mut().extend(calls),

@@ -1,0 +1,3 @@
+package Clock;
+sub now { return "It is " . scalar(localtime) . " already" }
+1;

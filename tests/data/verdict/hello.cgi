@@ -1,0 +1,2 @@
+#!/bin/sh
+printf 'Content-Type: text/html\n\n<p>by a script\n'

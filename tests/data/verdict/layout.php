@@ -1,0 +1,2 @@
+<?php
+function layout($text) { return '<html><body><p>' . htmlspecialchars($text) . '</p></body></html>'; }
