@@ -78,12 +78,13 @@ fn expected() -> BTreeMap<String, String> {
     table(include_bytes!("../hostile/expected.tsv"))
 }
 
-/// Rows 1 to 90 of the catalogue, each with the attempts or the test that makes it, or why not.
+/// Rows 1 to 90 of the catalogue, and what was found since, each with the attempts or the test that
+/// makes it, or why not.
 #[test]
 fn every_row_of_the_catalogue_is_attempted() {
     let catalogue = include_str!("../hostile/catalogue.tsv");
     let rows: Vec<_> = catalogue.lines().filter(|line| !line.starts_with('#')).collect();
-    assert_eq!(rows.len(), 90);
+    assert!(rows.len() >= 90, "{} rows", rows.len());
     let expected = expected();
     let mut not_made = expected.clone();
     for (index, row) in rows.iter().enumerate() {
