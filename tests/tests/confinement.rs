@@ -54,7 +54,7 @@ fn within(seen: &Value) {
     names.sort_unstable();
     // the definition's own, and what the bridge documents to add; LC_CTYPE is Python's doing
     names.retain(|name| *name != "LC_CTYPE");
-    assert_eq!(names, ["HTTP_PROXY", "PATH", "SANDSTORM", "http_proxy", "no_proxy"]);
+    assert_eq!(names, ["HOME", "HTTP_PROXY", "PATH", "SANDSTORM", "http_proxy", "no_proxy"]);
 }
 
 fn from_outside(stage: &Stage, server: &Server) {
