@@ -77,17 +77,19 @@ pub(super) fn with_xml(
     Ok((request, call))
 }
 
-/// The absolute URL of a path below the session's root. (The original leaves out the slash after
-/// the host, and the root path of API sessions.)
+/// The absolute path of a path below the session's root (RFC 4918 §8.3, `path-absolute`): a server that
+/// compares the scheme or the host of a URL with its own takes it, whether it thinks that it speaks http
+/// or https. (The original gives a URL without the slash after the host, and without the root path of API
+/// sessions, and refuses commas.)
 fn destination(
     session: &Session,
     destination: text::Reader<'_>,
 ) -> Result<Vec<u8>, crate::error::Error> {
     let path = destination.as_bytes();
-    if !path.iter().all(|&byte| byte > b' ' && byte != b',') {
+    if !path.iter().all(|&byte| byte > b' ') {
         return Err(crate::error::Error::ForbiddenCharacter("the destination"));
     }
-    Ok([&session.fixed.origin[..], &session.fixed.root, path].concat())
+    Ok([&session.fixed.root[..], path].concat())
 }
 
 fn depth(shallow: bool) -> &'static [u8] {

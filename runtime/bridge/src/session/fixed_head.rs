@@ -49,8 +49,6 @@ pub struct FixedHead {
     pub root: Vec<u8>,
     /// The `Accept-Language` line or nothing; not sent with upgrades.
     pub languages: Vec<u8>,
-    /// Start of absolute URLs of this session, without a slash at the end.
-    pub origin: Vec<u8>,
     /// Lines 5 to 17, or why every request fails.
     lines: Result<Vec<u8>, Error>,
 }
@@ -76,7 +74,6 @@ impl FixedHead {
         Ok(FixedHead {
             root: b"/".to_vec(),
             languages: language_line.into_bytes(),
-            origin: base.strip_suffix(b"/").unwrap_or(base).to_vec(),
             lines: problem.map_or(lines, Err),
         })
     }
@@ -92,7 +89,7 @@ impl FixedHead {
             }
             Ok(head.into_bytes())
         })();
-        FixedHead { root: client.root, languages: Vec::new(), origin: SANDBOX.to_vec(), lines }
+        FixedHead { root: client.root, languages: Vec::new(), lines }
     }
 
     /// For the holder of a powerbox capability.
@@ -104,7 +101,7 @@ impl FixedHead {
             head.line("X-Sandstorm-Api", &api.name)?;
             Ok(head.into_bytes())
         })();
-        FixedHead { root: api.root, languages: Vec::new(), origin: SANDBOX.to_vec(), lines }
+        FixedHead { root: api.root, languages: Vec::new(), lines }
     }
 
     /// The lines, or why the session cannot send requests.
@@ -117,10 +114,6 @@ impl FixedHead {
         }
     }
 }
-
-/// The origin of sessions that have none: their Host header is a dummy apps depend on
-/// (http-bridge §12).
-const SANDBOX: &[u8] = b"http://sandbox";
 
 /// What sessions of all kinds have.
 pub struct Common<'a> {

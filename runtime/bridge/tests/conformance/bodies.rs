@@ -441,7 +441,7 @@ fn d04_copy() {
             request.get().set_shallow(true);
             request.send().promise.await.unwrap();
         },
-        "COPY /p\nDestination: http://ui-abc.h:7000/x\nOverwrite: F\nDepth: 0",
+        "COPY /p\nDestination: /x\nOverwrite: F\nDepth: 0",
         "",
     );
 }
@@ -455,7 +455,7 @@ fn d05_copy_by_default() {
             request.get().set_destination("x");
             request.send().promise.await.unwrap();
         },
-        "COPY /p\nDestination: http://ui-abc.h:7000/x\nOverwrite: T\nDepth: infinity",
+        "COPY /p\nDestination: /x\nOverwrite: T\nDepth: infinity",
         "",
     );
 }
@@ -466,10 +466,10 @@ fn d09_move() {
         async |session| {
             let mut request = session.move_request();
             request.get().set_path("p");
-            request.get().set_destination("d/e");
+            request.get().set_destination("d/e,f");
             request.send().promise.await.unwrap();
         },
-        "MOVE /p\nDestination: http://ui-abc.h:7000/d/e\nOverwrite: T",
+        "MOVE /p\nDestination: /d/e,f\nOverwrite: T",
         "",
     );
 }
@@ -479,7 +479,7 @@ fn d09_bad_destination() {
     run(async {
         let app = App::answering(OK).await;
         let session = Rig::new(app.port).session().await;
-        for destination in ["a b", "a,b", "a\nb", "a\tb"] {
+        for destination in ["a b", "a\nb", "a\tb"] {
             let mut request = session.move_request();
             request.get().set_destination(destination);
             assert!(request.send().promise.await.is_err(), "{destination:?}");
@@ -500,7 +500,7 @@ fn d10_move_in_api_session() {
         request.send().promise.await.unwrap();
         let request = app.request();
         assert!(request.starts_with("MOVE /api/p HTTP/1.1\r\n"), "{request}");
-        assert!(request.contains("\r\nDestination: http://sandbox/api/d/e\r\n"), "{request}");
+        assert!(request.contains("\r\nDestination: /api/d/e\r\n"), "{request}");
     });
 }
 
