@@ -64,17 +64,20 @@ pub fn is_foreign(head: &[u8]) -> bool {
     elf::Kind::of(head).is_some_and(|kind| !kind.is_x86_64())
 }
 
-/// A trace or recorded requests of `spk dev`, wherever they were copied to: JSON with a version
-/// first, and what only they have in it.
+/// A trace or recorded requests of `spk dev`, wherever they were copied to: JSON with a version first,
+/// whichever it is, and what only they have in it.
 fn recorded(name: &[u8], head: &[u8]) -> Option<Kind> {
     let start: Vec<u8> =
         head.iter().take(256).filter(|byte| !byte.is_ascii_whitespace()).copied().collect();
+    let version = start.strip_prefix(b"{\"version\":").unwrap_or_default();
+    let digits = version.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let content = if digits == 0 { &[] } else { &version[digits..] };
     let has = |word: &[u8]| memmem::find(head, word).is_some();
-    if start.starts_with(b"{\"version\":1,\"requests\":[")
+    if content.starts_with(b",\"requests\":[")
         && (name.ends_with(b".requests") || (has(b"\"target\"") && has(b"\"method\"")))
     {
         Some(Kind::Requests)
-    } else if start.starts_with(b"{\"version\":1,\"paths\":{") && name.ends_with(b".trace") {
+    } else if content.starts_with(b",\"paths\":{") && name.ends_with(b".trace") {
         Some(Kind::Trace)
     } else {
         None
@@ -141,6 +144,8 @@ mod tests {
         let requests =
             b"{\n  \"version\": 1,\n  \"requests\": [\n    {\n      \"user\": \"alice\",\n      \
                          \"method\": \"POST\",\n      \"target\": \"/\"";
+        let later = b"{\"version\": 12, \"requests\": [{\"number\": 0, \"user\": \"alice\", \
+                      \"method\": \"GET\", \"target\": \"/\"";
         for (name, bytes, kind) in [
             ("key.txt", &pem[..], Some(Kind::PrivateKey)),
             ("notes.txt", &keyring, Some(Kind::Keyring)),
@@ -163,6 +168,9 @@ mod tests {
             ("old", &MAGIC, Some(Kind::Package)),
             ("old.spk", b"x", Some(Kind::Package)),
             ("copy.json", requests, Some(Kind::Requests)),
+            ("copy.json", later, Some(Kind::Requests)),
+            ("list.json", b"{\"version\":2,\"requests\":[]}", None),
+            ("list.json", b"{\"version\":,\"requests\":[{\"target\":1,\"method\":2}]}", None),
             (".x.requests", b"{\"version\":1,\"requests\":[]}", Some(Kind::Requests)),
             (".x.trace", b"{\"version\":1,\"paths\":{}}", Some(Kind::Trace)),
             ("routes.json", b"{\"version\":1,\"paths\":{}}", None),
