@@ -103,6 +103,7 @@ fn no_leftovers(dir: &Path) {
             ".sandstorm-files.list.trace",
             "app.py",
             "out.spk",
+            "rootfs",
             "sandstorm-files.list",
             "sandstorm-pkgdef.capnp"
         ]
