@@ -51,12 +51,13 @@ pub fn d04_to_d08_destinations() -> Vec<Row> {
             .with("Overwrite: F")
             .told("MOVE a\nto=x/y%20z?q no-overwrite=true"),
         ask("MOVE /a").with("Destination: {base}").told("MOVE a\nto= no-overwrite=false"),
+        ask("MOVE /a").with("Destination: /x,y").told("MOVE a\nto=x,y no-overwrite=false"),
         ask("MOVE /a").with("Destination: /").told("MOVE a\nto= no-overwrite=false"),
     ];
     for method in ["COPY", "MOVE"] {
         let line = format!("{method} /d");
         rows.push(ask(&line).refused(400));
-        for bad in ["", "x", "/x y", "/x,y", "mailto:x"] {
+        for bad in ["", "x", "/x y", "mailto:x"] {
             rows.push(ask(&line).with(&format!("Destination: {bad}")).refused(400));
         }
         for elsewhere in ["http://other.example/x", "{base}.example/x", "https://other.example/x"] {
