@@ -7,6 +7,10 @@
 mod arch;
 mod bpf;
 mod compile;
+#[cfg(test)]
+mod decisions;
+#[cfg(test)]
+mod mutants;
 mod policy;
 mod reaper;
 mod table;

@@ -11,13 +11,8 @@ fn data(arch: Arch, nr: u32, args: [u64; 6]) -> Data {
     Data { nr, arch: arch.audit(), args }
 }
 
-fn run(arch: Arch, call: &str, args: [u64; 6]) -> Verdict {
-    let nr = CALLS.iter().find(|c| c.name == call).and_then(|c| number(arch, c)).unwrap();
-    interpret(&app_filter(arch, Denial::Answer).unwrap(), &data(arch, nr, args))
-}
-
 /// The policy, evaluated without any BPF.
-fn expected(treatment: &Treatment, args: &[u64; 6]) -> Verdict {
+pub(super) fn expected(treatment: &Treatment, args: &[u64; 6]) -> Verdict {
     let holds = |condition: &Condition| match *condition {
         Condition::In(at, mask, set) => set.contains(&(args[usize::from(at)] as u32 & mask)),
         Condition::NotIn(at, mask, set) => !set.contains(&(args[usize::from(at)] as u32 & mask)),
@@ -176,67 +171,6 @@ fn a_listener_for_stacks_hears_of_nothing_else() {
                     assert_eq!(said, told, "{nr} {flags:x}");
                 }
             }
-        }
-    }
-}
-
-#[test]
-fn well_known_decisions() {
-    use libc::*;
-    let tiocsti = 0x5412u64;
-    for (call, args, verdict) in [
-        ("clone3", [0; 6], Verdict::Errno(ENOSYS)),
-        ("splice", [0; 6], Verdict::Errno(EINVAL)),
-        ("ioctl", [0, tiocsti, 0, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("ioctl", [0, tiocsti | 1 << 32, 0, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("ioctl", [0, 0x5401, 0, 0, 0, 0], Verdict::Errno(ENOTTY)),
-        ("clone", [0x3d0f00, 0, 0, 0, 0, 0], Verdict::Allow),
-        ("clone", [0x7d0f00, 0, 0, 0, 0, 0], Verdict::Allow),
-        ("clone", [0x1000_0000, 0, 0, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("clone", [1 << 40, 0, 0, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("socket", [2, 3, 1, 0, 0, 0], Verdict::Errno(ESOCKTNOSUPPORT)),
-        ("socket", [2, 2, 1, 0, 0, 0], Verdict::Errno(EPROTONOSUPPORT)),
-        ("socket", [38, 5, 0, 0, 0, 0], Verdict::Errno(EAFNOSUPPORT)),
-        ("socket", [16, 3, 12, 0, 0, 0], Verdict::Errno(EPROTONOSUPPORT)),
-        ("socket", [16, 3, 0, 0, 0, 0], Verdict::Allow),
-        ("socket", [1, 0o2000001, 0, 0, 0, 0], Verdict::Allow),
-        ("mknodat", [0, 0, 0o20666, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("mknodat", [0, 0, 0o10666, 0, 0, 0], Verdict::Allow),
-        ("mknodat", [0, 0, 0o12666, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("fchmod", [3, 0o1777, 0, 0, 0, 0], Verdict::Allow),
-        ("fchmod", [3, 0o2755, 0, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("fchmod", [3, 0o4755 | 1 << 32, 0, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("fchmodat", [0, 0, 0o4755, 0, 0, 0], Verdict::Errno(EPERM)),
-        ("fchmodat2", [0, 0, 0o4755, 0x1000, 0, 0], Verdict::Errno(EPERM)),
-        ("openat", [0, 0, 0o102, 0o1777, 0, 0], Verdict::Allow),
-        ("openat", [0, 0, 0o2, 0o4755, 0, 0], Verdict::Allow),
-        ("openat", [0, 0, 0o102, 0o4755, 0, 0], Verdict::Errno(EPERM)),
-        ("openat", [0, 0, 0o20200002, 0o2755, 0, 0], Verdict::Errno(EPERM)),
-        ("mkdirat", [0, 0, 0o2775, 0, 0, 0], Verdict::Allow),
-        ("fcntl", [3, 6, 0, 0, 0, 0], Verdict::Allow),
-        ("fcntl", [3, 1024, 0, 0, 0, 0], Verdict::Errno(EINVAL)),
-        ("madvise", [0, 4096, 4, 0, 0, 0], Verdict::Allow),
-        ("madvise", [0, 4096, 12, 0, 0, 0], Verdict::Errno(EINVAL)),
-        ("setsockopt", [3, 1, 2, 0, 4, 0], Verdict::Allow),
-        ("setsockopt", [3, 1, 7, 0, 4, 0], Verdict::Errno(0)),
-        ("setsockopt", [3, 6, 7, 0, 4, 0], Verdict::Allow),
-        ("sync", [0; 6], Verdict::Errno(0)),
-        ("prlimit64", [0, 4, 0, 0x7000_0000, 0, 0], Verdict::Allow),
-        ("prlimit64", [0, 4, 0x7000_0000, 0, 0, 0], Verdict::Errno(0)),
-        ("prlimit64", [0, 4 | 1 << 32, 1 << 40, 0, 0, 0], Verdict::Errno(0)),
-        ("prlimit64", [0, 7, 0x7000_0000, 0, 0, 0], Verdict::Allow),
-        ("mmap", [0, 4096, 3, 0x22, u64::MAX, 0], Verdict::Allow),
-        ("mmap", [0, 4096, 3, 0x4_0022, u64::MAX, 0], Verdict::Errno(ENOMEM)),
-        ("memfd_create", [0, 1, 0, 0, 0, 0], Verdict::Allow),
-        ("memfd_create", [0, 4, 0, 0, 0, 0], Verdict::Errno(EINVAL)),
-        ("sendto", [3, 0, 1, 0x4000, 0, 0], Verdict::Allow),
-        ("sendto", [3, 0, 1, 0x4001, 0, 0], Verdict::Errno(EOPNOTSUPP)),
-        ("sendmsg", [3, 0, 1, 0, 0, 0], Verdict::Errno(EOPNOTSUPP)),
-        ("sendmmsg", [3, 0, 1, 1, 0, 0], Verdict::Errno(EOPNOTSUPP)),
-        ("restart_syscall", [0; 6], Verdict::Allow),
-    ] {
-        for arch in ARCHES {
-            assert_eq!(run(arch, call, args), verdict, "{call} {args:x?}");
         }
     }
 }
