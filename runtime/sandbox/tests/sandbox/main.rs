@@ -17,6 +17,7 @@ mod launch;
 mod lifetime;
 mod propagation;
 mod view;
+mod walls;
 
 fn main() {
     spk_sandbox::run_helper_if_asked();
@@ -36,6 +37,12 @@ fn main() {
             ("view::links_are_refused", view::links_are_refused),
             ("view::proc_for_developers", view::proc_for_developers),
             ("view::storage_belongs_to_the_launcher", view::storage_belongs_to_the_launcher),
+            ("walls::mounts", walls::mounts),
+            ("walls::served_root", walls::served_root),
+            ("walls::namespaces", walls::namespaces),
+            ("walls::limits", walls::limits),
+            ("walls::signals", walls::signals),
+            ("walls::no_link_is_followed", walls::no_link_is_followed),
             ("lifetime::exit_codes", lifetime::exit_codes),
             ("lifetime::exec_failures", lifetime::exec_failures),
             ("lifetime::orphans_are_reaped", lifetime::orphans_are_reaped),

@@ -249,6 +249,9 @@ pub fn classic(who: Who) {
             limits(who);
         }
         files(who);
+        crate::walls::mounts(who);
+        crate::walls::served_root(who);
+        crate::walls::no_link_is_followed(who);
         descriptors_and_environment(who);
         missing_directories(who);
         links_are_refused(who);

@@ -1,0 +1,193 @@
+//! The walls as the kernel lists them, from outside. Some stand behind others (a mount flag behind
+//! Landlock's rule, a limit behind the cgroup's): what the app can do would not show that one is missing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Stage, Who, find};
+
+/// An app that does nothing, and its launcher, which ends with this.
+struct Idle {
+    launcher: Child,
+    pid: i32,
+}
+
+impl Idle {
+    fn start(stage: &Stage, more: &Value) -> Idle {
+        let mut order = json!({ "argv": ["/app", "linger"] });
+        for (key, value) in more.as_object().unwrap() {
+            order[key] = value.clone();
+        }
+        let mut launcher = stage.launcher(&order).stdout(Stdio::piped()).spawn().unwrap();
+        let pid = crate::lifetime::pid_of(&mut launcher);
+        Idle { launcher, pid }
+    }
+
+    fn read(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.pid);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// By place: what the mount forbids, its type, and the options of the file system.
+    fn mounts(&self) -> BTreeMap<String, (String, String, String)> {
+        let text = self.read("mountinfo");
+        let mounts = text.lines().map(|line| {
+            let (mount, file_system) = line.split_once(" - ").unwrap();
+            let mount: Vec<_> = mount.split(' ').collect();
+            // Neither shared with nor fed by anybody.
+            assert_eq!(mount.len(), 6, "propagation: {line}");
+            let kept = |options: &str| {
+                let ours = |option: &&str| !option.ends_with("atime") && *option != "idmapped";
+                options.split(',').filter(ours).collect::<Vec<_>>().join(",")
+            };
+            let file_system: Vec<_> = file_system.split(' ').collect();
+            let options = file_system.get(2).unwrap_or(&"").to_string();
+            (mount[4].to_owned(), (kept(mount[5]), file_system[0].to_owned(), options))
+        });
+        mounts.collect()
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.launcher.kill().unwrap();
+        self.launcher.wait().unwrap();
+    }
+}
+
+const BELOW_ROOT: [(&str, &str); 10] = [
+    ("/tmp", "rw,nosuid,nodev"),
+    ("/dev", "ro,nosuid,nodev,noexec"),
+    ("/dev/shm", "rw,nosuid,nodev"),
+    ("/dev/null", "ro,nosuid,noexec"),
+    ("/dev/zero", "ro,nosuid,noexec"),
+    ("/dev/full", "ro,nosuid,noexec"),
+    ("/dev/random", "ro,nosuid,noexec"),
+    ("/dev/urandom", "ro,nosuid,noexec"),
+    ("/var", "rw,nosuid,nodev"),
+    ("/proc/cpuinfo", "ro,nosuid,nodev,noexec"),
+];
+
+/// Every mount there is, and what each forbids.
+pub fn mounts(who: Who) {
+    let stage = Stage::new(who);
+    for (more, proc) in [(json!({}), false), (json!({ "proc": true }), true)] {
+        let found = Idle::start(&stage, &more).mounts();
+        let flags: BTreeMap<_, _> =
+            found.iter().map(|(at, (flags, ..))| (at.as_str(), flags.as_str())).collect();
+        let mut expected = BTreeMap::from(BELOW_ROOT);
+        expected.insert("/", "ro,nosuid,nodev");
+        if proc {
+            expected.remove("/proc/cpuinfo");
+            expected.insert("/proc", "rw,nosuid,nodev,noexec");
+        }
+        assert_eq!(flags, expected);
+        for (at, size, inodes, mode) in [
+            ("/tmp", "size=16384k", "nr_inodes=4096", "mode=770"),
+            ("/dev/shm", "size=16384k", "nr_inodes=4096", "mode=770"),
+            ("/dev", "size=1024k", "nr_inodes=16", "mode=755"),
+        ] {
+            let (_, kind, options) = &found[at];
+            assert_eq!(kind, "tmpfs", "{at}");
+            for option in [size, inodes, mode] {
+                assert!(options.split(',').any(|o| o == option), "{at}: {option} in {options}");
+            }
+        }
+    }
+}
+
+/// The same of a root that a server answers for.
+pub fn served_root(who: Who) {
+    let stage = Stage::new(who);
+    let found = Idle::start(&stage, &json!({ "fuse": true })).mounts();
+    let (flags, kind, options) = &found["/"];
+    assert_eq!(flags, "ro,nosuid,nodev");
+    assert!(kind.starts_with("fuse"), "{kind}");
+    for option in ["ro", "default_permissions", "allow_other"] {
+        assert!(options.split(',').any(|o| o == option), "{option} in {options}");
+    }
+}
+
+/// None of the namespaces is the launcher's.
+pub fn namespaces(who: Who) {
+    let stage = Stage::new(who);
+    let app = Idle::start(&stage, &json!({}));
+    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"] {
+        let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}"));
+        // A kernel may be built without one.
+        let Ok(own) = of("self") else { continue };
+        assert_ne!(of(&app.pid.to_string()).unwrap(), own, "{kind}");
+    }
+    assert_eq!(app.read("setgroups").trim(), "deny");
+    for (map, inside) in [("uid_map", "1000"), ("gid_map", "1000")] {
+        let text = app.read(map);
+        let fields: Vec<_> = text.split_whitespace().collect();
+        assert_eq!((fields[0], fields[2], fields.len()), (inside, "1", 3), "{map}: {text}");
+    }
+}
+
+/// Every limit of a process that is ours to set, hard and soft, at most that.
+pub fn limits(who: Who) {
+    let stage = Stage::new(who);
+    let app = Idle::start(&stage, &json!({ "processes": 100 }));
+    let text = app.read("limits");
+    for (name, most) in [
+        ("Max file size", 16 << 30),
+        ("Max core file size", 1),
+        ("Max locked memory", 64 << 10),
+        ("Max nice priority", 0),
+        ("Max realtime priority", 0),
+        ("Max processes", 100),
+        ("Max open files", 4096),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        for limit in line[name.len()..].split_whitespace().take(2) {
+            let limit: u64 = limit.parse().unwrap_or(u64::MAX);
+            assert!(limit <= most, "{line}");
+        }
+    }
+    assert_eq!(app.read("oom_score_adj").trim(), "300");
+    let status = app.read("status");
+    let filters = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    assert_ne!(filters.map(str::trim), Some("0"), "{status}");
+}
+
+/// What the launcher ignores, the app does not.
+pub fn signals(who: Who) {
+    let stage = Stage::new(who);
+    let inner = stage.launcher(&json!({ "argv": ["/app", "linger"] }));
+    let mut command = stage.as_user("sh");
+    command.args(["-c", "trap '' HUP USR1; exec \"$@\"", "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
+    let mut launcher = command.stdout(Stdio::piped()).spawn().unwrap();
+    let pid = crate::lifetime::pid_of(&mut launcher);
+    let ignored = |pid: i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap()
+    };
+    let app = Idle { pid, launcher };
+    let of_launcher = ignored(app.launcher.id().cast_signed());
+    const BOTH: u64 = 1 << (1 - 1) | 1 << (10 - 1);
+    assert_eq!(of_launcher & BOTH, BOTH, "not what the test is about");
+    assert_eq!(ignored(app.pid) & BOTH, 0);
+}
+
+/// A link in the package in the place of `proc` or in the way to it is not followed, whatever is mounted.
+pub fn no_link_is_followed(who: Who) {
+    let stage = Stage::new(who);
+    fs::remove_file(stage.path("package/proc/cpuinfo")).unwrap();
+    fs::remove_dir(stage.path("package/proc")).unwrap();
+    fs::create_dir(stage.path("package/other")).unwrap();
+    fs::write(stage.path("package/other/cpuinfo"), "").unwrap();
+    std::os::unix::fs::symlink("other", stage.path("package/proc")).unwrap();
+    for more in [json!({}), json!({ "proc": true })] {
+        let mut order = json!({ "argv": ["/app", "ids"] });
+        order["proc"] = more.get("proc").cloned().unwrap_or(json!(false));
+        let error = find(&stage.run(&order), "error").to_string();
+        assert!(error.contains("/proc"), "{error}");
+    }
+}
