@@ -11,6 +11,7 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 tests/commits.sh
+tests/mutants.sh --check
 
 echo "== tests"
 cargo build --workspace --bins --examples --quiet
@@ -25,7 +26,7 @@ if rustc --print target-libdir --target aarch64-unknown-linux-gnu 2>/dev/null | 
 else
   skipped "aarch64 check: rustup target add aarch64-unknown-linux-gnu was not run"
 fi
-cargo test --workspace --no-fail-fast || status=$?
+tests/run.sh || status=$?
 
 echo "== fuzzing, a sample"
 if command -v c++ >/dev/null; then

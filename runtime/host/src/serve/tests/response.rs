@@ -34,7 +34,7 @@ fn h03_policies_of_the_app_s_do_not_pass() {
 #[test]
 fn h16_to_h19_cookies() {
     let answer = get(|reply| {
-        let mut list = reply.response().init_set_cookies(7);
+        let mut list = reply.response().init_set_cookies(10);
         let mut next = 0;
         let mut cookie = |name: &str, value: &str| {
             next += 1;
@@ -49,12 +49,19 @@ fn h16_to_h19_cookies() {
         cookie("worse;", "1");
         cookie("split", "1\r\nX: y");
         cookie("last", "1");
+        cookie("path", "1");
+        cookie("paths", "1");
+        cookie("line", "1");
         let mut a = list.reborrow().get(0);
         a.set_path("/foo");
         a.set_http_only(true);
         list.reborrow().get(1).get_expires().set_relative(3600);
         list.reborrow().get(2).get_expires().set_absolute(0);
         list.reborrow().get(6).get_expires().set_absolute(i64::MAX);
+        // What a path would add to the cookie, or to the head.
+        list.reborrow().get(7).set_path("/x; Domain=localhost");
+        list.reborrow().get(8).set_path("/x, other=1");
+        list.reborrow().get(9).set_path("/x\r\nX: y");
         reply.text("");
     });
     assert_eq!(
