@@ -42,6 +42,11 @@ impl CliError {
         CliError { kind: Kind::Machine, ..Self::new(message) }
     }
 
+    /// A command of the user's ended with this status, which becomes ours.
+    pub fn command(message: impl Into<String>, status: u8) -> Self {
+        CliError { kind: Kind::Command(status), ..Self::new(message) }
+    }
+
     /// Another program could not be started: `package` is Debian's that has it.
     pub fn program(name: &str, package: &str, error: io::Error) -> Self {
         let kind = match error.kind() {

@@ -30,6 +30,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("spk dev --watch", "starts the app again when its files change"),
             ("spk dev --record", "also keeps the requests, for spk check"),
             ("spk dev --json --port 6080", "for scripts"),
+            ("spk dev --exec npm run test:e2e", "the tests use the app, and end it"),
         ],
     ),
     ("files why", &[("spk files why usr/lib/os-release", "who used it")]),

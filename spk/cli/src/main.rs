@@ -12,6 +12,7 @@ mod complete;
 #[allow(dead_code)]
 mod definition;
 mod developer;
+mod driving;
 mod error;
 mod examples;
 mod global;

@@ -15,8 +15,10 @@ use spk_host::serve::{
 use spk_host::shell::{self, developer::Developer};
 use spk_package::manifest::Manifest;
 use spk_sandbox::Denied;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::driving::{Driver, Ready};
 use crate::error::{CliError, Kind, Result, ResultExt};
 use crate::limits::LimitArgs;
 use crate::stdout::{self, Reserved};
@@ -125,6 +127,8 @@ pub struct Served {
     pub package: Option<Package>,
     /// What the page shows of a development session.
     pub developer: Option<Arc<dyn Developer>>,
+    /// What uses the app in a person's place, and ends it.
+    pub driver: Option<Driver>,
 }
 
 /// Serves a grain, which stays locked meanwhile, as [`serve()`] does.
@@ -145,6 +149,10 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
     };
     options.visit = args.visit();
     options.visit.exchanges = served.exchanges;
+    if served.driver.is_some() {
+        // It cannot come back to ask for one.
+        options.visit.api_token.get_or_insert(None);
+    }
     if let Some(dir) = &args.mail {
         std::fs::create_dir_all(dir).context(format!("cannot make {}", dir.display()))?;
     }
@@ -155,7 +163,7 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
         developer: served.developer,
     };
     shell::attach(&mut options, shell)?;
-    serve(options, served.app_id, args, ui)
+    serve(options, served.app_id, served.driver, args, ui)
 }
 
 /// What the manifest wants executed: the action for a grain's first start, the other command ever
@@ -172,26 +180,50 @@ pub fn program(manifest: &Manifest, started: bool) -> Result<Program> {
 }
 
 /// Serves until SIGINT, SIGTERM or SIGHUP (a second one ends the app at once), until the app fails,
-/// or until what is to be told on stdout cannot be written.
-fn serve(options: Options, app: String, args: &ServeArgs, ui: &Ui) -> Result<()> {
+/// until what is to be told on stdout cannot be written, or until the driver is done.
+fn serve(
+    options: Options,
+    app: String,
+    mut driver: Option<Driver>,
+    args: &ServeArgs,
+    ui: &Ui,
+) -> Result<()> {
     let mut announcer = Announcer {
         grain: options.grain.id.clone(),
         app,
         json: args.json,
         explain: args.explain,
+        driven: driver.is_some(),
         stdout: Reserved::take().context("cannot set stdout aside")?,
         ui: ui.clone(),
     };
     let unwritten: Rc<Cell<Option<io::Error>>> = Rc::default();
     let noted = unwritten.clone();
-    let observer = move |event| match announcer.tell(event) {
+    let driven = Rc::new(Notify::new());
+    let done = driven.clone();
+    let mut tell = move |event: Event| {
+        let ready = Ready::of(&event);
+        announcer.tell(event)?;
+        if let Some(ready) = ready
+            && let Some(drive) = driver.take()
+        {
+            let driving = drive(ready, announcer.stdout.handed_on()?);
+            let done = done.clone();
+            tokio::task::spawn_local(async move {
+                driving.await;
+                done.notify_one();
+            });
+        }
+        Ok(())
+    };
+    let observer = move |event| match tell(event) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => {
             noted.set(Some(error));
             ControlFlow::Break(())
         }
     };
-    let served = serve::block_on(options, observer).map_err(failure);
+    let served = serve::block_on(options, observer, driven.notified()).map_err(failure);
     match unwritten.take() {
         Some(error) => Err(stdout::failure(error)),
         None => served,
@@ -204,6 +236,8 @@ struct Announcer {
     app: String,
     json: bool,
     explain: bool,
+    /// Nobody is to open anything.
+    driven: bool,
     stdout: Reserved,
     ui: Ui,
 }
@@ -239,6 +273,10 @@ impl Announcer {
                 }
                 for (name, token) in grants {
                     ui.note(format!("granted: {name}; the app claims it with {token}"));
+                }
+                if self.driven {
+                    ui.note(format!("in a browser: {url}"));
+                    return Ok(());
                 }
                 ui.note("open this in a browser:");
                 self.stdout.line(&url)?;

@@ -6,6 +6,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -68,6 +69,14 @@ impl Reserved {
         let null = File::options().write(true).open("/dev/null")?;
         nix::unistd::dup2_stdout(&null)?;
         Ok(Reserved(own))
+    }
+
+    /// The real stdout, for a program that writes there in our place.
+    pub fn handed_on(&self) -> io::Result<Stdio> {
+        match spk_sandbox::stdout_was_closed() {
+            true => Ok(Stdio::null()),
+            false => Ok(self.0.try_clone()?.into()),
+        }
     }
 
     /// One line of data, as [`Ui::line`](crate::ui::Ui::line); whoever closed a pipe does not want

@@ -152,8 +152,9 @@ pub(crate) async fn run_with(
     result
 }
 
-/// [`run`] on a runtime of its own. SIGINT, SIGTERM and SIGHUP stop it orderly, and so does an
-/// observer that breaks; a second signal ends the app at once.
+/// [`run`] on a runtime of its own, whose local tasks the observer may add to. SIGINT, SIGTERM and
+/// SIGHUP stop it orderly, and so do an observer that breaks and `done`, once it resolves; a second signal
+/// ends the app at once.
 ///
 /// # Errors
 ///
@@ -161,6 +162,7 @@ pub(crate) async fn run_with(
 pub fn block_on(
     options: Options,
     mut observer: impl FnMut(Event) -> ControlFlow<()> + 'static,
+    done: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -177,7 +179,13 @@ pub fn block_on(
                 asked.notify_one();
             }
         };
-        let serving = run(options, observer, async move { stop.notified().await });
+        let stop = async move {
+            tokio::select! {
+                () = stop.notified() => {}
+                () = done => {}
+            }
+        };
+        let serving = run(options, observer, stop);
         let mut serving = std::pin::pin!(serving);
         tokio::select! {
             result = &mut serving => return result,

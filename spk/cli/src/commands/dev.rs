@@ -1,12 +1,14 @@
 //! `spk dev`.
 
 mod build;
+mod exec;
 mod mounted;
 mod panel;
 mod recording;
 mod server;
 mod watching;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -89,6 +91,11 @@ pub struct Args {
     record: bool,
     #[command(flatten)]
     serve: ServeArgs,
+    /// Run this command, and all that is behind it, when the app answers, and end with it and its exit
+    /// status: tests, a script. It is told where the app is by SPK_SESSION_URL, SPK_ADDRESS, SPK_USER,
+    /// SPK_API_URL and SPK_API_TOKEN
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with_all = ["mount", "server"])]
+    exec: Vec<OsString>,
 }
 
 /// Runs the subcommand.
@@ -169,7 +176,9 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     });
     let recording = Recording::new(view.clone(), cache, list, only, Some(changes), saved)?;
     let panel = panel::Panel::new(recording.looked_at(), changed, args.watch);
+    let exec = (!args.exec.is_empty()).then(|| exec::Exec::new(args.exec));
     let served = Served {
+        driver: exec.as_ref().map(|exec| exec.driver(&args.serve.user, ui)),
         store,
         package: None,
         developer: Some(Arc::new(panel)),
@@ -192,7 +201,8 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         }),
         None => Ok(()),
     };
-    served.and(written).and(recorded)
+    let done = exec.map_or(Ok(()), |exec| exec.outcome());
+    served.and(written).and(recorded).and(done)
 }
 
 /// The definition's files as the app will see them.

@@ -90,6 +90,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         restarts: None,
         package: Some(package),
         developer: None,
+        driver: None,
     };
     let result = serving::serve_grain(served, grain, &args.serve, ui);
     if let Some((tracer, developer)) = traced {

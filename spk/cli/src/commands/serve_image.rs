@@ -52,6 +52,7 @@ pub fn run(mut args: Args, global: &Global, ui: &Ui) -> Result<()> {
         store,
         package: Some(package),
         developer: None,
+        driver: None,
     };
     relay::start(args.serve.port, ui)?;
     serving::serve_grain(served, grain, &args.serve, ui)

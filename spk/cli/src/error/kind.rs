@@ -16,6 +16,9 @@ pub enum Kind {
     /// This machine lacks something, or forbids it: user namespaces, `/dev/fuse`, a newer kernel,
     /// another program. On another machine the same command would work.
     Machine,
+    /// A command that was run in the user's name ended so; that is its own exit status, or 128 and the
+    /// number of the signal that ended it.
+    Command(u8),
     /// `spk` itself is wrong.
     Internal,
 }
@@ -28,6 +31,7 @@ impl Kind {
             Kind::Failed => 1,
             Kind::Usage => 2,
             Kind::Machine => 3,
+            Kind::Command(status) => status,
             Kind::Internal => 70,
         }
     }

@@ -21,6 +21,7 @@ use spk_package::guard::{Allowed, Review};
 use tempfile::TempDir;
 
 use crate::developer::Developer;
+use crate::driving::Ready;
 use crate::error::{CliError, Kind, Result, ResultExt};
 use crate::global::Global;
 use crate::missing::{self, Failed};
@@ -248,7 +249,7 @@ impl Check<'_> {
     fn served<T, F>(&self, options: Options, drive: F) -> Result<session::Served<T>>
     where
         T: 'static,
-        F: AsyncFnOnce(session::Ready) -> T + 'static,
+        F: AsyncFnOnce(Ready) -> T + 'static,
     {
         let _stdout = Reserved::take().context("cannot set stdout aside")?;
         session::serve(options, self.ending, drive)

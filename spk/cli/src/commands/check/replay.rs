@@ -14,6 +14,7 @@ use flate2::read::{GzDecoder, ZlibDecoder};
 use spk_host::serve::KEPT_ANSWER;
 use tokio::task::JoinHandle;
 
+use crate::driving::Ready;
 use crate::requests::Request;
 
 use super::body::{self, Said};
@@ -21,7 +22,6 @@ use super::client::{Answer, Asked, ask};
 use super::ignore::Ignore;
 use super::names::Names;
 use super::report::{Difference, Requests};
-use super::session::Ready;
 use super::tokens::{is_word, tokens, without_references};
 
 /// How long an answer is waited for before the next request, where that had come before it in the

@@ -4,32 +4,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use spk_host::serve::{self, ApiAccess, Event, Options};
+use spk_host::serve::{self, Event, Options};
 use spk_sandbox::Denied;
 
 use super::ending::Ending;
+use crate::driving::Ready;
 use crate::error::{CliError, Result, ResultExt};
 use crate::serving;
-
-/// Where the app answers.
-#[derive(Clone, Debug)]
-pub struct Ready {
-    /// `address:port`.
-    pub address: String,
-    /// The session of the user of [`Visit::user`](serve::Visit::user).
-    pub session: String,
-    /// The sessions of others, by user.
-    pub others: BTreeMap<String, String>,
-    /// The API, if a token was asked for.
-    pub api: Option<ApiAccess>,
-}
-
-impl Ready {
-    /// A user's session.
-    pub fn session(&self, user: &str) -> &str {
-        self.others.get(user).unwrap_or(&self.session)
-    }
-}
 
 /// What became of it.
 pub struct Served<T> {
@@ -108,11 +89,12 @@ fn observer(
         Event::Session { user, url } => {
             others.insert(user, url);
         }
-        Event::Ready { session_url, address, api, .. } => {
-            if let Some(sender) = sender.take() {
-                let others = std::mem::take(&mut others);
+        Event::Ready { .. } => {
+            if let Some(ready) = Ready::of(&event)
+                && let Some(sender) = sender.take()
+            {
                 // Nobody waits any more after a signal.
-                let _ = sender.send(Ready { address, session: session_url, others, api });
+                let _ = sender.send(Ready { others: std::mem::take(&mut others), ..ready });
             }
         }
         Event::DeniedInAll(calls) => denied.borrow_mut().extend(calls),

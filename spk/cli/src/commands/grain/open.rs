@@ -38,6 +38,7 @@ pub fn run(args: Args, store: Store, ui: &Ui) -> Result<()> {
         store,
         package: Some(package),
         developer: None,
+        driver: None,
     };
     serving::serve_grain(served, grain, &args.serve, ui)
 }
