@@ -271,6 +271,14 @@ fn an_app_that_cannot_start_again_says_why() {
         assert_eq!(said.matches("starting the app again").count(), 1, "{said}");
         // Mended, it is an app as before, and what happens next is told.
         let grain = stage.state().join("grains").join(server.field("grainId"));
+        // In the log, as lines that the app cannot write.
+        let log = fs::read_to_string(grain.join("log")).unwrap();
+        let own: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix("** spk: ")).collect();
+        assert!(own.contains(&"started again"), "{log}");
+        for status in [8, 3] {
+            let how = format!("the app exited with status {status}");
+            assert_eq!(own.iter().filter(|line| **line == how).count(), 1, "{log}");
+        }
         fs::remove_file(grain.join("sandbox/broken")).unwrap();
         assert_eq!(http::get(&server.at("")).text(), "fine");
         http::request("POST", &server.at(""), &[], b"");

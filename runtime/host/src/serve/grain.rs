@@ -190,6 +190,7 @@ impl Grain {
         let _ = self.held.subscribe().wait_for(|held| !*held).await;
         if self.starts.replace(self.starts.get() + 1) > 0 && !self.started_again.replace(true) {
             self.notes.say("starting the app again");
+            self.log.note("started again");
         }
         self.log.forget_tail();
         let launched = self.launcher.borrow_mut().start(&self.log, &self.notes)?;
@@ -228,19 +229,21 @@ impl Grain {
     /// Says why nobody is answered, unless that was said already and nobody was answered since: an app
     /// that ends again and again would say nothing else.
     pub fn say_failing(&self, text: &str) {
-        self.say_once_failing(text, text);
+        self.say_once_failing(text.lines().next().unwrap_or_default(), text);
     }
 
     /// The same of an app that ended, whatever it wrote to its log meanwhile.
     pub fn say_ended(&self, ended: Exit, tail: Vec<String>) {
-        let how = exit::of_the_app(ended, &tail);
+        let how = format!("the app {}", exit::of_the_app(ended, &tail));
         self.say_once_failing(&how, &Error::AppEnded { ended, tail }.to_string());
     }
 
+    /// Says `text` unless `what` was said last; that is for the log, whose last lines `text` may have.
     fn say_once_failing(&self, what: &str, text: &str) {
         let said = self.failing.replace(Some(what.to_owned()));
         if said.as_deref() != Some(what) {
             self.notes.say(text);
+            self.log.note(what);
         }
     }
 
