@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::limits;
 use crate::membrane::Membrane;
 use crate::sessions::Sessions;
+use crate::underway::Underway;
 
 /// Where the grain's data is.
 pub const VAR: &str = "/var";
@@ -41,6 +42,8 @@ pub struct Bridge {
     pub var: PathBuf,
     /// Where messages for people go.
     pub log: Rc<Log>,
+    /// What of the app's answers the host does not have yet.
+    pub underway: Underway,
     /// The sessions that are alive.
     pub sessions: Rc<Sessions>,
     /// What stands between the app's own objects and the world.
@@ -62,6 +65,7 @@ impl Bridge {
             config,
             var,
             log,
+            underway: Underway::default(),
             sessions: Rc::default(),
             membrane: Rc::default(),
             identities_seen: RefCell::default(),

@@ -24,4 +24,5 @@ pub mod proxy;
 pub mod session;
 pub mod session_types;
 pub mod sessions;
+pub mod underway;
 mod user;

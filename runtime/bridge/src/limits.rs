@@ -65,6 +65,13 @@ pub const CONNECT_WARN_AFTER: Duration = Duration::from_secs(30);
 /// How long the app may take to end by itself after the host went away.
 pub const KILL_GRACE: Duration = Duration::from_secs(5);
 
+/// How long what the app sent before it ended may take to reach the host: a client may be slow, and
+/// another process of the app's may hold its connection open.
+pub const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the host has them: some turns of the event loop.
+pub const LAST_TURN: Duration = Duration::from_millis(5);
+
 /// Bytes of an error page that are sent in both forms, for hosts that do not know the typed form.
 pub const TWO_FORM_ERROR_BODY: usize = 8 * 1024;
 

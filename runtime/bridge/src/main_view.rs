@@ -85,7 +85,7 @@ impl MainView {
         })?;
         let entry = Entry { context: opening.context, kind: opening.kind };
         let registration = bridge.sessions.register(session_id, entry);
-        let session = Session::new(bridge.port, fixed, Some(registration));
+        let session = Session::new(bridge.port, bridge.underway.clone(), fixed, Some(registration));
         if bridge.app_listens() {
             return Ok(spk_rpc::answered(client(session)).cast_to());
         }

@@ -142,7 +142,7 @@ pub fn rpc(bytes: &[u8]) {
         bridge.watch_for_app(CONNECT_WARN_AFTER).await;
         let Ok((ours, theirs)) = UnixStream::pair() else { return };
         let Ok(host) = Host::from_std(theirs) else { return };
-        let serving = tokio::task::spawn_local(serve_host(bridge, host));
+        let serving = tokio::task::spawn_local(serve_host(bridge, host, std::future::pending()));
         let Ok(mut peer) = Peer::new(bytes, ours, &HOST) else { return };
         peer.talk().await;
         drop(peer);

@@ -39,8 +39,6 @@ pub struct App {
 /// What came back on a connection until it ended.
 pub struct Raw {
     pub bytes: Vec<u8>,
-    /// Whether it ended with a reset.
-    pub reset: bool,
 }
 
 impl App {
@@ -123,8 +121,9 @@ pub fn steps(steps: &str) -> String {
 /// Everything until the end.
 pub fn rest(stream: &mut TcpStream) -> Raw {
     let mut bytes = Vec::new();
-    let reset = stream.read_to_end(&mut bytes).is_err();
-    Raw { bytes, reset }
+    // However it ends.
+    let _ = stream.read_to_end(&mut bytes);
+    Raw { bytes }
 }
 
 /// Reads until `end` has come, and that.

@@ -107,21 +107,29 @@ impl Decoder {
     }
 
     /// Reduces `bytes[from..]`, which just arrived, to the body's own bytes. What follows a
-    /// complete body is cut off.
+    /// complete body is cut off, and so is what follows a malformed place.
     pub fn decode(&mut self, bytes: &mut Vec<u8>, from: usize) -> Result<(), Error> {
-        let (mut read, mut written) = (from, from);
+        let mut written = from;
+        let decoded = self.compact(bytes, from, &mut written);
+        bytes.truncate(written);
+        decoded
+    }
+
+    /// Moves the body's own bytes among `bytes[from..]` together; `written` is where they end.
+    fn compact(&mut self, bytes: &mut [u8], from: usize, written: &mut usize) -> Result<(), Error> {
+        let mut read = from;
         while read < bytes.len() {
             let left = bytes.len() - read;
             match self.state {
                 State::Done => break,
                 State::UntilEof => {
-                    written = copy(bytes, read, written, left);
+                    *written = copy(bytes, read, *written, left);
                     read += left;
                 }
                 State::Length(remaining) | State::ChunkData(remaining) => {
                     let take =
                         usize::try_from(remaining).map_or(left, |remaining| remaining.min(left));
-                    written = copy(bytes, read, written, take);
+                    *written = copy(bytes, read, *written, take);
                     read += take;
                     let remaining = remaining - take as u64;
                     self.state = match (self.state, remaining) {
@@ -137,7 +145,6 @@ impl Decoder {
                 }
             }
         }
-        bytes.truncate(written);
         Ok(())
     }
 
@@ -220,6 +227,9 @@ mod tests {
         for input in ["x\r\n", "\r\n", "-1\r\n", "3\r\nabcd\r\n", "12345678901234567\r\n"] {
             assert!(decode(Framing::Chunked, &[input.as_bytes()]).is_err(), "{input:?}");
         }
+        let mut before = b"3\r\nabc\r\n2\r\nde\r\nzz\r\nfg".to_vec();
+        assert!(Decoder::new(Framing::Chunked).decode(&mut before, 0).is_err());
+        assert_eq!(before, b"abcde");
         let endless = [b"1;".as_slice(), &vec![b'x'; limits::CHUNK_EXTRAS + 2]].concat();
         assert!(decode(Framing::Chunked, &[&endless]).is_err());
         let mut many = Decoder::new(Framing::Chunked);

@@ -26,7 +26,8 @@ pub enum Received {
 pub struct Incoming {
     connection: Rc<Connection>,
     decoder: Decoder,
-    /// An error found while reading ahead. The kernel reports it only once.
+    /// Why nothing comes after [`Incoming::ready`]: found while reading ahead, or what arrived last
+    /// is malformed. The kernel reports an error only once.
     failed: Option<Error>,
     /// Bytes of the body that are here but not passed on.
     pub ready: Vec<u8>,
@@ -63,7 +64,10 @@ impl Incoming {
                     }
                 }
             }
-            self.decoder.decode(&mut self.ready, 0)?;
+            // What came before a malformed place is passed on.
+            if let Err(error) = self.decoder.decode(&mut self.ready, 0) {
+                self.failed = Some(error);
+            }
             if !self.ready.is_empty() {
                 return Ok(true);
             }
@@ -102,16 +106,20 @@ pub async fn receive(
     }
     let framing = Framing::of(&head, to_head)?;
     let mut decoder = Decoder::new(framing);
+    if may_stream && matches!(branch, Branch::Content(_)) {
+        let failed = match settle(connection, &mut decoder, &mut rest).await {
+            Ok(true) => return Ok(Received::Complete(head, rest)),
+            Ok(false) => None,
+            // As long as nothing was passed on, an error page is better than a broken download.
+            Err(error) if rest.is_empty() => return Err(error),
+            Err(error) => Some(error),
+        };
+        let incoming = Incoming { connection: connection.clone(), decoder, failed, ready: rest };
+        return Ok(Received::Streaming(head, incoming));
+    }
     decoder.decode(&mut rest, 0)?;
     match branch {
         _ if decoder.is_done() => {}
-        Branch::Content(_) if may_stream => {
-            if !settle(connection, &mut decoder, &mut rest).await? {
-                let incoming =
-                    Incoming { connection: connection.clone(), decoder, failed: None, ready: rest };
-                return Ok(Received::Streaming(head, incoming));
-            }
-        }
         Branch::Redirect { .. } | Branch::PreconditionFailed | Branch::NoContent { .. } => {
             // Nobody sees this body, so nothing is lost if it breaks off.
             let _ = finish(connection, &mut decoder, &mut rest, limits::DISCARDED_RESPONSE).await;
@@ -156,14 +164,19 @@ pub async fn receive_head(connection: &Connection) -> Result<(Head, Vec<u8>), Er
     }
 }
 
-/// Gives a small body a moment to become complete. Returns whether it did.
+/// Gives a small body, of which `body` arrived with the head, a moment to become complete. Returns
+/// whether it did. After an error `body` is what came before.
 async fn settle(
     connection: &Connection,
     decoder: &mut Decoder,
     body: &mut Vec<u8>,
 ) -> Result<bool, Error> {
     let deadline = Instant::now() + limits::SMALL_BODY_WAIT;
-    while body.len() < limits::SMALL_BODY {
+    decoder.decode(body, 0)?;
+    while !decoder.is_done() {
+        if body.len() >= limits::SMALL_BODY {
+            return Ok(false);
+        }
         body.reserve(limits::FIRST_READ);
         let from = body.len();
         let read = match connection.receive_now(body)? {
@@ -174,16 +187,11 @@ async fn settle(
             },
         };
         if read == 0 {
-            let end = decoder.eof();
-            // As long as nothing was passed on, an error page is better than a broken download.
-            return if body.is_empty() { end.map(|()| true) } else { Ok(end.is_ok()) };
+            decoder.eof()?;
         }
         decoder.decode(body, from)?;
-        if decoder.is_done() {
-            return Ok(true);
-        }
     }
-    Ok(false)
+    Ok(true)
 }
 
 /// Reads a body to its end.

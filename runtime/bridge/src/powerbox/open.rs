@@ -29,7 +29,8 @@ pub fn open_http_api(bridge: Rc<Bridge>, api: HttpApi) -> bridge_http_session::C
             },
         );
         let label = label(&bridge, &api.name)?;
-        let session = Session::new(bridge.port, fixed, None).persistent(api, label);
+        let session =
+            Session::new(bridge.port, bridge.underway.clone(), fixed, None).persistent(api, label);
         Ok(spk_rpc::new_client::<bridge_http_session::Client, _>(session))
     })
 }

@@ -19,6 +19,8 @@ struct Shared {
     buffer: Vec<u8>,
     /// Why nothing can be sent any more.
     failed: Option<io::ErrorKind>,
+    /// What was in it is being sent.
+    is_sending: bool,
     /// Nothing more will be written.
     is_closed: bool,
     /// Who waits for room.
@@ -42,14 +44,25 @@ impl Shared {
 /// The end that takes bytes. Flushing means that they will be sent soon.
 pub(super) struct Writer(Rc<RefCell<Shared>>);
 
-/// A writer, and the task that sends what it takes to `output`. The task ends with the writer, or
-/// when sending fails.
-pub(super) fn coalesce<W>(mut output: W) -> (Writer, impl Future<Output = ()>)
+/// Tells whether everything that was written was sent.
+pub(super) struct Unsent(Rc<RefCell<Shared>>);
+
+impl Unsent {
+    /// Whether nothing waits.
+    pub fn is_none(&self) -> bool {
+        let shared = self.0.borrow();
+        shared.failed.is_some() || (shared.buffer.is_empty() && !shared.is_sending)
+    }
+}
+
+/// A writer, what tells whether it has something left, and the task that sends what it takes to
+/// `output`. The task ends with the writer, or when sending fails.
+pub(super) fn coalesce<W>(mut output: W) -> (Writer, Unsent, impl Future<Output = ()>)
 where
     W: tokio::io::AsyncWrite + Unpin,
 {
     let shared = Rc::<RefCell<Shared>>::default();
-    let writer = Writer(shared.clone());
+    let (writer, unsent) = (Writer(shared.clone()), Unsent(shared.clone()));
     let sender = async move {
         let mut taken = Vec::new();
         while next(&shared, &mut taken).await {
@@ -68,7 +81,7 @@ where
         }
         // The peer sees the end of the stream when `output` is dropped.
     };
-    (writer, sender)
+    (writer, unsent, sender)
 }
 
 /// Takes everything there is to send; false at the end.
@@ -77,11 +90,13 @@ async fn next(shared: &RefCell<Shared>, taken: &mut Vec<u8>) -> bool {
         let mut shared = shared.borrow_mut();
         if !shared.buffer.is_empty() {
             std::mem::swap(&mut shared.buffer, taken);
+            shared.is_sending = true;
             if let Some(writer) = shared.writer.take() {
                 writer.wake();
             }
             return Poll::Ready(true);
         }
+        shared.is_sending = false;
         if shared.is_closed {
             return Poll::Ready(false);
         }
@@ -172,16 +187,19 @@ mod tests {
         run(async {
             let (output, mut input) = tokio::io::duplex(1024);
             let writes = Rc::new(Cell::new(0));
-            let (mut writer, sender) = coalesce(Counted(output, writes.clone()));
+            let (mut writer, unsent, sender) = coalesce(Counted(output, writes.clone()));
             let sender = tokio::task::spawn_local(sender);
             for _ in 0..10 {
                 writer.write_all(b"message ").await.unwrap();
                 writer.flush().await.unwrap();
             }
+            assert!(!unsent.is_none());
             let mut seen = [0; 80];
             input.read_exact(&mut seen).await.unwrap();
             assert_eq!(seen, *b"message ".repeat(10));
             assert_eq!(writes.get(), 1);
+            tokio::task::yield_now().await;
+            assert!(unsent.is_none());
             drop(writer);
             sender.await.unwrap();
             assert_eq!(input.read(&mut seen).await.unwrap(), 0);
@@ -192,13 +210,14 @@ mod tests {
     fn holds_only_so_much() {
         run(async {
             let (output, mut input) = tokio::io::duplex(10);
-            let (mut writer, sender) = coalesce(output);
+            let (mut writer, unsent, sender) = coalesce(output);
             tokio::task::spawn_local(sender);
             let piece = vec![b'x'; limits::RPC_BUFFER];
             writer.write_all(&piece).await.unwrap();
             writer.flush().await.unwrap();
             // The first piece is being sent, the second is held.
             tokio::task::yield_now().await;
+            assert!(!unsent.is_none());
             writer.write_all(&piece).await.unwrap();
             {
                 let mut third = std::pin::pin!(writer.write_all(&piece));

@@ -10,10 +10,13 @@ mod serve;
 
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::pin::pin;
 use std::rc::Rc;
 
 use tokio::runtime;
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
 use crate::bridge::{Bridge, Log};
 use crate::config::Config;
@@ -70,7 +73,10 @@ async fn life(options: &Options, bridge: Rc<Bridge>, sockets: Sockets) -> Result
     let proxy_port = sockets.proxy.local_addr().map_err(Error::Runtime)?.port();
     let mut child = Child::start(options, proxy_port)?;
     raise_open_files();
-    let served = serve_host(bridge.clone(), host);
+    let (app_ended, ending) = oneshot::channel::<()>();
+    let mut served = pin!(serve_host(bridge.clone(), host, async {
+        let _ = ending.await;
+    }));
     let for_app = async {
         tokio::try_join!(
             app_socket::serve(bridge.clone(), sockets.api_socket),
@@ -89,10 +95,19 @@ async fn life(options: &Options, bridge: Rc<Bridge>, sockets: Sockets) -> Result
     };
     tokio::select! {
         ended = child.wait(&mut signals) => return match ended {
-            child::End::ByItself(exit) => Err(Error::AppEnded(exit)),
+            child::End::ByItself(exit) => {
+                // What it sent before reaches the host.
+                let last = async {
+                    bridge.underway.none().await;
+                    drop(app_ended);
+                };
+                let last = async { tokio::join!(served.as_mut(), last) };
+                let _ = timeout(limits::LAST_ANSWERS, last).await;
+                Err(Error::AppEnded(exit))
+            }
             child::End::OnSignal => Ok(()),
         },
-        () = served => {}
+        () = served.as_mut() => {}
         // Both loops are for ever; what ends is why they could not begin.
         result = background => return result.map(|_: ((), ())| ()),
     }

@@ -13,6 +13,7 @@ use spk_rpc::{Network, Tidy, Unresolved};
 use spk_schema::grain_capnp::main_view;
 use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use tokio::net::UnixStream;
+use tokio::time::sleep;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::coalesce::coalesce;
@@ -31,10 +32,11 @@ impl Host {
     }
 }
 
-/// Serves the host until it closes the connection. To be called inside a `LocalSet`.
-pub async fn serve_host(bridge: Rc<Bridge>, host: Host) {
+/// Serves the host until it closes the connection, or until `ending` resolves and nothing is left to
+/// be sent. To be called inside a `LocalSet`.
+pub async fn serve_host(bridge: Rc<Bridge>, host: Host, ending: impl Future<Output = ()>) {
     let (input, output) = host.0.into_split();
-    let (writer, sender) = coalesce(output);
+    let (writer, unsent, sender) = coalesce(output);
     tokio::task::spawn_local(sender);
     let mut options = ReaderOptions::new();
     options.traversal_limit_in_words(Some(limits::HOST_TRAVERSAL_WORDS));
@@ -50,6 +52,19 @@ pub async fn serve_host(bridge: Rc<Bridge>, host: Host) {
     let network = Tidy::new(Unresolved::new(network));
     let mut system = RpcSystem::new(Box::new(network), Some(view.cast_to()));
     bridge.set_api(system.bootstrap(Side::Server));
-    // However the connection ends, it is over.
-    let _ = system.await;
+    let all_sent = async {
+        ending.await;
+        // What was said last becomes messages in the next turn of the event loop.
+        loop {
+            sleep(limits::LAST_TURN).await;
+            if unsent.is_none() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        // However the connection ends, it is over.
+        _ = system => {}
+        () = all_sent => {}
+    }
 }

@@ -19,7 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use spk_schema::web_session_capnp::web_session;
-use spk_web_session::{Failure, status_of};
+use spk_web_session::{CutLate, Failure, Flushes, status_of};
 use tokio::net::TcpListener;
 
 use crate::bridge::Bridge;
@@ -58,15 +58,15 @@ pub async fn serve(bridge: Rc<Bridge>, listener: StdTcpListener) -> io::Result<(
         };
         let bridge = bridge.clone();
         tokio::task::spawn_local(async move {
+            let flushes = Flushes::default();
+            let io = TokioIo::new(flushes.of(stream));
             let service = service_fn(move |request| {
-                let bridge = bridge.clone();
-                async move { answer(&bridge, request).await }
+                let (bridge, flushes) = (bridge.clone(), flushes.clone());
+                async move { late(answer(&bridge, request).await, &flushes) }
             });
             // A broken connection is the app's own affair.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ =
+                http1::Builder::new().timer(TokioTimer::new()).serve_connection(io, service).await;
         });
     }
 }
@@ -75,6 +75,14 @@ pub async fn serve(bridge: Rc<Bridge>, listener: StdTcpListener) -> io::Result<(
 #[derive(Debug, thiserror::Error)]
 #[error("the request broke off")]
 struct BrokeOff;
+
+/// The app gets all that came of a response that breaks off.
+fn late(
+    answer: Result<Response<Body>, BrokeOff>,
+    flushes: &Flushes,
+) -> Result<Response<CutLate<Body>>, BrokeOff> {
+    answer.map(|response| response.map(|body| flushes.late(body)))
+}
 
 async fn answer(
     bridge: &Rc<Bridge>,

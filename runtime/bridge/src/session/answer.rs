@@ -42,10 +42,11 @@ impl Call {
         common_headers(&head, response.reborrow());
         match branch {
             Branch::Content(code) => {
+                let path = self.path.clone();
                 let body = self.body(&head, incoming)?;
                 let mut content = response.init_content();
                 content.set_status_code(code);
-                content_headers(&head, &self.path, content.reborrow());
+                content_headers(&head, &path, content.reborrow());
                 match body {
                     Body::Bytes(bytes) => content.init_body().set_bytes(&bytes),
                     Body::Stream(handle) => content.init_body().set_stream(handle),
@@ -106,16 +107,17 @@ impl Call {
     }
 
     fn body(
-        self: &Call,
+        self,
         head: &Head,
         incoming: Result<crate::http::exchange::Incoming, Vec<u8>>,
     ) -> Result<Body, Error> {
-        let Some(stream) = self.response_stream.clone() else {
+        let Some(stream) = self.response_stream else {
             return Ok(Body::Bytes(incoming.err().unwrap_or_default()));
         };
         match incoming {
             Ok(incoming) => {
-                Ok(Body::Stream(download::stream(incoming, content_length(head)?, stream)))
+                let length = content_length(head)?;
+                Ok(Body::Stream(download::stream(incoming, length, stream, self.underway)))
             }
             // The announced length of a body that does not follow: hosts print it.
             Err(_) if self.to_head => match content_length(head) {

@@ -6,6 +6,7 @@ use spk_schema::util_capnp::{byte_stream, handle};
 use tokio::task::AbortHandle;
 
 use crate::http::exchange::Incoming;
+use crate::underway::Answer;
 
 /// Ends a transfer when the host drops it.
 struct Transfer(AbortHandle);
@@ -34,6 +35,7 @@ pub(super) fn stream(
     incoming: Incoming,
     length: Option<u64>,
     stream: byte_stream::Client,
+    underway: Answer,
 ) -> handle::Client {
     // Sent before the answer itself is, so that the host has it in time for the head it sends.
     if let Some(length) = length {
@@ -42,6 +44,7 @@ pub(super) fn stream(
     own(async move {
         // What went wrong is known to whoever broke off.
         let _ = send(incoming, &stream).await;
+        drop(underway);
     })
 }
 

@@ -27,11 +27,13 @@ use crate::http::connection::Connection;
 use crate::http::exchange::{Received, exchange};
 use crate::http::write::{HeadWriter, Method, asks_if_none_match};
 use crate::http_api::HttpApi;
+use crate::underway::{self, Underway};
 
 /// Serves `WebSession` and `ApiSession`: each call becomes one HTTP request on a new connection to
 /// the app.
 pub struct Session {
     port: u16,
+    underway: Underway,
     fixed: FixedHead,
     /// What the session is restored from, and its label, if it can be saved.
     persistent: Option<(HttpApi, Vec<u8>)>,
@@ -63,16 +65,18 @@ struct Call {
     to_head: bool,
     conditional: bool,
     response_stream: Option<byte_stream::Client>,
+    underway: underway::Answer,
 }
 
 impl Session {
-    /// A session with the app on `port`.
+    /// A session with the app on `port`, whose answers are among those `underway`.
     pub fn new(
         port: u16,
+        underway: Underway,
         fixed: FixedHead,
         registration: Option<crate::sessions::Registration>,
     ) -> Session {
-        Session { port, fixed, persistent: None, _registration: registration }
+        Session { port, underway, fixed, persistent: None, _registration: registration }
     }
 
     /// The same session as one that can be saved.
@@ -120,6 +124,7 @@ impl Session {
                 .has_response_stream()
                 .then(|| context.get_response_stream())
                 .transpose()?,
+            underway: self.underway.begin(),
         };
         Ok((head, call))
     }

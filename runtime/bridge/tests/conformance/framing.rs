@@ -143,7 +143,42 @@ fn f10_early_end() {
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabcde",
         "content Ok size=100 stream=abcde aborted",
     );
+    for chunks in ["5\r\nabcde\r\n", "5\r\nabcde", "6\r\nabcde", "5\r\nabcde\r\n0\r\n"] {
+        answer(
+            &format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"),
+            "content Ok stream=abcde aborted",
+        );
+    }
     failure("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", "closed the connection");
+    failure("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "closed the connection");
+}
+
+/// The pieces arrive apart, so that they are read apart.
+#[test]
+fn f10_early_end_later() {
+    run(async {
+        let large = "x".repeat(300_000);
+        for last in ["de", &large] {
+            let (answer, ()) = served(async |mut connection| {
+                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n").await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                connection.send(b"abc").await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                connection.send(last.as_bytes()).await;
+            })
+            .await;
+            assert_eq!(answer.unwrap(), format!("content Ok size=999999 stream=abc{last} aborted"));
+        }
+    });
+}
+
+#[test]
+fn f10_early_end_of_nothing() {
+    run(async {
+        let app = App::answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n").await;
+        let session = Rig::new(app.port).session().await;
+        assert_eq!(head(&session, "").await.unwrap(), "content Ok size=100 stream= done");
+    });
 }
 
 #[test]
@@ -155,6 +190,15 @@ fn f11_early_end_of_error() {
 fn f12_bad_chunk() {
     pieces(
         &["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n", "xyz\r\n"],
+        "content Ok stream=hi aborted",
+    );
+    // What came before the malformed place in the same piece.
+    pieces(
+        &["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "2\r\nhi\r\nxyz\r\n"],
+        "content Ok stream=hi aborted",
+    );
+    answer(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\nxyz\r\n",
         "content Ok stream=hi aborted",
     );
     failure("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "chunk");
@@ -174,6 +218,28 @@ fn f13_reset_in_stream() {
         });
         sink.finished().await;
         assert!(!*sink.done.borrow());
+    });
+}
+
+/// A reset leaves what came before it to be read.
+#[test]
+fn f13_reset_at_once() {
+    run(async {
+        for framing in ["Content-Length: 100", "Transfer-Encoding: chunked", "X: until the end"] {
+            let body = if framing.starts_with('T') { "5\r\nfirst\r\n" } else { "first" };
+            let (answer, ()) = served(async |mut connection| {
+                let text = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{body}");
+                connection.send(text.as_bytes()).await;
+                connection.reset();
+            })
+            .await;
+            let size = if framing.starts_with('C') { " size=100" } else { "" };
+            assert_eq!(
+                answer.unwrap(),
+                format!("content Ok{size} stream=first aborted"),
+                "{framing}"
+            );
+        }
     });
 }
 

@@ -66,7 +66,7 @@ impl RawHost {
     async fn new(rig: &Rig) -> RawHost {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let host = Host::from_std(theirs).unwrap();
-        tokio::task::spawn_local(serve_host(rig.bridge.clone(), host));
+        tokio::task::spawn_local(serve_host(rig.bridge.clone(), host, std::future::pending()));
         ours.set_nonblocking(true).unwrap();
         let (input, output) = tokio::net::UnixStream::from_std(ours).unwrap().into_split();
         let options = capnp::message::ReaderOptions::new();

@@ -151,6 +151,42 @@ fn a01_app_exits() {
     ends(&["8000", "--", "/bin/sh", "-c", "exit 3"], 1, "the app exited with status 3");
 }
 
+/// What the app sent before its end reaches the host: an answer, and a part of one.
+#[test]
+fn a01_app_exits_while_it_answers() {
+    for (body, expected) in [
+        ("'Content-Length: 2\\r\\n\\r\\nhi'", "content Ok bytes=hi"),
+        ("'Content-Length: 9\\r\\n\\r\\nhi'", "content Ok size=9 stream=hi aborted"),
+        ("'X: y\\r\\n\\r\\nhi'", "content Ok bytes=hi"),
+        (
+            "'Content-Length: 400000\\r\\n\\r\\n' + 'x' * 200000",
+            concat!("content Ok size=400000 stream=", "x*200000", " aborted"),
+        ),
+    ] {
+        let script = format!(
+            "import os, socket, sys\n\
+             listening = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n\
+             while True:\n\
+             \x20   connection, _ = listening.accept()\n\
+             \x20   if connection.recv(4096): break\n\
+             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)\n\
+             connection.sendall(('HTTP/1.1 200 OK\\r\\n' + {body}).encode())\n\
+             os._exit(3)"
+        );
+        let expected = expected.replace("x*200000", &"x".repeat(200_000));
+        run(async move {
+            let port = free_port().await;
+            let argv = [port.as_str(), "--", "/usr/bin/python3", "-c", &script, &port];
+            let mut program = Program::start(&argv);
+            let view = program.connect();
+            let session = session(&view).await;
+            assert_eq!(get(&session, "").await.unwrap(), expected);
+            let outcome = program.finish().await;
+            assert!(outcome.stderr.contains("exited with status 3"), "{}", outcome.stderr);
+        });
+    }
+}
+
 #[test]
 fn a02_app_exits_well() {
     ends(&["8000", "--", "/bin/true"], 1, "the app exited with status 0");

@@ -115,7 +115,7 @@ impl Rig {
         tokio::task::spawn_local(spk_bridge::proxy::serve(bridge.clone(), proxy));
         let (ours, theirs) = UnixStream::pair().unwrap();
         let host = Host::from_std(theirs).unwrap();
-        tokio::task::spawn_local(serve_host(bridge.clone(), host));
+        tokio::task::spawn_local(serve_host(bridge.clone(), host, std::future::pending()));
         let main_view = connect(ours, bootstrap);
         Rig { view: main_view.clone().cast_to(), main_view, bridge, var, proxy_port }
     }

@@ -5,9 +5,10 @@ use spk_schema::web_session_capnp::web_session;
 use crate::app::App;
 use crate::rig::{Rig, get, get_with, run};
 
-pub fn answer(response: &'static str, expected: &'static str) {
+pub fn answer(response: &str, expected: &'static str) {
+    let response = response.to_owned();
     run(async move {
-        let app = App::answering(response).await;
+        let app = App::answering(response.clone()).await;
         let session = Rig::new(app.port).session().await;
         let answer = get(&session, "dir/na%20me.txt?q").await;
         assert_eq!(answer.unwrap(), expected, "for {response:?}");

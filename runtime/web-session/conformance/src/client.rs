@@ -133,6 +133,28 @@ impl Client {
         Some(data)
     }
 
+    /// The body of a response that does not become complete before the connection ends.
+    pub async fn broken(&mut self) -> Vec<u8> {
+        let Some((_, head)) = self.head().await else { panic!("no head before the end") };
+        let answer = Answer { status: 0, head, body: Vec::new() };
+        let mut rest = self.rest().await;
+        if let Some(length) = answer.header("content-length") {
+            assert!(rest.len() < length.parse().unwrap(), "complete: {}", answer.head);
+            return rest;
+        }
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{}", answer.head);
+        let mut body = Vec::new();
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            let size = str::from_utf8(line.trim_ascii()).ok();
+            let size = size.and_then(|size| usize::from_str_radix(size, 16).ok()).unwrap();
+            assert_ne!(size, 0, "complete: {}", answer.head);
+            body.extend(rest.drain(..size.min(rest.len())));
+            rest.drain(..2.min(rest.len()));
+        }
+        body
+    }
+
     /// Reads one whole response; `None` if the connection ends before it is complete.
     pub async fn answer(&mut self, is_head: bool) -> Option<Answer> {
         let (status, head) = self.head().await?;

@@ -15,7 +15,7 @@ pub struct Row {
     status: u16,
     wanted: Vec<(&'static str, Option<String>)>,
     wanted_body: Option<Vec<u8>>,
-    breaks: bool,
+    breaks_after: Option<Vec<u8>>,
     once: bool,
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn ask(line: &str) -> Row {
         status: 200,
         wanted: Vec::new(),
         wanted_body: None,
-        breaks: false,
+        breaks_after: None,
         once: false,
     }
 }
@@ -140,9 +140,9 @@ impl Row {
         self
     }
 
-    /// The connection ends in the middle of the answer.
-    pub(crate) fn breaks(mut self) -> Row {
-        self.breaks = true;
+    /// The connection ends in the middle of the answer, after so much of its body.
+    pub(crate) fn breaks_after(mut self, body: impl Into<Vec<u8>>) -> Row {
+        self.breaks_after = Some(body.into());
         self
     }
 
@@ -179,11 +179,11 @@ impl Row {
         for _ in 0..2 {
             let before = seen.calls.borrow().len();
             client.request(&line, &headers, &self.body).await;
-            let answer = client.answer(method == "HEAD").await;
-            if self.breaks {
-                assert!(answer.is_none(), "{self}: {answer:?}");
+            if let Some(body) = &self.breaks_after {
+                assert!(client.broken().await == *body, "{self}");
                 return;
             }
+            let answer = client.answer(method == "HEAD").await;
             let Some(answer) = answer else { panic!("{self}: the connection was closed") };
             self.compare(&answer);
             assert_eq!(seen.calls.borrow().len() > before, self.called, "{self}: called");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use spk_web_session::Flushes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -126,13 +127,14 @@ where
     // Nobody else's browser has cookies of ours.
     let read = if slot.is_of_another() { HEAD_LIMIT } else { READ_LIMIT };
     let written = Written::default();
-    let io = WriteTimeout::new(stream, limits.write, written.clone());
+    let flushes = Flushes::default();
+    let io = WriteTimeout::new(flushes.of(stream), limits.write, written.clone());
     let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-        let (front, written) = (front.clone(), written.clone());
+        let (front, written, flushes) = (front.clone(), written.clone(), flushes.clone());
         request.extensions_mut().insert(slot.clone());
         async move {
             let answer = super::route::answer(&front, request).await;
-            answer.map(|response| response.map(|body| Paced::new(body, &written)))
+            answer.map(|response| response.map(|body| flushes.late(Paced::new(body, &written))))
         }
     });
     let serving = http1::Builder::new()

@@ -66,28 +66,49 @@ pub fn f03_f06_streams() -> Vec<Row> {
     ]
 }
 
-/// The client learns that a body is not complete.
+/// The client gets all that was sent, and learns that it is not complete: a byte, what fits into one
+/// write of the server's, and more than a connection holds.
 pub fn f10_streams_cut_short() -> Vec<Row> {
-    vec![
-        ask("GET /")
-            .streamed(|to| async move {
-                let _ = expect_size(&to, 100).await;
-                let _ = write(&to, b"short").await;
-            })
-            .breaks(),
-        ask("GET /")
-            .streamed(|to| async move {
-                let _ = write(&to, b"short").await;
-            })
-            .breaks(),
+    let mut rows = Vec::new();
+    for length in [1, 100, 100 << 10, 4 << 20] {
+        for sized in [true, false] {
+            let body: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
+            let sent = body.clone();
+            rows.push(
+                ask("GET /")
+                    .streamed(move |to| {
+                        let body = sent.clone();
+                        async move {
+                            if sized {
+                                let _ = expect_size(&to, body.len() as u64 + 1).await;
+                            }
+                            for piece in body.chunks(64 << 10) {
+                                let _ = write(&to, piece).await;
+                            }
+                        }
+                    })
+                    .breaks_after(body),
+            );
+        }
+    }
+    rows.push(
         ask("GET /")
             .streamed(|to| async move {
                 let _ = expect_size(&to, 3).await;
                 let _ = write(&to, b"more than three").await;
                 let _ = done(&to).await;
             })
-            .breaks(),
-    ]
+            .breaks_after(""),
+    );
+    // What follows a head alone is nothing, whatever becomes of it.
+    rows.push(
+        ask("HEAD /")
+            .streamed(|to| async move {
+                let _ = expect_size(&to, 100).await;
+            })
+            .header("content-length", "100"),
+    );
+    rows
 }
 
 /// Failed calls have a status each.
