@@ -132,3 +132,83 @@ fn bad_recordings_and_packages_are_refused_with_their_names() {
     let said = describe(&fails(stage.spk().args(["check", "bad.spk"])));
     assert!(said.contains("bad.spk"), "{said}");
 }
+
+/// What of its answers clients do not get, and of theirs the app.
+const LOSES: &str = r#"
+class Loses(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(401 if self.path == "/login" else 200)
+        self.send_header("WWW-Authenticate", "Basic realm=x")
+        self.send_header("X-Total-\x1bCount" if self.path == "/forged" else "X-Total-Count", "5")
+        self.send_header("Set-Cookie", "list=a,b")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def do_OPTIONS(self):
+        self.send_response(200)
+        self.send_header("DAV", "1, 2")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", 8000), Loses).serve_forever()
+"#;
+
+#[test]
+fn explain_names_what_clients_do_not_get() {
+    for who in Who::all("explain_names_what_clients_do_not_get") {
+        let stage = Stage::new(who);
+        stage.write("app.py", format!("import http.server\n{LOSES}"));
+        ok(stage.spk().args(["init", "-p", "8000", "--", "/usr/bin/python3", "-B", "/app.py"]));
+        let ask = |server: &Server| {
+            let login = [("Authorization", "Basic eDp5")];
+            assert_eq!(http::request("GET", &server.at("login"), &login, b"").status, 400);
+            http::get(&server.at("login"));
+            http::get(&server.at("forged"));
+            http::request("OPTIONS", &server.at(""), &[], b"");
+        };
+        let server = Server::start_plain(stage.spk().args(["dev", "--explain"]));
+        ask(&server);
+        let dev = server.stop();
+        pack(&stage, "out.spk");
+        let server = Server::start_plain(stage.spk().args(["run", "out.spk", "--explain"]));
+        ask(&server);
+        let run = server.stop();
+        for said in [dev, run] {
+            let count = |text: &str| said.matches(text).count();
+            for text in [
+                "dropped request header: authorization (",
+                "dropped response header: www-authenticate (",
+                "dropped response header: x-total-count (",
+                "status 401 arrives as 400 (",
+                "the cookie list is not kept: ",
+                "DAV: 2 is passed on, but locks do not work",
+            ] {
+                // When it happened first, and summed up.
+                assert_eq!(count(text), 2, "{text}: {said}");
+            }
+            assert!(said.contains("  2 × status 401 arrives as 400"), "{said}");
+            assert!(!said.contains('\u{1b}'), "{said:?}");
+        }
+        // Without it nobody is told.
+        let server = Server::start_plain(stage.spk().args(["run", "out.spk"]));
+        ask(&server);
+        let said = server.stop();
+        assert!(!said.contains("401") && !said.contains("dropped"), "{said}");
+    }
+}
+
+#[test]
+fn explain_is_one_line_of_json_each() {
+    let stage = Stage::new(Who::User);
+    stage.write("app.py", format!("import http.server\n{LOSES}"));
+    ok(stage.spk().args(["init", "-p", "8000", "--", "/usr/bin/python3", "-B", "/app.py"]));
+    let mut server = Server::start(stage.spk().args(["dev", "--explain"]));
+    http::get(&server.at("login"));
+    server.signal(nix::sys::signal::Signal::SIGINT);
+    server.wait();
+    let line: serde_json::Value = serde_json::from_str(&server.lines()[0]).unwrap();
+    assert_eq!(line["event"], "lost", "{line}");
+    let losses = line["losses"].as_array().unwrap();
+    let find = |what: &str| losses.iter().find(|loss| loss["what"] == what).unwrap();
+    assert_eq!((&find("status")["status"], &find("status")["sent"]), (&401.into(), &400.into()));
+    assert_eq!(find("cookie")["name"], "list");
+    assert!(losses.iter().any(|loss| loss["name"] == "x-total-count"), "{line}");
+}

@@ -399,7 +399,7 @@ fn a_development_session_is_seen_as_it_goes() {
         .wait("/chroot.*EPERM.*by .*spk-guest/.test(document.querySelector('#denied')?.innerText)");
     browser.wait("document.querySelector('#summary')?.innerText.includes('sandstorm-files.list')");
     // dropped headers: a browser's own
-    browser.wait("Number(document.querySelector('#dropped .count')?.innerText) > 0");
+    browser.wait("Number(document.querySelector('#lost .count')?.innerText) > 0");
     // a file that the app used changes
     let program = stage.work().join("spk-guest");
     let bytes = fs::read(&program).unwrap();

@@ -7,6 +7,7 @@ use capnp::{Error, ErrorKind, any_pointer};
 use spk_schema::api_session_capnp::api_session;
 use spk_schema::grain_capnp::{main_view, session_context, ui_session, ui_view};
 use spk_schema::identity_capnp::user_info;
+use spk_schema::losses_capnp::losses;
 use spk_schema::package_capnp::bridge_config;
 use spk_schema::sandstorm_http_bridge_internal_capnp::bridge_object_id;
 use spk_schema::web_session_capnp::web_session;
@@ -15,7 +16,9 @@ use crate::bridge::Bridge;
 use crate::http_api::HttpApi;
 use crate::mail::Mailbox;
 use crate::powerbox::{Chooser, open_http_api};
-use crate::session::{ApiClient, Browser, Common, FixedHead, Session, SessionType, address_text};
+use crate::session::{
+    ApiClient, Browser, Common, FixedHead, Session, SessionType, address_text, asked_for,
+};
 use crate::session_types::{API_SESSION, EMAIL_SESSION, WEB_SESSION};
 use crate::sessions::{Entry, Kind};
 use crate::user::User;
@@ -67,6 +70,7 @@ impl MainView {
     fn open<C: FromClientHook + 'static>(
         &self,
         opening: Opening<'_>,
+        listener: Option<losses::Client>,
         fixed: impl FnOnce(&Common<'_>) -> Result<FixedHead, Error>,
         client: impl FnOnce(Session) -> C + 'static,
     ) -> Result<ui_session::Client, Error> {
@@ -85,7 +89,8 @@ impl MainView {
         })?;
         let entry = Entry { context: opening.context, kind: opening.kind };
         let registration = bridge.sessions.register(session_id, entry);
-        let session = Session::new(bridge.port, bridge.underway.clone(), fixed, Some(registration));
+        let session = Session::new(bridge.port, bridge.underway.clone(), fixed, Some(registration))
+            .heard_by(listener);
         if bridge.app_listens() {
             return Ok(spk_rpc::answered(client(session)).cast_to());
         }
@@ -100,9 +105,11 @@ impl MainView {
         opening: Opening<'_>,
         params: any_pointer::Reader<'_>,
     ) -> Result<ui_session::Client, Error> {
+        let listener = asked_for(params);
         let params: web_session::params::Reader<'_> = params.get_as()?;
         self.open(
             opening,
+            listener,
             |common| FixedHead::browser(Browser(params), common),
             capnp_rpc::new_client::<web_session::Client, Session>,
         )
@@ -113,6 +120,7 @@ impl MainView {
         opening: Opening<'_>,
         params: any_pointer::Reader<'_>,
     ) -> Result<ui_session::Client, Error> {
+        let listener = asked_for(params);
         let params: api_session::params::Reader<'_> = params.get_as()?;
         let root = self.bridge.config.api_path.clone();
         if root.is_empty() {
@@ -124,6 +132,7 @@ impl MainView {
         };
         self.open(
             opening,
+            listener,
             |common| Ok(FixedHead::api(ApiClient { root, address }, common)),
             capnp_rpc::new_client::<api_session::Client, Session>,
         )

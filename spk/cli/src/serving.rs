@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use spk_grains::store::{Grain, Package, Store};
 use spk_host::serve::{
-    self, AppOptions, Event, ExchangeHook, GrainOptions, Options, Policy, Program, Rootfs, Visit,
+    self, AppOptions, Event, ExchangeHook, GrainOptions, Loss, Options, Policy, Program, Rootfs,
+    Visit,
 };
 use spk_host::shell::{self, developer::Developer};
 use spk_package::manifest::Manifest;
@@ -57,7 +58,8 @@ pub struct ServeArgs {
     #[arg(long)]
     pub json: bool,
     /// Name what the app does not get: headers that are dropped on their way to it, and system
-    /// calls that its sandbox denies; summed up at the end
+    /// calls that its sandbox denies; and what of its answers no client gets: statuses, headers,
+    /// cookies, locks; summed up at the end
     #[arg(long)]
     pub explain: bool,
     #[command(flatten)]
@@ -282,11 +284,11 @@ impl Announcer {
                 self.stdout.line(&url)?;
             }
             Event::Note(text) => ui.note(text),
-            Event::DroppedHeader { .. } | Event::Denied(_) | Event::DeniedInAll(_)
+            Event::Lost(_) | Event::LostInAll(_) | Event::Denied(_) | Event::DeniedInAll(_)
                 if !self.explain => {}
-            Event::DroppedHeader { name } => {
-                ui.note(format!("dropped request header: {name} (no app gets it)"));
-            }
+            Event::Lost(loss) => ui.note(loss.to_string()),
+            Event::LostInAll(losses) if self.json => self.stdout.line(&lost_json(&losses))?,
+            Event::LostInAll(losses) => lost_in_all(&losses, ui),
             Event::Denied(call) => ui.note(call.to_string()),
             Event::DeniedInAll(calls) if self.json => self.stdout.line(&denied_json(&calls))?,
             Event::DeniedInAll(calls) => denied_in_all(&calls, ui),
@@ -294,6 +296,40 @@ impl Announcer {
         }
         Ok(())
     }
+}
+
+/// What did not get through between clients and the app, one line for each.
+fn lost_in_all(losses: &[(Loss, u64)], ui: &Ui) {
+    if losses.is_empty() {
+        return;
+    }
+    ui.note("lost between clients and the app in all:");
+    for (loss, count) in losses {
+        ui.note(format!("  {count} × {loss}"));
+    }
+}
+
+fn lost_json(losses: &[(Loss, u64)]) -> String {
+    let losses: Vec<_> = losses
+        .iter()
+        .map(|(loss, count)| {
+            let mut said = serde_json::json!({
+                "what": loss.kind(), "text": loss.to_string(), "count": count,
+            });
+            match loss {
+                Loss::RequestHeader(name)
+                | Loss::ResponseHeader(name)
+                | Loss::Cookie { name, .. } => said["name"] = name.as_str().into(),
+                Loss::Status { said: status, sent } => {
+                    said["status"] = (*status).into();
+                    said["sent"] = (*sent).into();
+                }
+                _ => {}
+            }
+            said
+        })
+        .collect();
+    serde_json::json!({ "event": "lost", "losses": losses }).to_string()
 }
 
 /// What the sandbox denied, one line for each kind of call and program.

@@ -36,6 +36,8 @@ generated! {
     identity_capnp,
     /// Addresses.
     ip_capnp,
+    /// What `--explain` learns of answers: spk's own.
+    losses_capnp,
     /// Packages.
     package_capnp,
     /// Powerbox descriptors.

@@ -25,6 +25,7 @@ const FILES: &[&str] = &[
     "sandstorm/util.capnp",
     "sandstorm/web-session.capnp",
     "capnp/rust.capnp",
+    "spk/losses.capnp",
 ];
 
 #[test]

@@ -10,7 +10,7 @@ use spk_schema::web_session_capnp::web_session::{e_tag, response};
 use spk_web_session::status::{self, Branch};
 use spk_web_session::tag;
 
-use super::{Call, download};
+use super::{Call, download, losses};
 use crate::error::Error;
 use crate::http::body::content_length;
 use crate::http::cookie::{self, Expires};
@@ -38,6 +38,13 @@ impl Call {
             Received::Streaming(head, incoming) => (head, Ok(incoming)),
         };
         let branch = status::branch(head.status);
+        if let Some(listener) = &self.listener {
+            let asked = match self.is_get && self.conditional {
+                true => losses::Asked::NotModified,
+                false => losses::Asked::Other,
+            };
+            losses::tell(listener, &head, &self.path, asked);
+        }
         self.check(&head, branch)?;
         common_headers(&head, response.reborrow());
         match branch {

@@ -9,7 +9,7 @@ use spk_schema::grain_capnp::ui_session;
 use spk_schema::web_session_capnp::web_session::{self, context, options, post_content, response};
 
 use super::upload::Upload;
-use super::{Session, dav, websocket};
+use super::{Session, dav, losses, websocket};
 use crate::http::exchange::Received;
 use crate::http::write::{HeadWriter, Method};
 
@@ -113,6 +113,7 @@ impl web_session::Server for Session {
             let method = if to_head { "HEAD" } else { "GET" };
             let (request, mut call) =
                 self.bare(method, params.get_path()?, params.get_context()?, &[])?;
+            call.is_get = true;
             call.to_head = to_head;
             (request, call)
         };
@@ -248,6 +249,9 @@ impl web_session::Server for Session {
         drop(params);
         let (Received::Complete(head, _) | Received::Streaming(head, _)) =
             self.ask(request).await?;
+        if let Some(listener) = &self.listener {
+            losses::tell(listener, &head, b"", losses::Asked::Options);
+        }
         dav::fill_options(&head, results.get());
         Ok(())
     }

@@ -5,8 +5,11 @@ mod calls;
 mod dav;
 mod download;
 mod fixed_head;
+mod losses;
 mod upload;
 mod websocket;
+
+pub(crate) use losses::asked_for;
 
 pub use fixed_head::{
     ApiClient, Browser, Common, FixedHead, PowerboxApi, SessionType, address_text,
@@ -18,6 +21,7 @@ use capnp::capability::Results;
 use capnp::text;
 use percent_encoding::percent_decode;
 use spk_schema::grain_capnp::app_persistent;
+use spk_schema::losses_capnp;
 use spk_schema::sandstorm_http_bridge_internal_capnp::{bridge_http_session, bridge_object_id};
 use spk_schema::util_capnp::byte_stream;
 use spk_schema::web_session_capnp::web_session::{context, response};
@@ -35,6 +39,8 @@ pub struct Session {
     port: u16,
     underway: Underway,
     fixed: FixedHead,
+    /// Who wants to hear what of answers clients do not get.
+    listener: Option<losses_capnp::losses::Client>,
     /// What the session is restored from, and its label, if it can be saved.
     persistent: Option<(HttpApi, Vec<u8>)>,
     /// Lives as long as the session does: its entry in the table of sessions.
@@ -62,10 +68,12 @@ impl bridge_http_session::Server for Session {}
 /// What is needed of a call after its request was sent.
 struct Call {
     path: Vec<u8>,
+    is_get: bool,
     to_head: bool,
     conditional: bool,
     response_stream: Option<byte_stream::Client>,
     underway: underway::Answer,
+    listener: Option<losses_capnp::losses::Client>,
 }
 
 impl Session {
@@ -76,7 +84,20 @@ impl Session {
         fixed: FixedHead,
         registration: Option<crate::sessions::Registration>,
     ) -> Session {
-        Session { port, underway, fixed, persistent: None, _registration: registration }
+        Session {
+            port,
+            underway,
+            fixed,
+            listener: None,
+            persistent: None,
+            _registration: registration,
+        }
+    }
+
+    /// The same session, of whose answers somebody wants to hear what clients do not get.
+    pub(crate) fn heard_by(mut self, listener: Option<losses_capnp::losses::Client>) -> Session {
+        self.listener = listener;
+        self
     }
 
     /// The same session as one that can be saved.
@@ -118,6 +139,7 @@ impl Session {
         head.context(context)?;
         let call = Call {
             path: path.as_bytes().to_vec(),
+            is_get: false,
             to_head: false,
             conditional: asks_if_none_match(context),
             response_stream: context
@@ -125,6 +147,7 @@ impl Session {
                 .then(|| context.get_response_stream())
                 .transpose()?,
             underway: self.underway.begin(),
+            listener: self.listener.clone(),
         };
         Ok((head, call))
     }

@@ -13,6 +13,7 @@ mod framing;
 mod given_up;
 mod headers;
 mod heads;
+mod losses;
 mod mapping;
 mod powerbox;
 mod process;

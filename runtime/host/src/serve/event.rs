@@ -2,6 +2,8 @@
 
 use spk_sandbox::Denied;
 
+use super::losses::Loss;
+
 /// What happens while an app is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -29,11 +31,11 @@ pub enum Event {
     },
     /// Something the developer should know. Text from the app is made printable.
     Note(String),
-    /// A header that the protocol between host and app does not carry (`--explain`).
-    DroppedHeader {
-        /// Its name, lower case.
-        name: String,
-    },
+    /// Something that the protocol between host and app does not carry, the first of its kind
+    /// (`--explain`).
+    Lost(Loss),
+    /// All of that, with how often it was; before [`Event::DeniedInAll`].
+    LostInAll(Vec<(Loss, u64)>),
     /// A system call that the sandbox denied, the first of its kind (`--explain`).
     Denied(Denied),
     /// All denied system calls, summed up; the last event, with `--explain`.

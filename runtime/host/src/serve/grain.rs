@@ -46,6 +46,8 @@ pub(crate) struct Grain {
     pub activity: Rc<Activity>,
     said: Said,
     idle_timeout: Option<Duration>,
+    /// Whether it is told what does not get through.
+    pub explain: bool,
     /// When a `WebSession` that nobody uses is closed.
     pub session_idle: Duration,
     launcher: RefCell<Box<dyn Launch>>,
@@ -83,6 +85,7 @@ impl Grain {
                 role: asked(visit.permissions.as_deref(), visit.role.as_deref()),
             },
             idle_timeout: policy.idle_timeout,
+            explain: policy.explain,
             session_idle,
             launcher: RefCell::new(launcher),
             state: RefCell::new(State::Stopped),

@@ -25,6 +25,7 @@ mod limits;
 mod listening;
 pub(crate) mod log;
 mod log_lines;
+mod losses;
 mod notes;
 mod options;
 pub(crate) mod permissions;
@@ -54,6 +55,7 @@ pub use host_objects::grants::GRANTS;
 pub use limits::{Counts, HELD_BYTES, HostLimits, MESSAGE_BYTES, STREAM_BYTES};
 pub use listening::Listening;
 pub use log::{Followed, LOG_CAP, Log};
+pub use losses::{Loss, WhyNoCookie};
 pub use options::{
     AppOptions, FuseHook, GrainOptions, IDLE_TIMEOUT, IdentityHook, Policy, Program, Rootfs,
     START_TIMEOUT, Visit,

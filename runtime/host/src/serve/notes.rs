@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use spk_sandbox::Denied;
 
-use super::denied::Tally;
 use super::event::Event;
+use super::losses::Loss;
+use super::{denied, losses};
 
 /// Where events go.
 #[derive(Clone)]
@@ -18,7 +19,8 @@ pub(crate) struct Notes {
 struct NotesInner {
     observer: Box<dyn FnMut(Event)>,
     said: HashSet<String>,
-    denied: Tally,
+    denied: denied::Tally,
+    lost: losses::Tally,
 }
 
 /// How many different notes are remembered so as not to say them twice; an app that makes up
@@ -30,7 +32,8 @@ impl Notes {
         let inner = NotesInner {
             observer: Box::new(observer),
             said: HashSet::new(),
-            denied: Tally::default(),
+            denied: denied::Tally::default(),
+            lost: losses::Tally::default(),
         };
         Notes { inner: Rc::new(RefCell::new(inner)) }
     }
@@ -74,14 +77,17 @@ impl Notes {
         self.event(Event::DeniedInAll(total));
     }
 
-    pub(crate) fn dropped_header(&self, name: &str) {
-        let key = format!("\0header {name}");
-        let new = self
-            .inner
-            .try_borrow_mut()
-            .is_ok_and(|mut inner| inner.said.len() < REMEMBERED_NOTES && inner.said.insert(key));
-        if new {
-            self.event(Event::DroppedHeader { name: name.to_owned() });
+    /// Takes note of what does not get through, and says it the first time.
+    pub(crate) fn lost(&self, loss: &Loss) {
+        if self.inner.try_borrow_mut().is_ok_and(|mut inner| inner.lost.add(loss)) {
+            self.event(Event::Lost(loss.clone()));
         }
+    }
+
+    pub(crate) fn lost_in_all(&self) {
+        let Ok(total) = self.inner.try_borrow_mut().map(|inner| inner.lost.total()) else {
+            return;
+        };
+        self.event(Event::LostInAll(total));
     }
 }

@@ -147,6 +147,7 @@ pub(crate) async fn run_with(
     front.close().await;
     grain.stop(GRACE).await;
     if settings.policy.explain {
+        notes.lost_in_all();
         notes.denied_in_all();
     }
     result

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use spk_grains::store::capabilities::{Assignment, Object};
 use spk_schema::api_session_capnp::api_session;
 use spk_schema::hack_session_capnp::hack_session_context;
+use spk_schema::losses_capnp::session_params;
 use spk_schema::powerbox_capnp::powerbox_descriptor;
 use spk_schema::web_session_capnp::web_session;
 
@@ -19,6 +20,7 @@ use super::error::Error;
 use super::grain::Grain;
 use super::host_objects::context::Context;
 use super::interfaces::{API_SESSION, WEB_SESSION};
+use super::losses;
 use super::permissions::{self, Held, Unknown, Why};
 use super::token;
 use super::user::User;
@@ -115,6 +117,7 @@ pub(crate) enum OpenError {
 macro_rules! fill {
     ($session:ident, $params:expr, $bits:expr, $type:expr, $context:expr) => {{
         let mut params = $params;
+        $session.listen(params.reborrow().init_session_params());
         let mut info = params.reborrow().init_user_info();
         let (user, objects) = (&$session.user, &$session.grain.objects);
         let picture = objects.picture_url(user);
@@ -288,7 +291,7 @@ impl Session {
                 let query: capnp::struct_list::Reader<'_, powerbox_descriptor::Owned> =
                     message.get_root::<capnp::any_pointer::Reader<'_>>()?.get_as()?;
                 params.set_request_info(query)?;
-                self.fill_web(params.init_session_params().init_as(), browser, &self.base);
+                self.fill_web(params.get_session_params().get_as()?, browser, &self.base);
                 opened!(request)
             }
             Kind::Offer { object, descriptor } => {
@@ -299,7 +302,7 @@ impl Session {
                 params.reborrow().init_offer().set_as_capability(offered.hook);
                 let message = read(descriptor)?;
                 params.set_descriptor(message.get_root()?)?;
-                self.fill_web(params.init_session_params().init_as(), browser, &self.base);
+                self.fill_web(params.get_session_params().get_as()?, browser, &self.base);
                 opened!(request)
             }
         }
@@ -315,7 +318,7 @@ impl Session {
         let mut request = app.view.new_session_request();
         let context = self.context(permissions);
         let params = fill!(self, request.get(), permissions, WEB_SESSION, context);
-        self.fill_web(params.init_session_params().init_as(), browser, base);
+        self.fill_web(params.get_session_params().get_as()?, browser, base);
         opened!(request)
     }
 
@@ -328,7 +331,7 @@ impl Session {
         let mut request = app.view.new_session_request();
         let context = self.context(permissions);
         let params = fill!(self, request.get(), permissions, API_SESSION, context);
-        let mut api: api_session::params::Builder<'_> = params.init_session_params().init_as();
+        let mut api: api_session::params::Builder<'_> = params.get_session_params().get_as()?;
         if let Some(address) = browser.address {
             let bits = match address {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
@@ -339,6 +342,15 @@ impl Session {
             to.set_lower64(bits as u64);
         }
         opened!(request)
+    }
+
+    /// Lets a bridge tell what of its app's answers clients do not get, if anybody wants to know. What
+    /// is Sandstorm's comes into the same struct, which is larger then.
+    fn listen(&self, params: capnp::any_pointer::Builder<'_>) {
+        if self.grain.explain {
+            let mut params: session_params::Builder<'_> = params.init_as();
+            params.set_losses(losses::listener(&self.grain.notes));
+        }
     }
 
     fn fill_web(&self, mut web: web_session::params::Builder<'_>, browser: &Browser, base: &str) {

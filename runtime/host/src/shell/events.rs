@@ -20,7 +20,7 @@ use crate::serve::front::body::Outgoing;
 
 /// Notes about a grain that are kept; the log has the rest.
 const NOTES: usize = 200;
-/// Kinds of denied calls, and names of headers, that are kept: an app can make up many.
+/// Kinds of denied calls, and of what does not get through, that are kept: an app can make up many.
 const KINDS: usize = 500;
 /// A page that is gone is noticed after so long.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -36,7 +36,7 @@ pub(super) struct Feed {
 struct Kept {
     notes: VecDeque<(u64, String)>,
     denied: Vec<Denied>,
-    dropped: BTreeSet<String>,
+    lost: BTreeSet<String>,
 }
 
 impl Feed {
@@ -55,8 +55,8 @@ impl Feed {
                 kept.notes.push_back((now(), printable(text)));
             }
             Event::Denied(denied) if kept.denied.len() < KINDS => kept.denied.push(denied.clone()),
-            Event::DroppedHeader { name } if kept.dropped.len() < KINDS => {
-                kept.dropped.insert(printable(name));
+            Event::Lost(loss) if kept.lost.len() < KINDS => {
+                kept.lost.insert(printable(&loss.to_string()));
             }
             _ => return,
         }
@@ -80,7 +80,7 @@ impl Feed {
         json!({
             "notes": kept.notes.iter().map(note).collect::<Vec<_>>(),
             "denied": kept.denied.iter().map(denied).collect::<Vec<_>>(),
-            "dropped": kept.dropped,
+            "lost": kept.lost,
         })
     }
 }

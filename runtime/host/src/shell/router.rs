@@ -212,10 +212,8 @@ fn streamed(mut response: Response<Outgoing>) -> Response<Outgoing> {
 
 fn activity(shell: &Rc<Shell>, id: &GrainId) -> Value {
     let open = shell.open.borrow().get(id).cloned();
-    let mut value = open.map_or_else(
-        || json!({ "notes": [], "denied": [], "dropped": [] }),
-        |open| open.feed.json(),
-    );
+    let mut value = open
+        .map_or_else(|| json!({ "notes": [], "denied": [], "lost": [] }), |open| open.feed.json());
     value["explained"] = json!(shell.policy.explain);
     value
 }

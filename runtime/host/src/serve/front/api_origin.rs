@@ -19,6 +19,7 @@ use super::policy::Policy;
 use super::{Front, pages};
 use crate::serve::grain::Grain;
 use crate::serve::hosts;
+use crate::serve::losses::Loss;
 use crate::serve::session::{Access, Browser, Kind, Session};
 use crate::serve::token;
 use crate::serve::user::User;
@@ -108,7 +109,7 @@ async fn ask_app(
 ) -> Result<Response<Outgoing>, NoAnswer> {
     if front.explain {
         for name in request.headers().keys().filter(|name| super::headers::is_lost(name)) {
-            front.notes.dropped_header(name.as_str());
+            front.notes.lost(&Loss::RequestHeader(name.as_str().to_owned()));
         }
     }
     let described = match Described::read(request.headers(), None) {

@@ -20,6 +20,7 @@ use crate::serve::app::App;
 use crate::serve::error::Error;
 use crate::serve::exchange::{Recording, RequestBody};
 use crate::serve::exit;
+use crate::serve::losses::Loss;
 use crate::serve::session::{Browser, OpenError, Session};
 
 /// Largest body that is collected before the call, where it cannot be streamed.
@@ -112,6 +113,9 @@ pub(super) async fn ask(
         let error = match failure {
             Ok(response) => {
                 session.grain().is_fine();
+                if front.explain && has_locks(response.headers()) {
+                    session.grain().notes.lost(&Loss::Locks);
+                }
                 let response = range::cut(response.map(Outgoing::from), &wanted);
                 return Ok(recorded(recording, response));
             }
@@ -203,6 +207,13 @@ fn failed(
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     Ok(response)
+}
+
+/// Whether the app says that it has locks of WebDAV.
+fn has_locks(headers: &http::HeaderMap) -> bool {
+    let classes =
+        headers.get_all("dav").iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    classes.into_iter().any(|class| class.trim_ascii() == b"2")
 }
 
 fn printable(text: &str) -> String {

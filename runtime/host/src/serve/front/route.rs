@@ -14,6 +14,7 @@ use super::client_limits::HEAD_LIMIT;
 use super::policy::Policy;
 use super::{Front, api_origin, identicon, pages, published};
 use crate::serve::hosts::{self, Site};
+use crate::serve::losses::Loss;
 use crate::serve::session::{Browser, Session};
 
 /// The front end's own cookie, which no app sees (http-bridge §4.7).
@@ -144,8 +145,11 @@ async fn browser_session(
         return Ok(init(query));
     }
     if front.explain {
-        for name in request.headers().keys().filter(|name| super::headers::is_lost(name)) {
-            session.grain().notes.dropped_header(name.as_str());
+        // People are logged in by Sandstorm, whatever their browsers say.
+        let is_lost =
+            |name: &&HeaderName| super::headers::is_lost(name) || **name == header::AUTHORIZATION;
+        for name in request.headers().keys().filter(is_lost) {
+            session.grain().notes.lost(&Loss::RequestHeader(name.as_str().to_owned()));
         }
     }
     let described = match Described::read(request.headers(), Some(OWN_COOKIE)) {

@@ -48,14 +48,14 @@ export function Developer({ id, developed, onRestart }) {
         <${Paths} id="withheld" title="Here, but not in the package" paths=${groups.withheld} hint="spk dev --packed shows only what spk pack would pack" open />
         <${Paths} id="missing" title="Looked for and not there" paths=${groups.missing} hint="often harmless: programs try several places" />
         <${Paths} id="known" title="Used, and in the list already" paths=${groups.known} />`}
-      ${!activity.explained && html`<p class="small">Denied system calls and dropped headers are told with
+      ${!activity.explained && html`<p class="small">Denied system calls, and what is lost of requests and answers, are told with
         ${" "}<code>--explain</code>.</p>`}
       <${Group} id="denied" title="Denied system calls" count=${denied.length} open=${denied.length > 0}>
         <ul>${denied.map((d) => html`<li><code>${d.call}</code>${d.detail && html`${" "}<code>${d.detail}</code>`} → ${d.answer}
           ${d.program && html`${" "}<span class="by">by ${d.program}</span>`}${d.remark && html`${" "}<span class="by">(${d.remark})</span>`}</li>`)}</ul>
       <//>
-      <${Group} id="dropped" title="Dropped request headers" count=${activity.dropped.length}>
-        <ul>${activity.dropped.map((name) => html`<li><code>${name}</code></li>`)}</ul>
+      <${Group} id="lost" title="Lost between browsers and the app" count=${activity.lost.length}>
+        <ul>${activity.lost.map((text) => html`<li>${text}</li>`)}</ul>
       <//>
       <${Group} id="notes" title="Notes" count=${activity.notes.length} open>
         <ul>${activity.notes.toReversed().map((note) => html`<li><span class="by">${new Date(note.time * 1000).toLocaleTimeString()}</span> ${note.text}</li>`)}</ul>
@@ -85,7 +85,7 @@ function Paths({ id, title, paths, hint, open }) {
 }
 
 function useActivity(id) {
-  const [activity, setActivity] = useState({ notes: [], denied: [], dropped: [], explained: true });
+  const [activity, setActivity] = useState({ notes: [], denied: [], lost: [], explained: true });
   useEffect(() => {
     let waiting = null;
     const look = () => {
