@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use nix::fcntl::OFlag;
 
+use crate::asked;
 use crate::lock::lock;
 
 /// How to find a request's process.
@@ -54,6 +55,21 @@ impl Finder {
         let path = path.to_string_lossy();
         // the kernel says so of a program whose name was replaced meanwhile
         Some(path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned())
+    }
+
+    /// The whole path that process `pid` waits for, of which `known` is the beginning. Best effort.
+    pub fn asked_path(&self, callers: Callers, pid: u32, known: &[u8]) -> Option<Vec<u8>> {
+        if pid == 0 || callers == Callers::Unknown {
+            return None;
+        }
+        let remembered = lock(&self.known).get(&pid).cloned();
+        // One that has ended and left its number to another has no program any more.
+        let remembered = remembered.filter(|process| program(process).is_some());
+        let process = remembered.or_else(|| match callers {
+            Callers::Sandboxed => self.find(pid),
+            _ => Some(self.remember(pid, directory(pid)?)),
+        })?;
+        asked::whole(process, known)
     }
 
     /// The process with this number inside.

@@ -19,6 +19,7 @@
 // One ioctl, in `device`.
 #![deny(unsafe_code)]
 
+mod asked;
 mod attr;
 mod caller;
 mod device;
@@ -47,6 +48,6 @@ mod watch;
 pub use caller::Callers;
 pub use implied::with_implied;
 pub use options::{Cache, Options};
-pub use record::{Record, Usage, Use};
+pub use record::{Record, Usage, Use, is_kernels};
 pub use request_counts::Request;
 pub use tracer::{Error, SUBTYPE, Tracer};

@@ -8,7 +8,7 @@ use spk_files::path::join;
 use spk_package::view::{Node, NodeKind};
 
 use crate::nodes::{Entry, Identity, ROOT};
-use crate::record::Use;
+use crate::record::{Use, is_kernels};
 use crate::shared::Shared;
 use crate::{attr, kept};
 
@@ -30,6 +30,11 @@ pub fn look_up(shared: &Shared, pid: u32, parent: u64, name: &[u8]) -> Result<Fo
         Ok(_) if !shown => {
             shared.note(&path, Use::Withheld, pid);
             Ok(Found { ttl, node: None })
+        }
+        Err(_) if is_kernels(&path) => {
+            shared.note_kernels(&path, pid);
+            // Asked for each time, so that it is known what for.
+            Ok(Found { ttl: Duration::ZERO, node: None })
         }
         Err(missed) => {
             shared.note(&path, missed, pid);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use spk_files::path::components;
 use spk_package::view::MANIFEST;
 
 /// Executables remembered for one use of one path; enough to answer "who", and a bound on how
@@ -49,6 +50,11 @@ impl Use {
     fn is_of_something(self) -> bool {
         self.is_listed() || self == Use::Stat
     }
+}
+
+/// Whether a path would be the kernel's, in whose file systems every machine has others.
+pub fn is_kernels(path: &[u8]) -> bool {
+    matches!(components(path).next(), Some(b"proc" | b"sys"))
 }
 
 /// One kind of use of one path.

@@ -1,6 +1,6 @@
 //! What the request handlers, the watcher and the [`Tracer`](crate::Tracer) share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -18,6 +18,10 @@ use crate::pushes::Pushes;
 use crate::record::{Record, Use};
 use crate::request_counts::Counts;
 use crate::watch::Watch;
+
+/// How often it is found out what somebody looks for below `/proc` and `/sys`: a program that looks
+/// again and again for the same is not held up for ever.
+const MAX_ASKED: usize = 4096;
 
 /// See the module's description. Locks are taken one at a time and never while the kernel is
 /// being notified.
@@ -40,6 +44,8 @@ pub struct Shared {
     pub watch: Option<Watch>,
     /// Is told of changes to what was used.
     pub changes: Mutex<Option<Sender<Vec<u8>>>>,
+    /// How often it was asked for the whole path of what is the kernel's.
+    asked: AtomicUsize,
     /// User and group of the first request, where attempts to write are to arrive.
     asker: OnceLock<(u32, u32)>,
 }
@@ -84,6 +90,7 @@ impl Shared {
             notifier: OnceLock::new(),
             watch,
             changes: Mutex::default(),
+            asked: AtomicUsize::new(0),
             asker: OnceLock::new(),
         }
     }
@@ -125,6 +132,16 @@ impl Shared {
         {
             self.record().note_caller(path, kind, caller);
         }
+    }
+
+    /// Records that process `pid` looked for `path`, or for something below it, which would be the
+    /// kernel's.
+    pub fn note_kernels(&self, path: &[u8], pid: u32) {
+        let whole = match self.asked.fetch_add(1, Ordering::Relaxed) < MAX_ASKED {
+            true => self.finder.asked_path(self.options.callers, pid, path),
+            false => None,
+        };
+        self.note(whole.as_deref().unwrap_or(path), Use::Miss, pid);
     }
 
     /// Records a source that cannot be looked at, and gives what to answer.

@@ -181,6 +181,11 @@ impl Tracer {
         self.shared.record().clone()
     }
 
+    /// What `look` finds in what was recorded so far, which waits meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&Record) -> T) -> T {
+        look(&self.shared.record())
+    }
+
     /// A number that grows whenever a path comes into the file list: to see whether there is
     /// anything to write without copying the [record](Tracer::record).
     pub fn listed(&self) -> u64 {

@@ -56,6 +56,66 @@ impl Denied {
     }
 }
 
+/// What a Sandstorm server's filter refuses whatever the arguments (grain-runtime §B.2).
+#[rustfmt::skip]
+const REFUSED_BY_SANDSTORM: &[&str] = &[
+    "ptrace", "add_key", "request_key", "keyctl", "syslog", "uselib", "personality", "acct",
+    "modify_ldt", "set_thread_area", "unshare", "mount", "pivot_root", "quotactl",
+    "io_setup", "io_destroy", "io_getevents", "io_submit", "io_cancel", "io_pgetevents",
+    "remap_file_pages", "mbind", "get_mempolicy", "set_mempolicy", "migrate_pages", "move_pages",
+    "vmsplice", "set_robust_list", "get_robust_list", "rseq", "pkey_mprotect", "perf_event_open",
+    "seccomp", "bpf", "userfaultfd",
+    // What its filter lets pass and the kernel refuses to whom no grain is: the privileged.
+    "setns", "chroot", "umount2", "reboot", "swapon", "swapoff", "sethostname", "setdomainname",
+    "settimeofday", "clock_settime", "open_by_handle_at", "setgroups", "init_module",
+    "finit_module", "delete_module", "kexec_load", "kexec_file_load", "iopl", "ioperm", "vhangup",
+    "nfsservctl", "lookup_dcookie", "mount_setattr", "fanotify_init",
+];
+
+/// Of these it depends on the arguments, or the answer is the same by another way.
+const DEPENDS: &[&str] = &[
+    "clone",
+    "ioctl",
+    "socket",
+    "socketpair",
+    "setsockopt",
+    "prctl",
+    "prlimit64",
+    "setrlimit",
+    "mmap",
+    "madvise",
+    "fcntl",
+    "adjtimex",
+    "clock_adjtime",
+    "sched_setscheduler",
+    "sched_setattr",
+    "sched_setparam",
+    "mknod",
+    "mknodat",
+    "sync",
+];
+
+impl Denied {
+    /// Whether a Sandstorm server refuses the same, where that does not depend on more.
+    pub fn is_refused_by_sandstorm(&self) -> Option<bool> {
+        let call = self.call.as_str();
+        if call.starts_with('#') || DEPENDS.contains(&call) {
+            return None;
+        }
+        Some(REFUSED_BY_SANDSTORM.contains(&call))
+    }
+
+    /// Why it is usually no trouble, and whether it is the same on a Sandstorm server, as far as either
+    /// is known.
+    pub fn remarks(&self) -> Vec<&'static str> {
+        let server = self.is_refused_by_sandstorm().map(|refused| match refused {
+            true => "a Sandstorm server refuses it, too",
+            false => "a Sandstorm server lets it pass",
+        });
+        self.remark().into_iter().chain(server).collect()
+    }
+}
+
 impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "system call {}", self.call)?;
@@ -144,5 +204,33 @@ impl Explainer {
                 count,
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_does_is_known_of_calls_that_exist() {
+        let known: Vec<_> = (0..1024).filter_map(|nr| seccomp::name(Arch::X86_64, nr)).collect();
+        for name in REFUSED_BY_SANDSTORM.iter().chain(DEPENDS) {
+            assert!(known.contains(name), "{name} is no call");
+        }
+        let denied = |call: &str| Denied {
+            call: call.into(),
+            detail: None,
+            answer: "EPERM".into(),
+            program: String::new(),
+            count: 1,
+        };
+        assert_eq!(denied("unshare").is_refused_by_sandstorm(), Some(true));
+        assert_eq!(denied("process_vm_readv").is_refused_by_sandstorm(), Some(false));
+        assert_eq!(denied("ioctl").is_refused_by_sandstorm(), None);
+        assert_eq!(denied("#1234").is_refused_by_sandstorm(), None);
+        assert_eq!(
+            denied("rseq").remarks(),
+            ["programs go on with older calls", "a Sandstorm server refuses it, too"]
+        );
     }
 }

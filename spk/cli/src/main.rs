@@ -24,6 +24,7 @@ mod machine;
 mod missing;
 mod mounts;
 mod names;
+mod out_of_reach;
 mod package_input;
 mod package_tracer;
 mod progress;

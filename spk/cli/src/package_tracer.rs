@@ -1,11 +1,9 @@
 //! An unpacked package served through the tracer instead of as a plain directory, to see what the
 //! app looks for and does not find.
 
-use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fuse_tracer::{Cache, Callers, Options, Record, Tracer};
 use spk_host::serve::Rootfs;
@@ -13,11 +11,28 @@ use spk_package::source_map::{Mapping, SourceMap};
 use spk_package::view::View;
 
 use crate::error::Result;
+use crate::out_of_reach::Reach;
+
+/// One for each time the app was started.
+#[derive(Clone, Default)]
+pub struct Tracers(Arc<Mutex<Vec<Tracer>>>);
+
+impl Tracers {
+    fn all(&self) -> MutexGuard<'_, Vec<Tracer>> {
+        // Each change is one step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the app reached for so far that no grain has.
+    pub fn out_of_reach(&self) -> Vec<Reach> {
+        self.all().iter().flat_map(|tracer| tracer.look(Reach::all)).collect()
+    }
+}
 
 /// See the module's description.
 pub struct PackageTracer {
     view: Arc<View>,
-    tracers: Rc<RefCell<Vec<Tracer>>>,
+    tracers: Tracers,
 }
 
 impl PackageTracer {
@@ -29,7 +44,7 @@ impl PackageTracer {
             hide_paths: Vec::new(),
         };
         let view = Arc::new(View::plain(SourceMap::new(vec![mapping])?));
-        Ok(PackageTracer { view, tracers: Rc::default() })
+        Ok(PackageTracer { view, tracers: Tracers::default() })
     }
 
     /// The package's files.
@@ -48,16 +63,21 @@ impl PackageTracer {
             ..Options::default()
         };
         let hook = Box::new(move |fuse: OwnedFd| {
-            tracers.borrow_mut().push(Tracer::serve(fuse, view.clone(), options)?);
+            tracers.all().push(Tracer::serve(fuse, view.clone(), options)?);
             Ok(())
         });
         Rootfs::Fuse { hook, writes_reach_server }
     }
 
+    /// For who wants to look at what is recorded while the app runs.
+    pub fn tracers(&self) -> Tracers {
+        self.tracers.clone()
+    }
+
     /// What was recorded, once the app has ended.
     pub fn finish(&self) -> Record {
         let mut record = Record::default();
-        for tracer in self.tracers.take() {
+        for tracer in std::mem::take(&mut *self.tracers.all()) {
             record.merge(tracer.finish());
         }
         record

@@ -57,9 +57,10 @@ pub struct ServeArgs {
     /// Tell on stdout, in one line of JSON, when the app answers and where
     #[arg(long)]
     pub json: bool,
-    /// Name what the app does not get: headers that are dropped on their way to it, and system
-    /// calls that its sandbox denies; and what of its answers no client gets: statuses, headers,
-    /// cookies, locks; summed up at the end
+    /// Name what the app does not get: headers that are dropped on their way to it, system calls
+    /// that its sandbox denies, files below /proc and /sys, and places outside of /var to write to;
+    /// and what of its answers no client gets: statuses, headers, cookies, locks; summed up at the
+    /// end
     #[arg(long)]
     pub explain: bool,
     #[command(flatten)]
@@ -339,9 +340,16 @@ fn denied_in_all(calls: &[Denied], ui: &Ui) {
     }
     ui.note("denied system calls in all:");
     for call in calls {
-        let remark = call.remark().map(|text| format!(" ({text})")).unwrap_or_default();
-        ui.note(format!("  {} × {call}{remark}", call.count));
+        ui.note(format!("  {}", counted(call)));
     }
+}
+
+/// A denied call with how often it was and what is known of it.
+pub fn counted(call: &Denied) -> String {
+    let remarks = call.remarks();
+    let remarks =
+        if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
+    format!("{} × {call}{remarks}", call.count)
 }
 
 fn denied_json(calls: &[Denied]) -> String {
@@ -351,6 +359,7 @@ fn denied_json(calls: &[Denied]) -> String {
             serde_json::json!({
                 "call": denied.call, "detail": denied.detail, "answer": denied.answer,
                 "program": denied.program, "count": denied.count, "remark": denied.remark(),
+                "refusedBySandstorm": denied.is_refused_by_sandstorm(),
             })
         })
         .collect();

@@ -27,6 +27,7 @@ use crate::commands::pack;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
 use crate::guarding;
+use crate::out_of_reach::Teller;
 use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
 use crate::{bridge, definition, names, requests};
@@ -190,7 +191,10 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         exchanges: requests.as_ref().map(requests::Recording::hook),
         restarts,
     };
+    let looked_at = recording.looked_at();
+    let teller = Teller::start(move || looked_at.out_of_reach(), args.serve.explain, ui);
     let served = serving::serve_grain(served, grain, &args.serve, ui);
+    drop(teller);
     guarding::tell_met(&view, ui);
     names::tell_missing(&view, &recording.looked_at().record(), ui);
     // Whatever became of the app: what it used is not lost.

@@ -12,6 +12,7 @@ use crate::developer::Developer;
 use crate::error::{Result, ResultExt};
 use crate::global::Global;
 use crate::missing;
+use crate::out_of_reach::{self, Teller};
 use crate::package_input;
 use crate::package_tracer::PackageTracer;
 use crate::serving::{self, ServeArgs, Served};
@@ -71,14 +72,19 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         true => Developer::find(&package.app_id, args.pkg_def.as_deref(), global, ui)?,
         false => None,
     };
-    let traced = match developer {
-        Some(developer) => Some((PackageTracer::new(&package.dir)?, developer)),
-        None => None,
+    // What it reaches for otherwise, wherever it can be seen.
+    let tracer = match args.serve.explain && (developer.is_some() || has_fuse()) {
+        true => Some(PackageTracer::new(&package.dir)?),
+        false => None,
     };
-    let rootfs = match &traced {
-        Some((tracer, _)) => tracer.rootfs(false),
+    let rootfs = match &tracer {
+        Some(tracer) => tracer.rootfs(true),
         None => Rootfs::Package(package.dir.clone()),
     };
+    let teller = tracer.as_ref().map(|tracer| {
+        let tracers = tracer.tracers();
+        Teller::start(move || tracers.out_of_reach(), true, ui)
+    });
     let served = Served {
         store,
         app_id: package.app_id.to_string(),
@@ -93,15 +99,24 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         driver: None,
     };
     let result = serving::serve_grain(served, grain, &args.serve, ui);
-    if let Some((tracer, developer)) = traced {
+    drop(teller);
+    let Some(tracer) = tracer else { return result };
+    let record = tracer.finish();
+    out_of_reach::sum_up(&record, true, ui);
+    if let Some(developer) = developer {
         let failed = missing::Failed { anything: result.is_err(), ..missing::Failed::default() };
-        let found = missing::find(&tracer.finish(), tracer.view(), &developer, &failed);
+        let found = missing::find(&record, tracer.view(), &developer, &failed);
         if found == missing::Missing::default() {
             ui.note("nothing that the app looked for and that is here was missing in the package");
         }
         missing::warn(&found, ui);
     }
     result
+}
+
+/// Whether a file system can be served here that sees what is asked of it.
+fn has_fuse() -> bool {
+    std::fs::File::options().read(true).write(true).open("/dev/fuse").is_ok()
 }
 
 fn open_grain(store: &Store, package: &Package, args: &Args, ui: &Ui) -> Result<Grain> {

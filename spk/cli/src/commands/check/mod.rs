@@ -42,8 +42,8 @@ use report::{Difference, Grade, Report};
 /// Runs the package in the sandbox, in a grain of its own that is thrown away. Asks the app what
 /// spk dev --record recorded and compares the answers, saves the grain and restores it, and reports
 /// what the app looked for and did not find although the definition here has it, what it tried to
-/// write outside of /var, the system calls it was denied, and keys, passwords, backups and
-/// left-overs in the package.
+/// write outside of /var, what it looked for below /proc and /sys, the system calls it was denied, and
+/// keys, passwords, backups and left-overs in the package.
 ///
 /// Cookies, tokens and names that the app gives out are those of the new grain. Content counts as far
 /// as it is the same each time. What need not be minded is named by patterns in LIST.ignore, beside
@@ -207,7 +207,7 @@ impl Check<'_> {
         if let Some(developer) = developer {
             report.missing = missing::find(&record, tracer.view(), developer, &failed);
         }
-        report.add_writes(&record);
+        report.add_out_of_reach(&record);
         report.ignore(&ignore);
         if started {
             backup::round_trip(self, grain, report)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fuse_tracer::{Record, Use};
+use fuse_tracer::Record;
 use serde_json::{Value, json};
 use spk_files::printable;
 use spk_package::guard::review::Finding;
@@ -10,6 +10,8 @@ use spk_package::guard::{Kind, Origin, Review, Verdict};
 use spk_sandbox::Denied;
 
 use crate::missing::{self, Missing};
+use crate::out_of_reach::Reach;
+use crate::serving;
 use crate::ui::Ui;
 
 use super::ignore::Ignore;
@@ -91,7 +93,8 @@ pub struct Report {
     pub requests: Requests,
     /// What is missing.
     pub missing: Missing,
-    writes: Vec<missing::Path>,
+    /// Where it wanted to write, and what of the kernel's it looked for.
+    out_of_reach: Vec<Reach>,
     /// System calls that were denied. Most programs go on without: they do not touch the grade.
     pub denied: Vec<Denied>,
     /// What is in the package and should not be.
@@ -111,7 +114,7 @@ impl Report {
             start: None,
             requests: Requests::default(),
             missing: Missing::default(),
-            writes: Vec::new(),
+            out_of_reach: Vec::new(),
             denied: Vec::new(),
             review: Review::default(),
             backup: None,
@@ -130,7 +133,10 @@ impl Report {
         ] {
             paths.retain(|one| !ignore.path(&one.path));
         }
-        self.writes.retain(|one| !ignore.write(&one.path));
+        self.out_of_reach.retain(|one| match one.is_write {
+            true => !ignore.write(&one.path),
+            false => !ignore.path(&one.path),
+        });
     }
 
     /// Takes in what the host said.
@@ -142,13 +148,18 @@ impl Report {
         }
     }
 
-    /// Takes in where the app wanted to write.
-    pub fn add_writes(&mut self, record: &Record) {
-        let write = |(path, uses): (&Vec<u8>, &std::collections::BTreeMap<Use, _>)| {
-            let usage: &fuse_tracer::Usage = uses.get(&Use::Write)?;
-            Some(missing::Path { path: path.clone(), by: usage.by.clone() })
-        };
-        self.writes = record.paths.iter().filter_map(write).collect();
+    /// Takes in what the app reached for that no grain has.
+    pub fn add_out_of_reach(&mut self, record: &Record) {
+        self.out_of_reach = Reach::all(record);
+    }
+
+    fn writes(&self) -> impl Iterator<Item = &Reach> {
+        self.out_of_reach.iter().filter(|reach| reach.is_write)
+    }
+
+    /// Most programs go on without: they do not touch the grade.
+    fn kernels(&self) -> impl Iterator<Item = &Reach> {
+        self.out_of_reach.iter().filter(|reach| !reach.is_write)
     }
 
     /// The grade.
@@ -164,7 +175,7 @@ impl Report {
             return Grade::Poor;
         }
         let remarks = !self.missing.looked_for.is_empty()
-            || !self.writes.is_empty()
+            || self.writes().next().is_some()
             || !self.review.refused.is_empty();
         if remarks { Grade::Fair } else { Grade::Good }
     }
@@ -261,12 +272,17 @@ impl Report {
             "links that lead out of what the definition shows",
             self.missing.dangling.iter().cloned(),
         );
-        group(&mut lines, "wanted to write outside of /var", paths(&self.writes));
-        let denied = |call: &Denied| {
-            let remark = call.remark().map(|text| format!(" ({text})")).unwrap_or_default();
-            format!("{} × {call}{remark}", call.count)
-        };
-        group(&mut lines, "denied system calls", self.denied.iter().map(denied));
+        group(
+            &mut lines,
+            "wanted to write outside of /var, which a Sandstorm server refuses, too",
+            self.writes().map(Reach::text),
+        );
+        group(
+            &mut lines,
+            "looked for below /proc and /sys, of which a Sandstorm server has only /proc/cpuinfo, too",
+            self.kernels().map(Reach::text),
+        );
+        group(&mut lines, "denied system calls", self.denied.iter().map(serving::counted));
         let found = |findings: &[Finding]| -> Vec<String> {
             let line = |finding: &Finding| {
                 format!("{}: {}", String::from_utf8_lossy(&finding.path), finding.kind.what())
@@ -292,6 +308,12 @@ impl Report {
             let path = |path: &missing::Path| json!({ "path": String::from_utf8_lossy(&path.path), "by": path.by });
             paths.iter().map(path).collect()
         };
+        let reach = |reach: &Reach| {
+            json!({
+                "path": String::from_utf8_lossy(&reach.path), "by": reach.by,
+                "cure": reach.words(), "harmless": reach.is_harmless(),
+            })
+        };
         let different = |different: &Difference| {
             json!({
                 "request": different.request, "expected": different.expected,
@@ -316,10 +338,12 @@ impl Report {
             "lookedFor": paths(&self.missing.looked_for),
             "lookedAt": paths(&self.missing.looked_at),
             "danglingLinks": self.missing.dangling,
-            "writes": paths(&self.writes),
+            "writes": self.writes().map(reach).collect::<Vec<_>>(),
+            "kernel": self.kernels().map(reach).collect::<Vec<_>>(),
             "denied": self.denied.iter().map(|call| json!({
                 "call": call.call, "detail": call.detail, "answer": call.answer,
                 "program": call.program, "count": call.count, "remark": call.remark(),
+                "refusedBySandstorm": call.is_refused_by_sandstorm(),
             })).collect::<Vec<_>>(),
             "findings": self.review.all().values().map(|finding| json!({
                 "path": String::from_utf8_lossy(&finding.path), "kind": finding.kind.name(),
@@ -355,7 +379,11 @@ mod tests {
         let mut report = Report::new(Path::new("a.spk"), "id");
         assert_eq!(report.grade(), Grade::Good);
         let path = missing::Path { path: b"x".to_vec(), by: Default::default() };
-        report.writes.push(path.clone());
+        report.out_of_reach.push(Reach {
+            path: b"x".to_vec(),
+            is_write: true,
+            by: Default::default(),
+        });
         assert_eq!(report.grade(), Grade::Fair);
         report.review.refused.push(Finding {
             path: b"k".to_vec(),

@@ -1,6 +1,6 @@
 //! What the app uses during a development session, and the file list that comes of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use fuse_tracer::looked_at::{self, LookedAt};
 use fuse_tracer::trace_file::{self, Growing};
-use fuse_tracer::{Cache, Callers, Options, Record, Tracer, Usage, Use, with_implied};
+use fuse_tracer::{Cache, Callers, Options, Record, Tracer, Use, with_implied};
 use spk_host::serve::FuseHook;
 use spk_package::file_list::{self, Update};
 use spk_package::selection::Tree;
 use spk_package::view::View;
 
 use crate::error::{CliError, Result, ResultExt};
+use crate::out_of_reach::{self, Reach};
 use crate::ui::Ui;
 
 /// How often what was recorded is written while the session goes on, so that little is lost with it.
@@ -99,6 +100,15 @@ impl Shared {
         let mut record = Record::default();
         self.state().tracers.iter().for_each(|tracer| record.merge(tracer.record()));
         record
+    }
+
+    /// What the app reached for so far that no grain has.
+    pub(super) fn out_of_reach(&self) -> Vec<Reach> {
+        let mut all: Vec<Reach> = Vec::new();
+        for tracer in &self.state().tracers {
+            all.extend(tracer.look(Reach::all));
+        }
+        all
     }
 
     /// The paths for the file list so far.
@@ -258,7 +268,7 @@ impl Recording {
         for (path, reason) in &record.unreadable {
             ui.warn(format!("{} cannot be read: {reason}", path.display()));
         }
-        report_writes(&record, explain, ui);
+        out_of_reach::sum_up(&record, explain, ui);
         if self.shared.only.is_some() {
             report_withheld(&record, ui);
             return Ok(());
@@ -305,28 +315,6 @@ fn prepare(list: &Path) -> Result<Growing> {
     let trace = trace_file::beside(list);
     trace_file::can_save(&trace).hint(hint)?;
     Ok(Growing::open(&trace)?)
-}
-
-/// What the app wanted to write where it cannot, in a package as here.
-fn report_writes(record: &Record, explain: bool, ui: &Ui) {
-    let by = |(path, uses): (&Vec<u8>, &BTreeMap<Use, Usage>)| {
-        let by: Vec<&str> = uses.get(&Use::Write)?.by.iter().map(String::as_str).collect();
-        let path = String::from_utf8_lossy(path).into_owned();
-        Some(if by.is_empty() { path } else { format!("{path} (by {})", by.join(", ")) })
-    };
-    let writes: Vec<String> = record.paths.iter().filter_map(by).collect();
-    let only = "only /var and /tmp can be written";
-    match (writes.len(), explain) {
-        (0, _) => {}
-        (count, false) => ui.note(format!(
-            "the app wanted to write to {count} {} elsewhere, and {only}: --explain names them",
-            if count == 1 { "path" } else { "paths" }
-        )),
-        (count, true) => {
-            ui.warn(format!("could not be written ({count}), since {only}:"));
-            writes.iter().for_each(|path| ui.warn(format!("  {path}")));
-        }
-    }
 }
 
 /// What the app looked for and would not find in the package, though it is here.
