@@ -3,7 +3,9 @@
 //!
 //! * The shared libraries that a used program or library names (ELF `DT_NEEDED`), and theirs, where
 //!   the loader would find them.
-//! * The rest of a Python or Node package of which a module was used, wherever it is installed.
+//! * The rest of a Python or Node package, a package of Composer's or a gem of which a file was used,
+//!   wherever it is installed.
+//! * The rest of a PHP app: PHP includes files when they are asked for, one at a time.
 //!
 //! These are suggestions: a package taken whole may be larger than need be, never smaller.
 
@@ -50,6 +52,12 @@ pub enum Reason {
     PythonPackage(Vec<u8>),
     /// The rest of the Node package in this directory.
     NodePackage(Vec<u8>),
+    /// The rest of the package of Composer's in this directory.
+    PhpPackage(Vec<u8>),
+    /// The rest of the PHP app in this directory.
+    PhpApp(Vec<u8>),
+    /// The rest of the gem in this directory, with what describes it and what was compiled for it.
+    Gem(Vec<u8>),
 }
 
 /// Files that should come along.
@@ -84,10 +92,16 @@ pub fn suggest(view: &View, used: &BTreeSet<Vec<u8>>) -> Vec<Suggestion> {
         }
     }
     for (reason, paths) in &mut found {
-        if let Reason::PythonPackage(dir) | Reason::NodePackage(dir) = reason
-            && let Ok(Some(node)) = view.lookup(dir)
-        {
-            below(view, &node, dir, used, paths);
+        for (dir, without) in whole(reason) {
+            match view.lookup(&dir) {
+                Ok(Some(node)) if node.kind() == NodeKind::Directory => {
+                    below(view, &node, &dir, without, used, paths);
+                }
+                Ok(Some(_)) if !used.contains(&dir) => {
+                    paths.insert(dir);
+                }
+                _ => {}
+            }
         }
     }
     found
@@ -208,9 +222,43 @@ fn named(view: &View, used: &BTreeSet<Vec<u8>>, path: &[u8], node: &Node) -> BTr
     paths
 }
 
-/// The Python or Node package that a used file is a part of.
+/// What a suggestion takes whole, each with what is no part of it: directories below it that are their
+/// own matter.
+fn whole(reason: &Reason) -> Vec<(Vec<u8>, &'static [&'static [u8]])> {
+    match reason {
+        Reason::PythonPackage(dir) | Reason::NodePackage(dir) | Reason::PhpPackage(dir) => {
+            vec![(dir.clone(), &[b"node_modules", b"__pycache__"])]
+        }
+        Reason::PhpApp(dir) => vec![(dir.clone(), &[b"node_modules", b"vendor"])],
+        Reason::Gem(dir) => {
+            let (home, name) = (parent(parent(dir)), name_of(dir));
+            let describes = [name, b".gemspec"].concat();
+            let mut all: Vec<(Vec<u8>, &'static [&'static [u8]])> =
+                vec![(dir.clone(), &[]), (join(&join(home, b"specifications"), &describes), &[])];
+            all.extend(EXTENSION_PLATFORMS.iter().map(|platform| {
+                let place = join(&join(home, b"extensions"), platform);
+                (join(&join(&place, name_of(home)), name), &[][..])
+            }));
+            all
+        }
+        Reason::NeededBy(_) | Reason::Executes(_) | Reason::Named(_) => Vec::new(),
+    }
+}
+
+/// Directories of what was compiled for gems, below `extensions`.
+const EXTENSION_PLATFORMS: [&[u8]; 4] =
+    [b"x86_64-linux", b"x86_64-linux-gnu", b"aarch64-linux", b"aarch64-linux-gnu"];
+
+fn name_of(path: &[u8]) -> &[u8] {
+    components(path).last().unwrap_or_default()
+}
+
+/// The package that a used file is a part of.
 fn package_of(view: &View, path: &[u8]) -> Option<Reason> {
     let exists = |path: Vec<u8>| matches!(view.lookup(&path), Ok(Some(_)));
+    if let Some(reason) = php(&exists, path).or_else(|| gem(&exists, path)) {
+        return Some(reason);
+    }
     let components: Vec<&[u8]> = components(path).collect();
     let upto = |count: usize| components[..count].join(&b'/');
     for (index, name) in components.iter().enumerate() {
@@ -239,6 +287,50 @@ fn package_of(view: &View, path: &[u8]) -> Option<Reason> {
     python_package(&exists, path).map(Reason::PythonPackage)
 }
 
+/// The package of Composer's, `vendor/OWNER/NAME`, or else the app that a PHP file is a part of: the
+/// outermost directory around it with a front page or a list of packages, not of the system's.
+fn php(exists: &impl Fn(Vec<u8>) -> bool, path: &[u8]) -> Option<Reason> {
+    let components: Vec<&[u8]> = components(path).collect();
+    let upto = |count: usize| components[..count].join(&b'/');
+    for (index, name) in components.iter().enumerate().filter(|(_, name)| **name == &b"vendor"[..])
+    {
+        let end = index + 3;
+        let is_composers = || {
+            exists(join(&upto(index), b"composer.json"))
+                || exists(join(&join(&upto(index), name), b"autoload.php"))
+        };
+        if end < components.len() && is_composers() && exists(join(&upto(end), b"composer.json")) {
+            return Some(Reason::PhpPackage(upto(end)));
+        }
+    }
+    if !path.ends_with(b".php") || components[0] == b"usr" || components[0] == b"etc" {
+        return None;
+    }
+    let marks = [&b"composer.json"[..], b"index.php", b"public/index.php"];
+    let is_app = |count: &usize| marks.iter().any(|mark| exists(join(&upto(*count), mark)));
+    // What lies at the root of the package is not all one app.
+    (1..components.len()).find(is_app).map(|count| Reason::PhpApp(upto(count)))
+}
+
+/// The gem that a file is a part of: `gems/NAME-VERSION`, which `specifications` describes, or one of
+/// Bundler's out of a repository.
+fn gem(exists: &impl Fn(Vec<u8>) -> bool, path: &[u8]) -> Option<Reason> {
+    let components: Vec<&[u8]> = components(path).collect();
+    let upto = |count: usize| components[..count].join(&b'/');
+    let mut places = components.iter().enumerate().rev();
+    places.find_map(|(index, name)| {
+        let end = index + 2;
+        if *name != b"gems" || end >= components.len() {
+            return None;
+        }
+        let gem = components[index + 1];
+        let described = join(&upto(index), b"specifications");
+        let is_described = exists(join(&described, &[gem, b".gemspec"].concat()));
+        let of_bundler = index > 0 && components[index - 1] == b"bundler";
+        (is_described || of_bundler).then(|| Reason::Gem(upto(end)))
+    })
+}
+
 /// The outermost directory around a Python module that is a package, wherever it is installed: each
 /// directory from there to the module has an `__init__.py`.
 fn python_package(exists: &impl Fn(Vec<u8>) -> bool, path: &[u8]) -> Option<Vec<u8>> {
@@ -257,23 +349,24 @@ fn python_package(exists: &impl Fn(Vec<u8>) -> bool, path: &[u8]) -> Option<Vec<
     found
 }
 
-/// Everything below a directory that was not used; byte code and packages within apart.
+/// Everything below a directory that was not used; what is named `without` apart.
 fn below(
     view: &View,
     node: &Node,
     path: &[u8],
+    without: &[&[u8]],
     used: &BTreeSet<Vec<u8>>,
     into: &mut BTreeSet<Vec<u8>>,
 ) {
     let Ok(children) = view.children(node) else { return };
     for (name, kind) in children {
-        if into.len() >= MAX_FILES || name == b"node_modules" || name == b"__pycache__" {
+        if into.len() >= MAX_FILES || without.contains(&name.as_slice()) {
             continue;
         }
         let path = join(path, &name);
         if kind == NodeKind::Directory {
             if let Ok(Some(node)) = view.child(node, &name) {
-                below(view, &node, &path, used, into);
+                below(view, &node, &path, without, used, into);
             }
         } else if !used.contains(&path) {
             into.insert(path);

@@ -62,9 +62,7 @@ fn the_rest_of_python_and_node_packages() {
             let (kind, dir) = match &suggestion.reason {
                 Reason::PythonPackage(dir) => ("python", dir),
                 Reason::NodePackage(dir) => ("node", dir),
-                Reason::NeededBy(path) => ("needed", path),
-                Reason::Executes(path) => ("executes", path),
-                Reason::Named(path) => ("named", path),
+                other => panic!("{other:?}"),
             };
             let dir = String::from_utf8_lossy(dir);
             format!("{kind} {dir}: {} ({} bytes)", paths.join(" "), suggestion.bytes)
@@ -149,4 +147,103 @@ fn what_executes_a_file_and_what_it_names() {
             (Reason::Named(b"usr/bin/program".to_vec()), vec!["usr/lib/libplugin.so.2".to_owned()]),
         ]
     );
+}
+
+/// Reasons and paths, a line each.
+fn told(view: &View, paths: &[&str]) -> String {
+    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let line = |suggestion: spk_package::closure::Suggestion| {
+        let (kind, dir) = match &suggestion.reason {
+            Reason::PhpPackage(dir) => ("package", dir),
+            Reason::PhpApp(dir) => ("app", dir),
+            Reason::Gem(dir) => ("gem", dir),
+            other => panic!("{other:?}"),
+        };
+        let paths: Vec<String> = suggestion.paths.iter().map(|path| text(path)).collect();
+        format!("{kind} {}: {}", text(dir), paths.join(" "))
+    };
+    suggest(view, &used(paths)).into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn files(dir: &Path, paths: &[&str]) {
+    for path in paths {
+        let file = dir.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "12345").unwrap();
+    }
+}
+
+#[test]
+fn the_rest_of_php_apps_and_packages() {
+    let dir = tempfile::tempdir().unwrap();
+    files(
+        dir.path(),
+        &[
+            "opt/app/composer.json",
+            "opt/app/public/index.php",
+            "opt/app/src/Rare.php",
+            "opt/app/templates/error.html",
+            "opt/app/node_modules/x/index.js",
+            "opt/app/vendor/autoload.php",
+            "opt/app/vendor/acme/http/composer.json",
+            "opt/app/vendor/acme/http/src/Used.php",
+            "opt/app/vendor/acme/http/src/Rare.php",
+            "opt/app/vendor/acme/unused/composer.json",
+            "opt/app/vendor/acme/unused/src/A.php",
+            "opt/blog/index.php",
+            "opt/blog/admin/index.php",
+            "opt/blog/admin/page.php",
+            "usr/share/php/lib/index.php",
+            "usr/share/php/lib/other.php",
+            "other/script.php",
+            "other/more.php",
+        ],
+    );
+    let view = view(dir.path());
+    insta::assert_snapshot!(told(&view, &[
+        "opt/app/public/index.php",
+        "opt/app/vendor/autoload.php",
+        "opt/app/vendor/acme/http/src/Used.php",
+        "opt/blog/admin/page.php",
+        "usr/share/php/lib/index.php",
+        "other/script.php",
+    ]), @r"
+    package opt/app/vendor/acme/http: opt/app/vendor/acme/http/composer.json opt/app/vendor/acme/http/src/Rare.php
+    app opt/app: opt/app/composer.json opt/app/src/Rare.php opt/app/templates/error.html
+    app opt/blog: opt/blog/admin/index.php opt/blog/index.php
+    ");
+    // Pictures of an app are no sign of PHP.
+    assert_eq!(told(&view, &["opt/app/templates/error.html"]), "");
+}
+
+#[test]
+fn the_rest_of_gems() {
+    let dir = tempfile::tempdir().unwrap();
+    files(
+        dir.path(),
+        &[
+            "opt/gems/ruby/3.1.0/gems/rack-3.0.8/lib/rack.rb",
+            "opt/gems/ruby/3.1.0/gems/rack-3.0.8/lib/rack/rare.rb",
+            "opt/gems/ruby/3.1.0/specifications/rack-3.0.8.gemspec",
+            "opt/gems/ruby/3.1.0/gems/nio4r-2.7.0/lib/nio.rb",
+            "opt/gems/ruby/3.1.0/specifications/nio4r-2.7.0.gemspec",
+            "opt/gems/ruby/3.1.0/extensions/x86_64-linux/3.1.0/nio4r-2.7.0/nio4r_ext.so",
+            "opt/gems/ruby/3.1.0/gems/unused-1.0/lib/unused.rb",
+            "opt/gems/ruby/3.1.0/specifications/unused-1.0.gemspec",
+            "opt/gems/ruby/3.1.0/bundler/gems/own-0a1b2c3/lib/own.rb",
+            "opt/gems/ruby/3.1.0/bundler/gems/own-0a1b2c3/own.gemspec",
+            "opt/app/gems/not-a-gem/a.rb",
+            "opt/app/gems/not-a-gem/b.rb",
+        ],
+    );
+    insta::assert_snapshot!(told(&view(dir.path()), &[
+        "opt/gems/ruby/3.1.0/gems/rack-3.0.8/lib/rack.rb",
+        "opt/gems/ruby/3.1.0/gems/nio4r-2.7.0/lib/nio.rb",
+        "opt/gems/ruby/3.1.0/bundler/gems/own-0a1b2c3/lib/own.rb",
+        "opt/app/gems/not-a-gem/a.rb",
+    ]), @r"
+    gem opt/gems/ruby/3.1.0/bundler/gems/own-0a1b2c3: opt/gems/ruby/3.1.0/bundler/gems/own-0a1b2c3/own.gemspec
+    gem opt/gems/ruby/3.1.0/gems/nio4r-2.7.0: opt/gems/ruby/3.1.0/extensions/x86_64-linux/3.1.0/nio4r-2.7.0/nio4r_ext.so opt/gems/ruby/3.1.0/specifications/nio4r-2.7.0.gemspec
+    gem opt/gems/ruby/3.1.0/gems/rack-3.0.8: opt/gems/ruby/3.1.0/gems/rack-3.0.8/lib/rack/rare.rb opt/gems/ruby/3.1.0/specifications/rack-3.0.8.gemspec
+    ");
 }

@@ -55,7 +55,8 @@ enum Command {
         json: bool,
     },
     /// Suggest what belongs to used files and was not used itself: libraries that a program
-    /// names, the rest of a Python or Node package, what was only looked at
+    /// names, the rest of a Python, Node or PHP package, of a gem or of a PHP app, what was only
+    /// looked at
     Closure {
         /// Add all of it to the list
         #[arg(long)]
@@ -301,6 +302,9 @@ impl Files {
                     format!("the rest of the Python package {}", text(dir))
                 }
                 Reason::NodePackage(dir) => format!("the rest of the Node package {}", text(dir)),
+                Reason::PhpPackage(dir) => format!("the rest of the PHP package {}", text(dir)),
+                Reason::PhpApp(dir) => format!("the rest of the PHP app {}", text(dir)),
+                Reason::Gem(dir) => format!("the rest of the gem {}", text(dir)),
             };
             self.suggest(&what, &suggestion.paths, suggestion.bytes, json, &mut for_scripts, ui)?;
             all.extend(suggestion.paths);
