@@ -212,3 +212,75 @@ fn explain_is_one_line_of_json_each() {
     assert_eq!(find("cookie")["name"], "list");
     assert!(losses.iter().any(|loss| loss["name"] == "x-total-count"), "{line}");
 }
+
+/// Patterns beside the list say what need not be minded, each of one kind: the rest of it counts.
+#[test]
+fn what_is_ignored_does_not_count() {
+    let more = "for name in ('/app.cache', '/other'):\n    try: open(name, 'w')\n    except OSError: pass\n";
+    let stage = packed(Who::User, more, true);
+    unlist(&stage, "static/page.txt");
+    pack(&stage, "less.spk");
+    let grade = |patterns: &str| {
+        stage.write("sandstorm-files.list.ignore", patterns);
+        let output = stage.spk().args(["check", "--json", "less.spk"]).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let writes = report["writes"].as_array().unwrap();
+        let writes: Vec<_> = writes.iter().map(|write| write["path"].as_str().unwrap()).collect();
+        (report["grade"].as_str().unwrap().to_owned(), writes.join(" "))
+    };
+    let of = |grade: &str, writes: &str| (grade.to_owned(), writes.to_owned());
+    // Another request, path or write than what fails.
+    let beside = "request POST /static*\npath static/other\nwrite app.cache.old\n";
+    assert_eq!(grade(beside), of("poor", "app.cache other"));
+    assert_eq!(
+        grade("request GET /static # told by hand\npath static*\nwrite app.*\n"),
+        of("fair", "other")
+    );
+    assert_eq!(grade("request /static\npath static*\nwrite *\n"), of("good", ""));
+
+    stage.write("sandstorm-files.list.ignore", "write *\n\nwrites *\n");
+    let output = fails(stage.spk().args(["check", "less.spk"]));
+    assert!(
+        describe(&output).contains("sandstorm-files.list.ignore, line 3: no pattern"),
+        "{output:?}"
+    );
+}
+
+/// What an earlier session used, and the developer has renamed or removed since, is not missing.
+#[test]
+fn what_was_renamed_or_removed_since_is_not_missing() {
+    const LISTING: &str = "import http.server, os\n\
+        class H(http.server.BaseHTTPRequestHandler):\n\
+        \x20   def do_GET(self):\n\
+        \x20       text = ''.join(open('/d/' + name).read() for name in sorted(os.listdir('/d')))\n\
+        \x20       self.send_response(200)\n\
+        \x20       self.send_header('Content-Length', str(len(text)))\n\
+        \x20       self.end_headers()\n\
+        \x20       self.wfile.write(text.encode())\n\
+        http.server.HTTPServer(('127.0.0.1', 8000), H).serve_forever()\n";
+    let stage = Stage::new(Who::User);
+    stage.write("app.py", LISTING);
+    stage.write("d/a.txt", "one\n");
+    stage.write("d/removed.txt", "two\n");
+    ok(stage.spk().args(["init", "-p", "8000", "--", "/usr/bin/python3", "-B", "/app.py"]));
+    let session = |expected: &str| {
+        let server = Server::start(stage.spk().args(["dev", "--record"]));
+        assert_eq!(http::get(&server.at("")).text(), expected, "{}", server.said());
+        server.stop();
+    };
+    session("one\ntwo\n");
+    let dir = stage.work().join("d");
+    fs::rename(dir.join("a.txt"), dir.join("b.txt")).unwrap();
+    fs::remove_file(dir.join("removed.txt")).unwrap();
+    session("one\n");
+    pack(&stage, "out.spk");
+    let said = ok(stage.spk().args(["check", "--strict", "out.spk"]));
+    assert!(said.starts_with("out.spk: good\n"), "{said}");
+    assert!(!said.contains("d/a.txt") && !said.contains("removed.txt"), "{said}");
+
+    // What is there still, and not packed, is.
+    unlist(&stage, "d/b.txt");
+    pack(&stage, "less.spk");
+    let output = fails(stage.spk().args(["check", "less.spk"]));
+    assert!(describe(&output).contains("d/b.txt"), "{}", describe(&output));
+}
