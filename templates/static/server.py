@@ -12,7 +12,7 @@ import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.environ.get("SITE_ROOT") or os.path.join(HERE, "public")
-PORT = 8000  # as in the command of sandstorm-pkgdef.capnp
+PORT = int(os.environ.get("PORT") or 8000)  # as in the command of sandstorm-pkgdef.capnp
 CHUNK = 256 * 1024
 
 

@@ -1,6 +1,7 @@
 //! `spk init`.
 
 mod found;
+mod interpreter;
 mod plan;
 
 use std::ffi::OsString;
@@ -32,8 +33,8 @@ const LOWEST_PORT: u16 = 1024;
 ///
 /// Writes sandstorm-pkgdef.capnp, for a command that you give or, with --template, together with
 /// a small app to start from, and makes an app key in your keyring. With neither, in the directory
-/// of a Python, Node, PHP, Rust or Go app or of a static site, it proposes command and port, and
-/// puts what it writes into .sandstorm/.
+/// of a Python, Node, Ruby, PHP, Rust or Go app or of a static site, it proposes command and port, and
+/// puts what it writes into .sandstorm/; a port or a command alone takes the place of its own.
 #[derive(clap::Args)]
 pub struct Args {
     /// The app is an HTTP server on this port; its command is wrapped with the HTTP bridge
@@ -63,7 +64,7 @@ pub struct Args {
           conflicts_with_all = ["port", "raw", "source_path", "include_all", "output", "command"])]
     template: Option<String>,
     /// Title of an app made from a template, or found
-    #[arg(long, value_name = "TEXT", conflicts_with = "command")]
+    #[arg(long, value_name = "TEXT")]
     title: Option<String>,
     /// Only say what would be written
     #[arg(short = 'n', long)]
@@ -80,10 +81,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether nothing was said about the app, so that it has to be looked for.
+    /// Whether not all was said about the app, so that it has to be looked for. (The original wants
+    /// both, and asks nothing.)
     fn finds(&self) -> bool {
-        self.command.is_empty()
-            && self.port.is_none()
+        (self.command.is_empty() || self.port.is_none())
             && !self.raw
             && self.source_path.is_empty()
             && self.output.is_none()
@@ -108,6 +109,10 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         return Err(CliError::usage("either --port or --raw is needed").hint(
             "-p PORT for an app that is an HTTP server, -r for one that speaks Cap'n Proto",
         ));
+    }
+    if args.title.is_some() {
+        return Err(CliError::usage("--title is for an app made from a template, or found")
+            .hint("the definition has it: appTitle"));
     }
     let output = args.output.clone().unwrap_or_else(|| DEFINITION.into());
     if args.output.as_ref().is_some_and(|output| output.as_os_str() != "-") {
@@ -150,13 +155,17 @@ fn from_command(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         app.keep(args, global, ui)?;
         return ui.line("wrote: -");
     }
-    plan.add(output, text.into_bytes())?;
+    plan.add(output.clone(), text.into_bytes())?;
     if args.output.is_none() {
         plan.add_ignored(IGNORED, templates::GITIGNORE, ui)?;
     }
     let staged = plan.stage(&[])?;
     app.keep(args, global, ui)?;
-    staged.finish(ui)
+    staged.finish(ui)?;
+    if beside.is_some() {
+        interpreter::tell_of_links(&output, None, global, ui);
+    }
+    Ok(())
 }
 
 fn from_template(name: &str, args: &Args, global: &Global, ui: &Ui) -> Result<()> {

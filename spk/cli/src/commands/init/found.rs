@@ -1,13 +1,15 @@
 //! `spk init` in the directory of an app: what would be written, and the writing.
 
+use std::ffi::OsString;
 use std::path::Path;
 
+use super::interpreter;
 use super::plan::{Plan, exists};
 use super::{AppKey, Args, definition_values};
 use crate::definition;
 use crate::error::{CliError, Result};
 use crate::global::Global;
-use crate::recognise::{Found, recognise};
+use crate::recognise::{Found, Said, Wish, recognise};
 use crate::templates::{self, escape};
 use crate::ui::Ui;
 
@@ -19,8 +21,12 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
     if Path::new(definition::FILE).exists() && !args.force {
         return Err(exists(Path::new(definition::FILE)));
     }
+    let wish = wish(args)?;
     let vagrant = Path::new(DIR).join(definition::FILE);
     if vagrant.exists() && !args.force {
+        if args.port.is_some() || !args.command.is_empty() {
+            return Err(exists(&vagrant));
+        }
         ui.note(format!(
             "{} is here already (vagrant-spk keeps it there): this directory is its /opt/app",
             vagrant.display()
@@ -28,13 +34,12 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
         ui.note("next: spk dev");
         return Ok(());
     }
-    let Some(found) = recognise(Path::new(".")) else {
-        return Err(CliError::usage("no command given, and no app found in this directory").hint(
-            "spk init -p PORT -- COMMAND, or a template in an empty directory: \
-             spk init --template python",
-        ));
+    let (found, said) = recognise(Path::new("."), &wish);
+    let Some(found) = found else {
+        said.unclear.iter().for_each(|unclear| ui.warn(unclear));
+        return Err(nothing_found(args));
     };
-    propose(&found, ui);
+    propose(&found, &said, ui);
     let plan = plan(&found, args)?;
     if !plan.agreed(args, ui)? {
         return Ok(());
@@ -47,9 +52,33 @@ pub(super) fn run(args: &Args, global: &Global, ui: &Ui) -> Result<()> {
     if let Some((dir, _)) = &found.site {
         std::fs::create_dir_all(Path::new(DIR).join(dir))?;
     }
-    let prepare = found.prepare.as_deref().map(|prepare| format!("{prepare}, then "));
-    ui.note(format!("next: {}spk dev", prepare.unwrap_or_default()));
+    interpreter::tell_of_links(&vagrant, found.command.first(), global, ui);
+    let steps = found.prepare.iter().map(String::as_str).chain(["spk dev"]);
+    ui.note(format!("next: {}", steps.collect::<Vec<_>>().join(", then ")));
     Ok(())
+}
+
+/// What is asked for, whatever is found.
+fn wish(args: &Args) -> Result<Wish> {
+    let word = |word: &OsString| {
+        let text = word.to_str().map(str::to_owned);
+        text.ok_or_else(|| CliError::usage(format!("{word:?} is no text in UTF-8")))
+    };
+    Ok(Wish { port: args.port, command: args.command.iter().map(word).collect::<Result<_>>()? })
+}
+
+/// What lacks for a definition without an app that would say it.
+fn nothing_found(args: &Args) -> CliError {
+    if !args.command.is_empty() {
+        return CliError::usage(
+            "either --port or --raw is needed, and no app found in this directory",
+        )
+        .hint("-p PORT for an app that is an HTTP server, -r for one that speaks Cap'n Proto");
+    }
+    CliError::usage("no command given, and no app found in this directory").hint(
+        "spk init -p PORT -- COMMAND, or a template in an empty directory: \
+         spk init --template python",
+    )
 }
 
 fn title(found: &Found, args: &Args) -> String {
@@ -62,32 +91,49 @@ fn title(found: &Found, args: &Args) -> String {
         .unwrap_or_else(|| "App".into())
 }
 
-fn propose(found: &Found, ui: &Ui) {
+fn propose(found: &Found, said: &Said, ui: &Ui) {
     ui.note(format!("found {} ({})", found.what, found.by));
+    said.notes.iter().for_each(|note| ui.note(note));
+    for before in &found.before {
+        ui.note(format!("each time before: {}", before.join(" ")));
+    }
     ui.note(format!("command: {}", found.command.join(" ")));
-    ui.note(format!("port: {}", found.port));
-    if let Some(prepare) = &found.prepare {
-        ui.note(format!("to be done before: {prepare}"));
+    match &found.port.from {
+        Some(from) => ui.note(format!("port: {} ({from})", found.port.number)),
+        None => ui.note(format!("port: {}", found.port.number)),
     }
-    let program = &found.command[0];
-    if found.program.is_none() && !Path::new(program).exists() {
-        ui.warn(format!("the app runs on {program}, which is not installed on this machine"));
+    if !found.prepare.is_empty() {
+        ui.note(format!("to be done before: {}", found.prepare.join(", then ")));
     }
+    said.unclear.iter().for_each(|unclear| ui.warn(unclear));
+    interpreter::tell(found, ui);
 }
 
 /// The files to write.
 fn plan(found: &Found, args: &Args) -> Result<Plan> {
     let mut plan = Plan::new(args.force);
-    let mut argv = vec!["/sandstorm-http-bridge".into(), found.port.to_string(), "--".into()];
+    let mut argv =
+        vec!["/sandstorm-http-bridge".into(), found.port.number.to_string(), "--".into()];
     match found.program {
         Some(_) => argv.extend(found.command.iter().cloned()),
         None => {
             argv.extend(["/bin/sh".to_owned(), "/opt/launcher".to_owned()]);
-            let words: Vec<String> = found.command.iter().map(|word| shell_word(word)).collect();
+            let line = |words: &[String]| {
+                words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
+            };
+            let before: String =
+                found.before.iter().map(|words| format!("{}\n", line(words))).collect();
+            let below = found.directory.iter().map(|dir| format!("/{dir}"));
+            let directory = shell_word(&format!("/opt/app{}", below.collect::<String>()));
             let launcher = include_str!("../../../../../templates/found/launcher");
             let storage: String =
                 found.storage.iter().map(|dir| format!(" {}", shell_word(dir))).collect();
-            let blanks = [("command", words.join(" ")), ("storage", storage)];
+            let blanks = [
+                ("command", line(&found.command)),
+                ("before", before),
+                ("directory", directory),
+                ("storage", storage),
+            ];
             let blanks = blanks.each_ref().map(|(name, value)| (*name, value.as_str()));
             let text = templates::fill(launcher, &blanks);
             plan.add(format!("{DIR}/launcher"), text.into_bytes())?;
@@ -185,7 +231,7 @@ fn selection(found: &Found) -> String {
 }
 
 fn environ(found: &Found) -> String {
-    let port = found.port.to_string();
+    let port = found.port.number.to_string();
     let common = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin"),
         ("HOME", "/var/home"),
@@ -197,11 +243,17 @@ fn environ(found: &Found) -> String {
         ("DATA_DIR", "/var/lib/app"),
         ("SANDSTORM", "1"),
     ];
+    // What every app gets stays, but for the language, which is the app's own matter.
+    let is_own = |name: &str| name == "LANG" && found.environ.iter().any(|(own, _)| own == name);
+    let common: Vec<(&str, &str)> = common.into_iter().filter(|(name, _)| !is_own(name)).collect();
     let own = found.environ.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let own = own.filter(|(name, _)| !common.iter().any(|(known, _)| known == name));
+    let text = |text: &str| escape(text.as_bytes());
     let lines: Vec<String> = common
-        .into_iter()
+        .iter()
+        .copied()
         .chain(own)
-        .map(|(key, value)| format!("    (key = \"{key}\", value = \"{value}\"),"))
+        .map(|(key, value)| format!("    (key = \"{}\", value = \"{}\"),", text(key), text(value)))
         .collect();
     lines.join("\n")
 }
@@ -231,7 +283,6 @@ mod tests {
     fn definitions_are_right() {
         let dynamic = Found {
             command: vec!["/usr/bin/python3".into()],
-            port: 8000,
             site: Some(("site".into(), "opt/site".into())),
             environ: vec![("SITE_ROOT".into(), "/opt/app/dist".into())],
             static_server: true,
