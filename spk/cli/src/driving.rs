@@ -11,7 +11,7 @@ use spk_host::serve::{ApiAccess, Event};
 pub struct Ready {
     /// `address:port`.
     pub address: String,
-    /// The session of the user of [`Visit::user`](serve::Visit::user).
+    /// The session of the user of [`Visit::user`](spk_host::serve::Visit::user).
     pub session: String,
     /// The sessions of others, by user.
     pub others: BTreeMap<String, String>,
