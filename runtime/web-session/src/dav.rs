@@ -115,7 +115,10 @@ fn no_overwrite(headers: &HeaderMap) -> bool {
 /// `Destination` as the protocol wants it: relative to the session, without leading slash. Only a
 /// path can become that, or a URL on the server that is asked: what goes elsewhere, this session
 /// cannot do, and must not do at home.
-fn destination<'a>(headers: &'a HeaderMap, base: &str) -> Result<&'a str, Refusal> {
+///
+/// # Errors
+/// The refusal that it is answered with.
+pub fn destination<'a>(headers: &'a HeaderMap, base: &str) -> Result<&'a str, Refusal> {
     const NO_URL: Refusal =
         Refusal { status: StatusCode::BAD_REQUEST, text: "Destination is not a URL" };
     let Some(value) = headers.get("destination") else {

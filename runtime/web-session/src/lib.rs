@@ -28,6 +28,7 @@ pub use body::Body;
 pub use call::Request;
 pub use context::Described;
 pub use cut_late::{Counted, CutLate, Flushes};
+pub use dav::destination;
 pub use failure::{Failure, Refusal, is_unimplemented, status_of};
 pub use hold::Hold;
 pub use source::{Broken, Source};

@@ -8,10 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::request::Parts;
-use http::{HeaderName, Response};
+use http::{HeaderName, HeaderValue, Response};
 use hyper::body::{Body, Incoming, SizeHint};
 use sha2::{Digest, Sha256};
-use spk_web_session::{Broken, Source};
+use spk_web_session::{Broken, Source, destination};
+
+use super::session::Session;
 
 /// Bodies are kept up to this length: forms and small uploads. Of longer ones only that they were
 /// is known.
@@ -88,17 +90,18 @@ impl Recorder {
     }
 
     /// Begins to record a request.
-    pub fn begin(&self, user: &str, program: bool, parts: &Parts) -> Option<Rc<Recording>> {
+    pub fn begin(&self, session: &Session, parts: &Parts) -> Option<Rc<Recording>> {
         let hook = self.hook.clone()?;
         let number = self.next.replace(self.next.get() + 1);
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut headers = kept(&parts.headers);
+        let program = !session.is_for_people();
+        let mut headers = kept(&parts.headers, session.base());
         if program {
             headers.retain(|(name, _)| name != header::AUTHORIZATION.as_str());
         }
         let exchange = Exchange {
             number,
-            user: user.to_owned(),
+            user: session.user().key().to_owned(),
             program,
             method: parts.method.as_str().to_owned(),
             target: target.to_owned(),
@@ -111,11 +114,17 @@ impl Recorder {
     }
 }
 
-fn kept(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+/// The headers that are kept. A `Destination` in the session whose origin is `base` is a path: the next
+/// session has another origin.
+fn kept(headers: &HeaderMap, base: &str) -> Vec<(String, Vec<u8>)> {
+    let value = |name: &HeaderName, value: &HeaderValue| match destination(headers, base) {
+        Ok(path) if name == "destination" => format!("/{path}").into_bytes(),
+        _ => value.as_bytes().to_vec(),
+    };
     headers
         .iter()
         .filter(|(name, _)| !NOT_KEPT.contains(name))
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .map(|(name, said)| (name.as_str().to_owned(), value(name, said)))
         .collect()
 }
 

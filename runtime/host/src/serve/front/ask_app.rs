@@ -72,8 +72,7 @@ pub(super) async fn ask(
         let slot = parts.extensions.remove::<Slot>();
         return socket(session, browser, described, &parts, path, (upgrade, slot)).await;
     }
-    let program = !session.is_for_people();
-    let recording = front.recorder.begin(session.user().key(), program, &parts);
+    let recording = front.recorder.begin(session, &parts);
     let mut body = Some(RequestBody::new(body, recording.clone(), front.clients.limits.body));
     let wanted = range::wanted(&parts);
     let mut again = get;

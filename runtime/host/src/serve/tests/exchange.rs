@@ -50,6 +50,32 @@ fn every_exchange_is_told_of_once_and_in_the_order_of_the_requests() {
     assert_eq!(names, ["accept", "cookie"], "nothing of the connection or of a cache");
 }
 
+/// The next session has another origin, which is no other server.
+#[test]
+fn a_destination_in_the_session_is_told_of_as_a_path() {
+    let told: Rc<RefCell<Vec<Exchange>>> = Rc::default();
+    let hook = {
+        let told = told.clone();
+        move |settings: &mut Settings| {
+            settings.visit.exchanges =
+                Some(Rc::new(move |exchange| told.borrow_mut().push(exchange)));
+        }
+    };
+    with_settings(echo(), hook, |host| async move {
+        let own = format!("http://{}", host.host);
+        for given in [&format!("{own}/d?e,f"), &own, "/d", "http://elsewhere.h/d"] {
+            let header = format!("Destination: {given}\r\n");
+            host.connect().await.exchange("COPY /s", &header, "").await;
+        }
+    });
+    let kept = |told: &Exchange| {
+        let header = told.headers.iter().find(|(name, _)| name == "destination").unwrap();
+        String::from_utf8(header.1.clone()).unwrap()
+    };
+    let kept: Vec<String> = told.borrow().iter().map(kept).collect();
+    assert_eq!(kept, ["/d?e,f", "/", "/d", "http://elsewhere.h/d"]);
+}
+
 #[test]
 fn other_users_sessions_are_announced() {
     let more = |settings: &mut Settings| settings.visit.other_users = vec!["Bob".into()];

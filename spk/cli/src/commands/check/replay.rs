@@ -57,7 +57,7 @@ pub struct Replay {
     is_incomplete: bool,
     /// Words of recorded answers that have had no counterpart since then.
     lost: BTreeSet<String>,
-    /// Targets asked so far.
+    /// Targets asked so far, but those that what could not be asked may have made.
     asked: BTreeSet<String>,
     /// By request; nothing of those that were not asked.
     outcomes: BTreeMap<usize, Outcome>,
@@ -176,8 +176,10 @@ impl Replay {
             self.learn(&request, answer, texts.as_ref());
         }
         let outcome = self.compare(&request, &answer, texts.as_ref());
+        if !matches!(outcome, Outcome::Different { excuse: Some(_), .. }) {
+            self.asked.insert(request.target);
+        }
         self.outcomes.insert(index, outcome);
-        self.asked.insert(request.target);
     }
 
     fn compare(
@@ -534,8 +536,9 @@ mod tests {
             request("GET", "/broken", 500, ""),
             upload,
             list,
-            file,
+            file.clone(),
             request("GET", "/before", 200, ""),
+            Request { status: 206, ..file },
         ];
         let ready = Ready {
             address: String::new(),
@@ -550,10 +553,12 @@ mod tests {
         replay.take(3, Ok(Ok(answer(200, "<li>a.txt"))));
         replay.take(4, Ok(Ok(answer(404, ""))));
         replay.take(5, Ok(Ok(answer(404, ""))));
+        replay.take(6, Ok(Ok(answer(404, ""))));
         let report = reported(replay);
         assert_eq!((report.same, report.skipped.len()), (1, 1));
         let excused: Vec<_> = report.excused.iter().map(|one| one.request.as_str()).collect();
-        assert_eq!(excused, ["GET /broken", "GET /files", "GET /files/upload77.png"]);
+        let upload = "GET /files/upload77.png";
+        assert_eq!(excused, ["GET /broken", "GET /files", upload, upload]);
         let faults: Vec<_> = report.different.iter().map(|one| one.request.as_str()).collect();
         assert_eq!(faults, ["GET /before"], "it was there before the upload");
     }
