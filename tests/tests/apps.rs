@@ -1,5 +1,6 @@
 //! Apps as people write them, in four languages: traced and recorded, packed, checked with nothing
 //! missing, and checked again with one needed file taken out of the list: exactly that one is named.
+//! And the quick ones of the scripts in `tests/apps`, which take real apps to an upgraded grain.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -177,4 +178,47 @@ fn static_program() {
         assert_eq!(http::get(&server.at("nowhere")).status, 404);
     };
     journey(&stage, use_it, "pages/about.html");
+}
+
+/// `tests/apps/NAME`, which goes on as an ordinary user if root starts it, and for root as root too.
+fn script(name: &str, users: &[Who]) {
+    let apps = Path::new(env!("CARGO_MANIFEST_DIR")).join("apps");
+    for who in users {
+        let stage = Stage::new(*who);
+        let mut script = Command::new(apps.join(name));
+        script.env("SPK", stage.spk_path()).env("SPK_APPS_FAST", "1").env_remove("SPK_APPS_ROOT");
+        if *who == Who::Root {
+            script.env("SPK_APPS_ROOT", "1");
+        }
+        let output = script.output().unwrap();
+        let said = describe(&output);
+        match output.status.code() {
+            Some(0) => {}
+            Some(77) => {
+                let why = said.lines().find_map(|line| line.split_once(": SKIPPED: "));
+                skip(name, why.unwrap_or_else(|| panic!("no reason: {said}")).1);
+            }
+            _ => panic!("{name} as {who:?}: {said}"),
+        }
+    }
+}
+
+#[test]
+fn radicale() {
+    script("radicale", &Who::all("radicale"));
+}
+
+#[test]
+fn perl() {
+    script("perl", &[Who::User]);
+}
+
+#[test]
+fn sinatra() {
+    script("sinatra", &[Who::User]);
+}
+
+#[test]
+fn lua() {
+    script("lua", &[Who::User]);
 }
