@@ -15,6 +15,7 @@ import hashlib
 import http.client
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -515,6 +516,10 @@ def as_user():
     """Goes on as an ordinary user, with copies of what it may not reach where it is."""
     name = Path(sys.argv[0]).name
     spk = found_spk()
+    try:
+        home = pwd.getpwnam(USER).pw_dir
+    except KeyError as error:
+        raise Missing(f"there is no user {USER}: run tests/setup.sh --tests") from error
     with tempfile.TemporaryDirectory(prefix="spk-apps.", dir="/var/tmp") as place:
         os.chmod(place, 0o755)
         shutil.copytree(HERE, Path(place) / "apps")
@@ -522,16 +527,26 @@ def as_user():
             shutil.copy2(program, place)
         command = ["setpriv", "--pdeathsig=TERM", f"--reuid={USER}", f"--regid={USER}", "--clear-groups",
                    "--inh-caps=-all", "--bounding-set=-all", "--", Path(place) / "apps" / name]
-        environment = {**os.environ, "SPK": f"{place}/spk", "HOME": f"/home/{USER}"}
+        environment = {**os.environ, "SPK": f"{place}/spk", "HOME": home}
         environment.pop("SPK_APPS_CACHE", None)
         return subprocess.run(command, env=environment, cwd=place).returncode
 
 
+def skipped(name, why):
+    """Says why the app cannot be run here, and gives the exit status that says so, too."""
+    print(f"{name}: SKIPPED: {why}", file=sys.stderr)
+    return 77
+
+
 def main(kind):
     """Runs the script's app, and prints one line of JSON with sizes and times."""
-    if os.getuid() == 0 and not os.environ.get("SPK_APPS_ROOT"):
-        sys.exit(as_user())
     name = Path(sys.argv[0]).name
+    try:
+        if os.getuid() == 0 and not os.environ.get("SPK_APPS_ROOT"):
+            sys.exit(as_user())
+        spk = found_spk()
+    except Missing as error:
+        sys.exit(skipped(name, error))
     place = CACHE / "work" / name
     CACHE.mkdir(mode=0o755, exist_ok=True)
     if CACHE.stat().st_uid != os.getuid():
@@ -554,15 +569,13 @@ def main(kind):
     app = None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        spk = found_spk()
         (place / "bin").mkdir()
         for program in (spk, spk.with_name("sandstorm-http-bridge")):
             shutil.copy2(program, place / "bin")
         app = kind(name, place, place / "bin/spk")
         result = app.way(done)
     except Missing as error:
-        print(f"{name}: SKIPPED: {error}", file=sys.stderr)
-        sys.exit(77)
+        sys.exit(skipped(name, error))
     except Failed as error:
         print(f"{name}: FAILED after {list(seconds)[-1:] or 'nothing'}, kept in {place}:\n{''.join(error.args)}",
               file=sys.stderr)
