@@ -614,8 +614,9 @@ tests/apps/all.sh radicale go   # these
 tests/apps/all.sh --docs        # all, and this page anew
 ```
 
-They need Debian's `apt`, Python 3, and what `spk doctor` asks for. Some small ones run with every
-`cargo test` (`tests/tests/apps.rs`).
+They need Debian's `apt`, Python 3, and what `spk doctor` asks for. What was downloaded (1 GB in all) and unpacked
+(7 GB) stays in `/var/tmp/spk-apps-UID`, or where `SPK_APPS_CACHE` says, and may be removed at any time. Some small
+ones run with every `cargo test` (`tests/tests/apps.rs`).
 """
 
 
