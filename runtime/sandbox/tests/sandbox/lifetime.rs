@@ -160,6 +160,16 @@ pub fn launcher_dies(who: Who) {
 
 /// The helper's end is the end of all, too, and the launcher is told.
 pub fn helper_dies(who: Who) {
+    helper_ends(who, false);
+}
+
+/// The same while init cannot see that: the kernel ends it.
+pub fn helper_dies_unseen(who: Who) {
+    helper_ends(who, true);
+}
+
+fn helper_ends(who: Who, init_is_stopped: bool) {
+    use nix::sys::signal::{Signal, kill};
     let stage = Stage::new(who);
     let order = json!({ "argv": ["/app", "linger"] });
     let mut launcher = stage.launcher(&order).stdout(Stdio::piped()).spawn().unwrap();
@@ -168,8 +178,12 @@ pub fn helper_dies(who: Who) {
         std::thread::yield_now();
     }
     let all = family(app);
-    let helper = nix::unistd::Pid::from_raw(parent_of(parent_of(app)));
-    nix::sys::signal::kill(helper, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let init = parent_of(app);
+    let helper = nix::unistd::Pid::from_raw(parent_of(init));
+    if init_is_stopped {
+        kill(nix::unistd::Pid::from_raw(init), Signal::SIGSTOP).unwrap();
+    }
+    kill(helper, Signal::SIGKILL).unwrap();
     all_gone(&all);
     // The launcher sees it, and ends in good order.
     assert!(launcher.wait().unwrap().success());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
@@ -153,6 +154,16 @@ pub fn limits(who: Who) {
     let status = app.read("status");
     let filters = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
     assert_ne!(filters.map(str::trim), Some("0"), "{status}");
+}
+
+/// Nobody without privileges looks into init: the kernel gives its files in `/proc` to root, whoever runs
+/// it.
+pub fn init_is_closed(who: Who) {
+    let stage = Stage::new(who);
+    let app = Idle::start(&stage, &json!({}));
+    let owner = |pid: i32| fs::metadata(format!("/proc/{pid}/environ")).unwrap().uid();
+    assert_eq!(owner(crate::lifetime::parent_of(app.pid)), 0);
+    assert_ne!(owner(app.pid), 0, "not what the test is about");
 }
 
 /// What the launcher ignores, the app does not.
