@@ -89,7 +89,7 @@ fn the_addresses_are_told_as_json_where_that_is_asked_for() {
     assert!(ready["api"]["token"].is_string(), "{ready}");
 }
 
-/// Who ends `spk` ends the command, and what was used is kept.
+/// Who ends `spk` ends the command, which is no success; and what was used is kept.
 #[test]
 fn a_signal_ends_the_command_as_well() {
     for who in Who::all("a_signal_ends_the_command_as_well") {
@@ -104,8 +104,9 @@ fn a_signal_ends_the_command_as_well() {
             let begun = only_child(&spk, "/bin/sh");
             kill(Pid::from_raw(spk.id().cast_signed()), Signal::SIGTERM).unwrap();
             let done = spk.wait_with_output().unwrap();
-            assert!(done.status.success(), "{}", describe(&done));
+            assert_eq!(done.status.code(), Some(1), "{}", describe(&done));
             let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert!(said.contains("interrupted before /bin/sh was done"), "{said}");
             assert_eq!(said.contains("ended\n"), ends_itself, "{said}");
             assert!(!Path::new("/proc").join(begun.to_string()).join("exe").exists(), "{begun}");
             assert!(list(&stage).contains("app.py"), "{}", list(&stage));

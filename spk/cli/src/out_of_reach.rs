@@ -210,7 +210,7 @@ const WRITTEN: &[Cure] = &[
         &["nginx"],
         &[],
         "nginx: pid, error_log and the …_temp_path settings in /var or /tmp, and \
-        -e /dev/stderr for what it says before it has read them",
+        -e stderr for what it says before it has read them",
     ),
     needed(
         &["mysqld", "mariadbd", "postgres", "redis", "dovecot"],

@@ -78,7 +78,10 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         false => None,
     };
     if args.serve.explain && tracer.is_none() {
-        ui.note("/dev/fuse cannot be opened: what the app looks for below /proc and /sys, and wants to write outside of /var, is not told");
+        ui.note(
+            "/dev/fuse cannot be opened: what the app looks for below /proc and /sys, and wants to \
+             write outside of /var, is not told",
+        );
     }
     let rootfs = match &tracer {
         Some(tracer) => tracer.rootfs(true),

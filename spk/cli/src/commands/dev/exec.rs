@@ -55,12 +55,14 @@ impl Exec {
         })
     }
 
-    /// What it ended with: an error with the command's own status, if that is not 0. Nothing, if it was
-    /// not begun, or not waited for: why, is known.
+    /// What it ended with: an error with the command's own status, if that is not 0; or that it did not
+    /// come to its end, so that nobody takes half of a test run for all of it.
     pub fn outcome(&self) -> Result<()> {
-        let Some(outcome) = self.ended.take() else { return Ok(()) };
         let program = self.command.first().map(|name| name.display().to_string());
         let program = program.unwrap_or_default();
+        let Some(outcome) = self.ended.take() else {
+            return Err(CliError::new(format!("interrupted before {program} was done")));
+        };
         let status = outcome
             .map_err(|error| CliError::from(error).context(format!("cannot run {program}")))?;
         if status.success() {
