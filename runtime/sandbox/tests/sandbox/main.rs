@@ -42,6 +42,8 @@ fn main() {
             ("walls::namespaces", walls::namespaces),
             ("walls::limits", walls::limits),
             ("walls::init_is_closed", walls::init_is_closed),
+            ("walls::sessions", walls::sessions),
+            ("walls::keyring", walls::keyring),
             ("walls::signals", walls::signals),
             ("walls::no_link_is_followed", walls::no_link_is_followed),
             ("lifetime::exit_codes", lifetime::exit_codes),

@@ -183,6 +183,8 @@ pub fn init_holds_nothing(who: Who) {
     let shared: Vec<_> = of_init.iter().filter(|fd| fd.starts_with("socket:")).collect();
     assert_eq!(shared.len(), 1, "{of_init:?}");
     assert!(!of_helper.contains(shared[0]), "{of_init:?} {of_helper:?}");
+    // The one that the launcher did not mark close-on-exec.
+    assert!(!of_helper.contains(&"/".to_owned()), "{of_helper:?}");
 }
 
 /// A package without the usual directories still starts.

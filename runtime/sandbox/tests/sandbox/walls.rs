@@ -166,6 +166,46 @@ pub fn init_is_closed(who: Who) {
     assert_ne!(owner(app.pid), 0, "not what the test is about");
 }
 
+/// Neither init nor the app is in the launcher's session, whose terminal would be theirs.
+pub fn sessions(who: Who) {
+    let stage = Stage::new(who);
+    let app = Idle::start(&stage, &json!({}));
+    let session = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // Behind the name: state, parent, process group, session.
+        let session = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap();
+        session.parse::<i32>().unwrap()
+    };
+    let init = crate::lifetime::parent_of(app.pid);
+    let of_launcher = session(app.launcher.id().cast_signed());
+    assert_ne!(session(init), of_launcher);
+    assert_eq!(session(app.pid), app.pid);
+}
+
+/// The caller's keys stay with the caller: the helper has a session keyring of its own before it makes a
+/// namespace. (The kernel shows nobody which keyrings a process has, and the app may not ask.)
+pub fn keyring(who: Who) {
+    let stage = Stage::new(who);
+    if !std::path::Path::new("/proc/keys").exists() {
+        return crate::harness::skip("walls::keyring", "this kernel has no keyrings");
+    }
+    let launcher = stage.launcher(&json!({ "argv": ["/app", "ids"] }));
+    let mut traced = stage.as_user("strace");
+    traced.args(["-f", "-qq", "-e", "signal=none", "-e", "trace=keyctl,unshare,clone,clone3"]);
+    traced.arg(launcher.get_program()).args(launcher.get_args()).stdin(Stdio::null());
+    let Ok(output) = traced.output() else {
+        return crate::harness::skip("walls::keyring", "there is no strace");
+    };
+    let trace = String::from_utf8_lossy(&output.stderr);
+    let line = |text: &str| trace.lines().position(|line| line.contains(text));
+    let Some(namespaces) = line("CLONE_NEWUSER") else {
+        assert!(!trace.contains("attach"), "{trace}");
+        return crate::harness::skip("walls::keyring", "strace may not trace here");
+    };
+    let joined = line("keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL) = ");
+    assert!(joined.is_some_and(|joined| joined < namespaces), "{trace}");
+}
+
 /// What the launcher ignores, the app does not.
 pub fn signals(who: Who) {
     let stage = Stage::new(who);
