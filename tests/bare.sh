@@ -5,6 +5,7 @@
 #
 #   sudo tests/bare.sh DIR              # makes DIR if it is not there, runs everything, sums up
 #   sudo tests/bare.sh DIR demo user    # only tests/demo.sh, only as the user
+#   sudo tests/bare.sh DIR apps user first   # tests/demo.sh, then all of tests/apps: some hours
 #   sudo tests/bare.sh DIR all first    # only the first round; again: one more on the same checkouts
 #   sudo BARE_SHARE=1 tests/bare.sh DIR user again   # as the user on root's checkout, already compiled
 #   sudo tests/bare.sh DIR shell        # a shell in there
@@ -106,6 +107,9 @@ commands() {
         case $what in
         demo) as "$who" tests/demo.sh --check >"$log" 2>&1 || done=FAILED ;;
         all) as "$who" tests/all.sh >"$log" 2>&1 || done=FAILED ;;
+        apps)
+          { as "$who" tests/demo.sh --check && as "$who" tests/apps/all.sh; } >"$log" 2>&1 || done=FAILED
+          ;;
         esac
         [ $done = ok ] || status=1
         printf '%-5s %-5s %s: %s in %s s%s\n' "$what" "$who" "$round" $done $((SECONDS - begin)) \
@@ -121,6 +125,7 @@ counts() {
   passed=$(grep -hoE '^test .* \.\.\. ok$' "$1" | wc -l)
   skipped=$(sed -n 's/^skipped tests: //p' "$1")
   [ "$passed" = 0 ] || printf ', %s tests passed, %s skipped' "$passed" "$skipped"
+  sed -n 's/^apps: /, /p' "$1" | tr -d '\n'
 }
 
 if [ "${BARE_INSIDE-}" = "" ]; then
@@ -140,7 +145,7 @@ mapfile -t passed < <(env | grep -E '^([a-zA-Z]+_proxy|[A-Z]+_PROXY|SSL_CERT_[A-
 whats="demo all" whos="root user" rounds="1 2"
 for arg in "$@"; do
   case $arg in
-  demo | all) whats=$arg ;;
+  demo | all | apps) whats=$arg ;;
   root | user) whos=$arg ;;
   first) rounds=1 ;;
   again) rounds=2 ;;
