@@ -40,6 +40,7 @@ fn main() {
             ("walls::mounts", walls::mounts),
             ("walls::served_root", walls::served_root),
             ("walls::namespaces", walls::namespaces),
+            ("walls::groups", walls::groups),
             ("walls::limits", walls::limits),
             ("walls::init_is_closed", walls::init_is_closed),
             ("walls::sessions", walls::sessions),

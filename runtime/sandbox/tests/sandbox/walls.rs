@@ -130,6 +130,28 @@ pub fn namespaces(who: Who) {
     }
 }
 
+/// Root's supplementary groups, which could read files of theirs, are not the app's. (Nobody else can
+/// give up groups; the mounts leave no file that is not the app's own.)
+pub fn groups(who: Who) {
+    if !(matches!(who, Who::Root) && nix::unistd::geteuid().is_root()) {
+        return;
+    }
+    const GROUP: &str = "4242";
+    let stage = Stage::new(who);
+    let inner = stage.launcher(&json!({ "argv": ["/app", "linger"] }));
+    let mut command = stage.as_user("setpriv");
+    command.args(["--groups", GROUP, "--"]).arg(inner.get_program()).args(inner.get_args());
+    let mut launcher = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let app = Idle { pid: crate::lifetime::pid_of(&mut launcher), launcher };
+    let has = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap();
+        groups.split_whitespace().any(|group| group == GROUP)
+    };
+    assert!(has(app.launcher.id()), "not what the test is about");
+    assert!(!has(app.pid.cast_unsigned()));
+}
+
 /// Every limit of a process that is ours to set, hard and soft, at most that.
 pub fn limits(who: Who) {
     let stage = Stage::new(who);
