@@ -188,6 +188,19 @@ pub fn init_is_closed(who: Who) {
     assert_ne!(owner(app.pid), 0, "not what the test is about");
 }
 
+/// Neither init nor the app has a capability or can get one, by a file's or otherwise.
+pub fn capabilities(who: Who) {
+    let stage = Stage::new(who);
+    let app = Idle::start(&stage, &json!({}));
+    for pid in [crate::lifetime::parent_of(app.pid), app.pid] {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let sets: Vec<_> = status.lines().filter(|line| line.starts_with("Cap")).collect();
+        assert_eq!(sets.len(), 5, "{status}");
+        assert!(sets.iter().all(|set| set.ends_with("\t0000000000000000")), "{sets:?}");
+        assert!(status.contains("\nNoNewPrivs:\t1\n"), "{status}");
+    }
+}
+
 /// Neither init nor the app is in the launcher's session, whose terminal would be theirs.
 pub fn sessions(who: Who) {
     let stage = Stage::new(who);
@@ -204,28 +217,36 @@ pub fn sessions(who: Who) {
     assert_eq!(session(app.pid), app.pid);
 }
 
-/// The caller's keys stay with the caller: the helper has a session keyring of its own before it makes a
-/// namespace. (The kernel shows nobody which keyrings a process has, and the app may not ask.)
-pub fn keyring(who: Who) {
+/// What the kernel shows nobody, and the app may not ask for: by the calls that make it so. The caller's keys
+/// stay with the caller (the helper has a session keyring of its own before it makes a namespace), and user 0
+/// would be no root (the secure bits are set, and locked, before the app is executed).
+pub fn unseen(who: Who) {
     let stage = Stage::new(who);
     if !std::path::Path::new("/proc/keys").exists() {
-        return crate::harness::skip("walls::keyring", "this kernel has no keyrings");
+        return crate::harness::skip("walls::unseen", "this kernel has no keyrings");
     }
     let launcher = stage.launcher(&json!({ "argv": ["/app", "ids"] }));
     let mut traced = stage.as_user("strace");
-    traced.args(["-f", "-qq", "-e", "signal=none", "-e", "trace=keyctl,unshare,clone,clone3"]);
+    traced.args(["-f", "-qq", "-X", "verbose", "-e", "signal=none"]);
+    traced.args(["-e", "trace=keyctl,unshare,clone,clone3,prctl,execve"]);
     traced.arg(launcher.get_program()).args(launcher.get_args()).stdin(Stdio::null());
     let Ok(output) = traced.output() else {
-        return crate::harness::skip("walls::keyring", "there is no strace");
+        return crate::harness::skip("walls::unseen", "there is no strace");
     };
     let trace = String::from_utf8_lossy(&output.stderr);
     let line = |text: &str| trace.lines().position(|line| line.contains(text));
-    let Some(namespaces) = line("CLONE_NEWUSER") else {
-        assert!(!trace.contains("attach"), "{trace}");
-        return crate::harness::skip("walls::keyring", "strace may not trace here");
+    // The launcher, the helper, the app; whose name only root's strace can read.
+    let programs: Vec<_> = trace.match_indices("execve(").collect();
+    let [_, _, (app, _)] = programs[..] else {
+        return crate::harness::skip("walls::unseen", "strace may not trace here");
     };
-    let joined = line("keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL) = ");
-    assert!(joined.is_some_and(|joined| joined < namespaces), "{trace}");
+    let app = trace[..app].lines().count();
+    let namespaces = line("CLONE_NEWUSER");
+    let joined = line("/* KEYCTL_JOIN_SESSION_KEYRING */, NULL)");
+    assert!(joined.is_some_and(|joined| Some(joined) < namespaces), "{trace}");
+    // No root, no set-uid fix-up, no ambient capabilities, each locked; keeping capabilities locked off.
+    let locked = line("/* PR_SET_SECUREBITS */, 0xef");
+    assert!(locked.is_some_and(|locked| locked < app), "{trace}");
 }
 
 /// What the launcher ignores, the app does not.
