@@ -155,7 +155,15 @@ pub fn groups(who: Who) {
 /// Every limit of a process that is ours to set, hard and soft, at most that.
 pub fn limits(who: Who) {
     let stage = Stage::new(who);
-    let app = Idle::start(&stage, &json!({ "processes": 100 }));
+    let inner = stage.launcher(&json!({ "argv": ["/app", "linger"], "processes": 100 }));
+    // From more than a login has, where that can be had, so that none is met before it is set.
+    let more = "for limit in '-e 40' '-r 50' '-c unlimited' '-l unlimited' '-n 65536'; do \
+                ulimit $limit; done 2>/dev/null; exec \"$@\"";
+    let mut command = stage.as_user("bash");
+    command.args(["-c", more, "bash"]).arg(inner.get_program());
+    command.args(inner.get_args()).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut launcher = command.spawn().unwrap();
+    let app = Idle { pid: crate::lifetime::pid_of(&mut launcher), launcher };
     let text = app.read("limits");
     for (name, most) in [
         ("Max file size", 16 << 30),
@@ -228,7 +236,7 @@ pub fn unseen(who: Who) {
     let launcher = stage.launcher(&json!({ "argv": ["/app", "ids"] }));
     let mut traced = stage.as_user("strace");
     traced.args(["-f", "-qq", "-X", "verbose", "-e", "signal=none"]);
-    traced.args(["-e", "trace=keyctl,unshare,clone,clone3,prctl,execve"]);
+    traced.args(["-e", "trace=keyctl,unshare,clone,clone3,prctl,prlimit64,execve"]);
     traced.arg(launcher.get_program()).args(launcher.get_args()).stdin(Stdio::null());
     let Ok(output) = traced.output() else {
         return crate::harness::skip("walls::unseen", "there is no strace");
@@ -247,6 +255,11 @@ pub fn unseen(who: Who) {
     // No root, no set-uid fix-up, no ambient capabilities, each locked; keeping capabilities locked off.
     let locked = line("/* PR_SET_SECUREBITS */, 0xef");
     assert!(locked.is_some_and(|locked| locked < app), "{trace}");
+    // Where nothing is allowed in any case, the limits themselves would not show it.
+    for limit in ["RLIMIT_NICE", "RLIMIT_RTPRIO"] {
+        let set = trace.lines().any(|line| line.contains(limit) && !line.contains(", NULL, "));
+        assert!(set, "{limit}: {trace}");
+    }
 }
 
 /// What the launcher ignores, the app does not.
