@@ -22,10 +22,14 @@ pub enum Event {
         /// What the app may claim of [`Policy::grants`](super::Policy::grants): name, and token for `claimRequest`.
         grants: Vec<(String, String)>,
     },
-    /// Another user's session, before [`Event::Ready`]; for those of [`Visit::other_users`](super::Visit::other_users).
+    /// Another user's session, before [`Event::Ready`]: for those of
+    /// [`Visit::other_users`](super::Visit::other_users), and with
+    /// [`Visit::every_role`](super::Visit::every_role).
     Session {
         /// Who: see [`User::key`](super::User::key).
         user: String,
+        /// The title of the role that the user has in this session, whatever they have elsewhere.
+        role: Option<String>,
         /// This user's own origin.
         url: String,
     },

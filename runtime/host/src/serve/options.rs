@@ -122,6 +122,9 @@ pub struct Visit {
     pub api_token: Option<Option<Vec<String>>>,
     /// Further users whose sessions are announced ([`Event::Session`](super::Event::Session)).
     pub other_users: Vec<String>,
+    /// Whether a session in each role of the app, and one of an anonymous visitor's, are announced
+    /// likewise.
+    pub every_role: bool,
     /// Is told of every request to the app and the head of its answer.
     pub exchanges: Option<ExchangeHook>,
 }
@@ -135,6 +138,7 @@ impl Default for Visit {
             role: None,
             api_token: None,
             other_users: Vec::new(),
+            every_role: false,
             exchanges: None,
         }
     }

@@ -1,11 +1,17 @@
 //! Says where everything is, and makes what the command line asked for.
 
+use spk_grains::store::capabilities::{Assignment, Role};
+
 use super::{Front, grain_api};
 use crate::serve::error::Error;
 use crate::serve::event::Event;
 use crate::serve::options::Visit;
 use crate::serve::question::WantedToken;
-use crate::serve::user::User;
+use crate::serve::session::Session;
+use crate::serve::user::{KNOWN, User};
+
+/// Which of the known users has no account.
+const ANONYMOUS: usize = KNOWN.len() - 1;
 
 impl Front {
     /// What a person opens.
@@ -14,13 +20,33 @@ impl Front {
         self.site.get().map_or_else(alone, |site| site.url())
     }
 
-    /// Where the other users' sessions are.
+    /// Where the other users' sessions are: those of the users that were named, and, if they were asked
+    /// for, one in each role that the app has for new shares, by somebody else each, and an anonymous
+    /// visitor's.
     pub fn other_sessions(&self) -> Vec<Event> {
-        let session = |user: &User| Event::Session {
+        let event = |user: &User, role: Option<String>, session: &Session| Event::Session {
             user: user.key().to_owned(),
-            url: format!("{}/", self.session_of(user).base()),
+            role,
+            url: format!("{}/", session.base()),
         };
-        self.announced.others.iter().map(session).collect()
+        let own = |user: &User| event(user, None, &self.session_of(user));
+        let mut sessions: Vec<_> = self.announced.others.iter().map(own).collect();
+        let first = &self.grains.first;
+        if self.announced.every_role
+            && let Some(app) = first.running()
+        {
+            let roles = app.info.roles.iter().enumerate().filter(|(_, role)| !role.obsolete);
+            for (index, role) in roles {
+                let Ok(id) = u16::try_from(index) else { break };
+                let known = KNOWN[..ANONYMOUS].get(index + 1).map(|&name| name.to_owned());
+                let user = User::named(&known.unwrap_or_else(|| format!("user {}", index + 1)));
+                let chosen = Assignment { role: Role::Id(id), ..Assignment::default() };
+                let session = self.session_for(first, &user, Some(&chosen));
+                sessions.push(event(&user, Some(role.title.clone()), &session));
+            }
+            sessions.push(own(&User::named(KNOWN[ANONYMOUS])));
+        }
+        sessions
     }
 
     /// Makes what the command line asked for, once the app answers.

@@ -14,6 +14,8 @@ pub(super) struct Announced {
     pub user: User,
     /// Other users whose sessions are announced.
     pub others: Vec<User>,
+    /// Whether sessions in each role are.
+    pub every_role: bool,
     /// The API token that was asked for.
     pub token: RefCell<Option<ApiAccess>>,
     /// Choices made in advance, by the name of what was granted: what claims them.
@@ -26,6 +28,7 @@ impl Announced {
             title: title.to_owned(),
             user: User::named(&visit.user),
             others: visit.other_users.iter().map(|name| User::named(name)).collect(),
+            every_role: visit.every_role,
             token: RefCell::default(),
             granted: RefCell::default(),
         }

@@ -81,11 +81,32 @@ fn other_users_sessions_are_announced() {
     let more = |settings: &mut Settings| settings.visit.other_users = vec!["Bob".into()];
     with_settings(echo(), more, |host| async move {
         let events = host.events.borrow().clone();
-        let Some(Event::Session { user, url }) = events.first() else { panic!("{events:?}") };
+        let Some(Event::Session { user, url, .. }) = events.first() else { panic!("{events:?}") };
         assert_eq!(user, "bob");
         let bob = url["http://".len()..].trim_end_matches('/');
         assert_ne!(bob, host.host);
         let answer = Client::connect(&host.address, bob).await.get("/x").await;
         assert_eq!(answer.status, 200, "{answer:?}");
+    });
+}
+
+#[test]
+fn a_session_in_every_role_is_announced() {
+    let more = |settings: &mut Settings| settings.visit.every_role = true;
+    with_settings(echo(), more, |host| async move {
+        let events = host.events.borrow().clone();
+        let sessions = events.iter().map_while(|event| match event {
+            Event::Session { user, role, url } => Some((user.as_str(), role.as_deref(), url)),
+            _ => None,
+        });
+        let sessions: Vec<_> = sessions.collect();
+        let who: Vec<_> = sessions.iter().map(|(user, role, _)| (*user, *role)).collect();
+        let expected = [("bob", Some("Editor")), ("carol", Some("Viewer")), ("anonymous", None)];
+        assert_eq!(who, expected);
+        for (user, role, url) in sessions {
+            let own = url["http://".len()..].trim_end_matches('/');
+            let answer = Client::connect(&host.address, own).await.get("/x").await;
+            assert_eq!(answer.status, 200, "{user} {role:?}: {answer:?}");
+        }
     });
 }

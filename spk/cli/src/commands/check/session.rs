@@ -86,7 +86,7 @@ fn observer(
     let mut sender = Some(sender);
     let mut others = BTreeMap::new();
     move |event| match event {
-        Event::Session { user, url } => {
+        Event::Session { user, url, .. } => {
             others.insert(user, url);
         }
         Event::Ready { .. } => {
