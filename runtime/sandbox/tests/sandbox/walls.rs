@@ -236,7 +236,7 @@ pub fn unseen(who: Who) {
     let launcher = stage.launcher(&json!({ "argv": ["/app", "ids"] }));
     let mut traced = stage.as_user("strace");
     traced.args(["-f", "-qq", "-X", "verbose", "-e", "signal=none"]);
-    traced.args(["-e", "trace=keyctl,unshare,clone,clone3,prctl,prlimit64,execve"]);
+    traced.args(["-e", "trace=keyctl,unshare,clone,clone3,prctl,prlimit64,close_range,execve"]);
     traced.arg(launcher.get_program()).args(launcher.get_args()).stdin(Stdio::null());
     let Ok(output) = traced.output() else {
         return crate::harness::skip("walls::unseen", "there is no strace");
@@ -255,6 +255,9 @@ pub fn unseen(who: Who) {
     // No root, no set-uid fix-up, no ambient capabilities, each locked; keeping capabilities locked off.
     let locked = line("/* PR_SET_SECUREBITS */, 0xef");
     assert!(locked.is_some_and(|locked| locked < app), "{trace}");
+    // Whatever was open before, the app gets none of it.
+    let marked = line("close_range(4, 4294967295, 0x4");
+    assert!(marked.is_some_and(|marked| marked < app), "{trace}");
     // Where nothing is allowed in any case, the limits themselves would not show it.
     for limit in ["RLIMIT_NICE", "RLIMIT_RTPRIO"] {
         let set = trace.lines().any(|line| line.contains(limit) && !line.contains(", NULL, "));
