@@ -45,6 +45,7 @@ fn main() {
             ("walls::init_is_closed", walls::init_is_closed),
             ("walls::capabilities", walls::capabilities),
             ("walls::sessions", walls::sessions),
+            ("walls::scope", walls::scope),
             ("walls::unseen", walls::unseen),
             ("walls::signals", walls::signals),
             ("walls::no_link_is_followed", walls::no_link_is_followed),

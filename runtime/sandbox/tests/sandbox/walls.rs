@@ -225,6 +225,20 @@ pub fn sessions(who: Who) {
     assert_eq!(session(app.pid), app.pid);
 }
 
+/// A signal of the app's reaches no process outside of it, not even init, where Landlock sees to that.
+pub fn scope(who: Who) {
+    const SCOPES: i64 = 6;
+    // SAFETY: asks for a version; null and 0 are no memory.
+    let version = unsafe {
+        let (none, version) = (std::ptr::null::<u8>(), 1);
+        nix::libc::syscall(nix::libc::SYS_landlock_create_ruleset, none, 0_usize, version)
+    };
+    if version < SCOPES {
+        return crate::harness::skip("walls::scope", "this kernel's Landlock has no scopes");
+    }
+    assert_eq!(Stage::new(who).ask("ids")["init"], "EPERM");
+}
+
 /// What the kernel shows nobody, and the app may not ask for: by the calls that make it so. The caller's keys
 /// stay with the caller (the helper has a session keyring of its own before it makes a namespace), and user 0
 /// would be no root (the secure bits are set, and locked, before the app is executed).
@@ -236,7 +250,10 @@ pub fn unseen(who: Who) {
     let launcher = stage.launcher(&json!({ "argv": ["/app", "ids"] }));
     let mut traced = stage.as_user("strace");
     traced.args(["-f", "-qq", "-X", "verbose", "-e", "signal=none"]);
-    traced.args(["-e", "trace=keyctl,unshare,clone,clone3,prctl,prlimit64,close_range,execve"]);
+    traced.args([
+        "-e",
+        "trace=keyctl,unshare,clone,clone3,prctl,prlimit64,close_range,landlock_add_rule,execve",
+    ]);
     traced.arg(launcher.get_program()).args(launcher.get_args()).stdin(Stdio::null());
     let Ok(output) = traced.output() else {
         return crate::harness::skip("walls::unseen", "there is no strace");
@@ -255,6 +272,26 @@ pub fn unseen(who: Who) {
     // No root, no set-uid fix-up, no ambient capabilities, each locked; keeping capabilities locked off.
     let locked = line("/* PR_SET_SECUREBITS */, 0xef");
     assert!(locked.is_some_and(|locked| locked < app), "{trace}");
+    // Landlock's rules, behind the mounts: all but device nodes in three places, reading elsewhere, and five
+    // nodes. (Only root's strace can read them.)
+    const MAKE_NODES: u32 = 1 << 6 | 1 << 11;
+    const READ: u32 = 0xd;
+    const READ_OR_WRITE: u32 = 0x6;
+    let rules = trace.match_indices("{allowed_access=0x").map(|(at, start)| {
+        let digits = trace[at + start.len()..].split(|c: char| !c.is_ascii_hexdigit()).next();
+        u32::from_str_radix(digits.unwrap(), 16).unwrap()
+    });
+    let rules: Vec<u32> = rules.collect();
+    if let [places @ .., root, _, _, _, _, _] = &rules[..] {
+        assert_eq!((places.len(), *root), (3, READ), "{rules:x?}");
+        assert!(places.iter().all(|access| access & MAKE_NODES == 0), "{rules:x?}");
+        let nodes = &rules[rules.len() - 5..];
+        assert!(nodes.iter().all(|access| access & 0x1fff == READ_OR_WRITE), "{rules:x?}");
+    } else {
+        let landlock = trace.contains("landlock_add_rule");
+        let readable = matches!(who, Who::Root) && nix::unistd::geteuid().is_root();
+        assert!(rules.is_empty() && !(landlock && readable), "{rules:x?}");
+    }
     // Whatever was open before, the app gets none of it.
     let marked = line("close_range(4, 4294967295, 0x4");
     assert!(marked.is_some_and(|marked| marked < app), "{trace}");
