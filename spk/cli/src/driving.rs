@@ -1,6 +1,5 @@
 //! What uses a served app in a person's place.
 
-use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use futures::future::LocalBoxFuture;
@@ -13,26 +12,75 @@ pub struct Ready {
     pub address: String,
     /// The session of the user of [`Visit::user`](spk_host::serve::Visit::user).
     pub session: String,
-    /// The sessions of others, by user.
-    pub others: BTreeMap<String, String>,
+    /// The sessions of others.
+    pub visitors: Vec<Visitor>,
     /// The API, if a token was asked for.
     pub api: Option<ApiAccess>,
 }
 
-impl Ready {
-    /// What the event says, if it is the one. It knows of no others.
-    pub fn of(event: &Event) -> Option<Ready> {
-        let Event::Ready { session_url, address, api, .. } = event else { return None };
-        let (address, session) = (address.clone(), session_url.clone());
-        Some(Ready { address, session, others: BTreeMap::new(), api: api.clone() })
-    }
+/// Somebody else's session.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// Who.
+    pub user: String,
+    /// The role they have in it, if it was made for one.
+    pub role: Option<String>,
+    /// Its address.
+    pub session: String,
+}
 
-    /// A user's session.
-    pub fn session(&self, user: &str) -> &str {
-        self.others.get(user).unwrap_or(&self.session)
+impl Visitor {
+    /// Who they are, in words.
+    pub fn described(&self) -> String {
+        match &self.role {
+            Some(role) => format!("{} ({role})", self.user),
+            None => self.user.clone(),
+        }
     }
 }
 
-/// Uses the app. Called once, when the app answers, with what programs may have as their stdout; when it is
+/// What is announced before the app is [`Ready`].
+#[derive(Default)]
+pub struct Announced {
+    visitors: Vec<Visitor>,
+}
+
+impl Announced {
+    /// Takes in an event; where everything is, if it says so.
+    pub fn take(&mut self, event: &Event) -> Option<Ready> {
+        match event {
+            Event::Session { user, role, url } => {
+                let (user, role, session) = (user.clone(), role.clone(), url.clone());
+                self.visitors.push(Visitor { user, role, session });
+                None
+            }
+            Event::Ready { session_url, address, api, .. } => Some(Ready {
+                address: address.clone(),
+                session: session_url.clone(),
+                visitors: std::mem::take(&mut self.visitors),
+                api: api.clone(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Ready {
+    /// A user's session.
+    pub fn session(&self, user: &str) -> &str {
+        let own = |visitor: &&Visitor| visitor.role.is_none() && visitor.user == user;
+        self.visitors.iter().find(own).map_or(&self.session, |visitor| &visitor.session)
+    }
+}
+
+/// Uses the app in a person's place.
+pub struct Driver {
+    /// Whether it looks at the app in every role.
+    pub every_role: bool,
+    /// What it does.
+    pub drive: Drive,
+}
+
+/// What a driver does. Called once, when the app answers, with what programs may have as their stdout; when it is
 /// done, the app is ended.
-pub type Driver = Box<dyn FnOnce(Ready, Stdio) -> LocalBoxFuture<'static, ()>>;
+pub type Drive = Box<dyn FnOnce(Ready, Stdio) -> LocalBoxFuture<'static, ()>>;

@@ -6,9 +6,12 @@
 
 mod allocator;
 mod bridge;
+mod client;
 mod command_line;
 mod commands;
 mod complete;
+mod coverage;
+mod crawl;
 #[allow(dead_code)]
 mod definition;
 mod developer;

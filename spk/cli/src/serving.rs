@@ -19,7 +19,7 @@ use spk_sandbox::Denied;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::driving::{Driver, Ready};
+use crate::driving::{Announced, Driver};
 use crate::error::{CliError, Kind, Result, ResultExt};
 use crate::limits::LimitArgs;
 use crate::stdout::{self, Reserved};
@@ -152,7 +152,8 @@ pub fn serve_grain(served: Served, mut grain: Grain, args: &ServeArgs, ui: &Ui) 
     };
     options.visit = args.visit();
     options.visit.exchanges = served.exchanges;
-    if served.driver.is_some() {
+    if let Some(driver) = &served.driver {
+        options.visit.every_role = driver.every_role;
         // It cannot come back to ask for one.
         options.visit.api_token.get_or_insert(None);
     }
@@ -204,13 +205,14 @@ fn serve(
     let noted = unwritten.clone();
     let driven = Rc::new(Notify::new());
     let done = driven.clone();
+    let mut announced = Announced::default();
     let mut tell = move |event: Event| {
-        let ready = Ready::of(&event);
+        let ready = announced.take(&event);
         announcer.tell(event)?;
         if let Some(ready) = ready
-            && let Some(drive) = driver.take()
+            && let Some(driver) = driver.take()
         {
-            let driving = drive(ready, announcer.stdout.handed_on()?);
+            let driving = (driver.drive)(ready, announcer.stdout.handed_on()?);
             let done = done.clone();
             tokio::task::spawn_local(async move {
                 driving.await;

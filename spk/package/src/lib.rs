@@ -8,6 +8,7 @@ pub mod author;
 pub mod causes;
 pub mod closure;
 pub mod contents;
+pub mod coverage;
 pub mod file_list;
 pub mod guard;
 pub mod info;

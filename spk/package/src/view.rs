@@ -153,7 +153,7 @@ impl View {
 
     /// The view of mappings alone, without anything generated: an unpacked package as it is.
     pub fn plain(map: SourceMap) -> View {
-        View { generated: false, ..View::new(map, Generated::default()) }
+        View::new(map, Generated::default()).sources_only()
     }
 
     /// The same generated part over another map.
@@ -166,6 +166,11 @@ impl View {
             ..View::new(map, generated)
         };
         view.withholding(self.withheld.clone())
+    }
+
+    /// The same without anything generated.
+    pub fn sources_only(self) -> View {
+        View { generated: false, ..self }
     }
 
     /// The source map this is a view of.

@@ -1,6 +1,7 @@
 //! `spk dev`.
 
 mod build;
+mod drive;
 mod exec;
 mod mounted;
 mod panel;
@@ -8,7 +9,6 @@ mod recording;
 mod server;
 mod watching;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use fuse_tracer::Cache;
 use spk_grains::store::{Grain, GrainId, GrainMeta, Store};
 use spk_host::serve::Rootfs;
 use spk_package::app_id::AppId;
+use spk_package::coverage::Coverage;
 use spk_package::file_list;
 use spk_package::guard::Allowed;
 use spk_package::guard::Withheld;
@@ -30,8 +31,9 @@ use crate::guarding;
 use crate::out_of_reach::Teller;
 use crate::serving::{self, ServeArgs, Served};
 use crate::ui::Ui;
-use crate::{bridge, definition, names, requests};
+use crate::{bridge, coverage, definition, names, requests};
 
+use drive::Drive;
 use recording::{Recording, Saved};
 
 pub use build::SCRIPT as BUILD_SCRIPT;
@@ -92,11 +94,8 @@ pub struct Args {
     record: bool,
     #[command(flatten)]
     serve: ServeArgs,
-    /// Run this command, and all that is behind it, when the app answers, and end with it and its exit
-    /// status: tests, a script. It is told where the app is by SPK_SESSION_URL, SPK_ADDRESS, SPK_USER,
-    /// SPK_API_URL and SPK_API_TOKEN
-    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with_all = ["mount", "server"])]
-    exec: Vec<OsString>,
+    #[command(flatten)]
+    drive: drive::DriveArgs,
 }
 
 /// Runs the subcommand.
@@ -153,6 +152,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     }
     let project = std::path::absolute(&located.file)?.to_string_lossy().into_owned();
     let grain = open_grain(&store, &app_id, &manifest, &project, &args)?;
+    let drive = Drive::new(args.drive);
     let only = match args.packed {
         true => {
             let allowed = Allowed::default();
@@ -175,11 +175,11 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         let save: Saved = Box::new(move || drop(requests.save_new()));
         save
     });
+    let written_to = list.clone().filter(|_| only.is_none() && drive.is_some());
     let recording = Recording::new(view.clone(), cache, list, only, Some(changes), saved)?;
     let panel = panel::Panel::new(recording.looked_at(), changed, args.watch);
-    let exec = (!args.exec.is_empty()).then(|| exec::Exec::new(args.exec));
     let served = Served {
-        driver: exec.as_ref().map(|exec| exec.driver(&args.serve.user, ui)),
+        driver: drive.as_ref().map(|drive| drive.driver(&args.serve.user, ui)),
         store,
         package: None,
         developer: Some(Arc::new(panel)),
@@ -199,13 +199,17 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
     names::tell_missing(&view, &recording.looked_at().record(), ui);
     // Whatever became of the app: what it used is not lost.
     let written = recording.finish(all, args.serve.explain, ui);
+    if let Some(list) = written_to.filter(|_| written.is_ok()) {
+        let listed = file_list::read(&list)?.into_iter().collect();
+        coverage::tell(&Coverage::of(&view, &listed), ui);
+    }
     let recorded = match requests {
         Some(requests) => requests.save().map(|count| {
             ui.note(format!("{}: {count} requests were recorded", requests.path().display()));
         }),
         None => Ok(()),
     };
-    let done = exec.map_or(Ok(()), |exec| exec.outcome());
+    let done = drive.map_or(Ok(()), |drive| drive.outcome(ui));
     served.and(written).and(recorded).and(done)
 }
 

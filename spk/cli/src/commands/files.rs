@@ -7,12 +7,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use fuse_tracer::{Record, Usage, Use, looked_at, trace_file};
 use serde_json::json;
 use spk_package::closure::{self, Reason};
+use spk_package::coverage::{Coverage, Untouched};
 use spk_package::file_list::{self, Dropped};
 use spk_package::pkgdef::Definition;
 use spk_package::selection::{self, Selection};
 use spk_package::view::{Generated, View};
 
 use crate::bridge;
+use crate::coverage;
 use crate::definition;
 use crate::error::{CliError, Result, ResultExt};
 use crate::global::Global;
@@ -65,6 +67,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say how much of the app was used so far, and where the files are that never were: the app's own,
+    /// and those of packages of which it used some
+    Coverage {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The list of a definition with what belongs to it.
@@ -83,6 +92,7 @@ pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
         Command::Diff { json } => files.diff(json, ui),
         Command::Prune { dry_run, json } => files.prune(dry_run, json, ui),
         Command::Closure { take, json } => files.closure(take, json, ui),
+        Command::Coverage { json } => files.coverage(json, ui),
     }
 }
 
@@ -289,6 +299,22 @@ impl Files {
 }
 
 impl Files {
+    fn coverage(&self, json: bool, ui: &Ui) -> Result<()> {
+        let coverage = Coverage::of(&self.view, &self.listed()?);
+        if json {
+            let dirs: Vec<_> = coverage.untouched.iter().map(untouched_json).collect();
+            let (touched, files) = (coverage.touched, coverage.files());
+            let all = json!({ "touched": touched, "files": files, "untouched": dirs });
+            ui.line(all.to_string())?;
+            return Ok(());
+        }
+        for dir in &coverage.untouched {
+            ui.line(coverage::line(dir))?;
+        }
+        ui.note(coverage::sum(&coverage));
+        Ok(())
+    }
+
     fn closure(&self, take: bool, json: bool, ui: &Ui) -> Result<()> {
         let listed = self.listed()?;
         let mut all = BTreeSet::new();
@@ -424,4 +450,9 @@ fn times(count: u64) -> String {
 
 fn text(path: &[u8]) -> String {
     spk_files::printable::line(path)
+}
+
+fn untouched_json(dir: &Untouched) -> serde_json::Value {
+    let Untouched { path, whole, files, bytes } = dir;
+    json!({ "path": text(path), "whole": whole, "files": files, "bytes": bytes })
 }

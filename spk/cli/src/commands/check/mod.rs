@@ -2,7 +2,6 @@
 
 mod backup;
 mod body;
-mod client;
 mod ending;
 mod ignore;
 mod names;

@@ -1,14 +1,13 @@
 //! One run of the app, driven by the check instead of by a person.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use spk_host::serve::{self, Event, Options};
 use spk_sandbox::Denied;
 
 use super::ending::Ending;
-use crate::driving::Ready;
+use crate::driving::{Announced, Ready};
 use crate::error::{CliError, Result, ResultExt};
 use crate::serving;
 
@@ -84,17 +83,14 @@ fn observer(
     denied: Rc<RefCell<Vec<Denied>>>,
 ) -> impl FnMut(Event) + 'static {
     let mut sender = Some(sender);
-    let mut others = BTreeMap::new();
+    let mut announced = Announced::default();
     move |event| match event {
-        Event::Session { user, url, .. } => {
-            others.insert(user, url);
-        }
-        Event::Ready { .. } => {
-            if let Some(ready) = Ready::of(&event)
+        Event::Session { .. } | Event::Ready { .. } => {
+            if let Some(ready) = announced.take(&event)
                 && let Some(sender) = sender.take()
             {
                 // Nobody waits any more after a signal.
-                let _ = sender.send(Ready { others: std::mem::take(&mut others), ..ready });
+                let _ = sender.send(ready);
             }
         }
         Event::DeniedInAll(calls) => denied.borrow_mut().extend(calls),

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
-use crate::driving::{Driver, Ready};
+use crate::driving::Ready;
 use crate::error::{CliError, Result};
 use crate::ui::Ui;
 
@@ -21,6 +21,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A command, and what became of it.
+#[derive(Clone)]
 pub struct Exec {
     command: Vec<OsString>,
     ended: Rc<Cell<Option<std::io::Result<ExitStatus>>>>,
@@ -32,27 +33,21 @@ impl Exec {
         Exec { command, ended: Rc::default() }
     }
 
-    /// Runs it when the app answers, in the environment of `spk` with what it needs besides:
+    /// Runs it, in the environment of `spk` with what it needs besides:
     ///
     /// - `SPK_SESSION_URL`: the user's session, with a `/` at its end;
     /// - `SPK_ADDRESS`: `host:port` to connect to, for clients that cannot resolve names below `localhost`;
     /// - `SPK_USER`: who that is;
     /// - `SPK_API_URL`, `SPK_API_TOKEN`: the API's origin, and a token of the user's for it.
-    pub fn driver(&self, user: &str, ui: &Ui) -> Driver {
-        let (command, ended, user, ui) =
-            (self.command.clone(), self.ended.clone(), user.to_owned(), ui.clone());
-        Box::new(move |ready, stdout| {
-            Box::pin(async move {
-                let outcome = match start(&command, &user, &ready, stdout) {
-                    Ok(mut child) => {
-                        ui.note(format!("running {}", words(&command)));
-                        child.wait().await
-                    }
-                    Err(error) => Err(error),
-                };
-                ended.set(Some(outcome));
-            })
-        })
+    pub async fn run(&self, user: &str, ready: &Ready, stdout: Stdio, ui: &Ui) {
+        let outcome = match start(&self.command, user, ready, stdout) {
+            Ok(mut child) => {
+                ui.note(format!("running {}", words(&self.command)));
+                child.wait().await
+            }
+            Err(error) => Err(error),
+        };
+        self.ended.set(Some(outcome));
     }
 
     /// What it ended with: an error with the command's own status, if that is not 0; or that it did not
