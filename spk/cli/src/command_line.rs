@@ -291,6 +291,7 @@ mod tests {
         files diff     json  -        -    -
         files prune    json  dry-run  -    -
         files closure  json  -        -    -
+        files coverage json  -        -    -
         pack           json  dry-run  -    dash
         check          json  -        -    dash
         verify         json  -        -    dash

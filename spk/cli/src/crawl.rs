@@ -90,8 +90,9 @@ impl Crawl {
         Crawl { limits, posts, report: Rc::default() }
     }
 
-    /// Crawls as the user, in each role that was announced, and as an anonymous visitor, in turn.
-    pub async fn run(&self, ready: &Ready, ui: &Ui) {
+    /// Crawls as the user, in each role that was announced, and as an anonymous visitor, in turn. Whether
+    /// anything was seen of the app.
+    pub async fn run(&self, ready: &Ready, ui: &Ui) -> bool {
         let mut names = vec!["the user".to_owned()];
         let mut visitors = vec![Visitor::new(&ready.session)];
         for visitor in &ready.visitors {
@@ -116,7 +117,9 @@ impl Crawl {
             report.take(&step, answer);
         }
         report.left = frontier.left();
+        let seen = report.failure().is_none();
         self.report.replace(Some(report));
+        seen
     }
 
     /// Tells what came of it.

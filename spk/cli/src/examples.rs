@@ -31,12 +31,14 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("spk dev --record", "also keeps the requests, for spk check"),
             ("spk dev --json --port 6080", "for scripts"),
             ("spk dev --exec npm run test:e2e", "the tests use the app, and end it"),
+            ("spk dev --crawl", "follows all links in each role, and ends"),
         ],
     ),
     ("files why", &[("spk files why usr/lib/os-release", "who used it")]),
     ("files diff", &[("spk files diff", "")]),
     ("files prune", &[("spk files prune --dry-run", "")]),
     ("files closure", &[("spk files closure", ""), ("spk files closure --take", "")]),
+    ("files coverage", &[("spk files coverage", "after spk dev --crawl, say")]),
     (
         "pack",
         &[

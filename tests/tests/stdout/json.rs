@@ -141,6 +141,7 @@ const CALLS: &[(&str, &str)] = &[
     ("files diff", "files diff --json"),
     ("files prune", "files prune --dry-run --json"),
     ("files closure", "files closure --json"),
+    ("files coverage", "files coverage --json"),
     ("check", "check a.spk --json"),
     ("publish", "publish a.spk --dry-run --json --webkey http://127.0.0.1:1#token"),
     ("grain list", "grain list --json"),

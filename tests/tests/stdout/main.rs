@@ -35,6 +35,7 @@ const CALLS: &[&str] = &[
     "files diff --json",
     "files prune --dry-run --json",
     "files closure --json",
+    "files coverage --json",
     "pack --fast b.spk",
     "pack --fast --json b.spk",
     "pack --fast --report b.spk",

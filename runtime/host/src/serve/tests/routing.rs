@@ -52,6 +52,11 @@ fn g02_to_g05_the_original_s_way_in() {
             assert!(answer.status == 400 || answer.status == 404, "{path}: {answer:?}");
             assert_eq!(answer.header("location"), None, "{path}");
         }
+        // What would be more of a cookie than its value is none.
+        for id in ["s;Domain=localhost", "s;Path=/elsewhere", "s,t=u", "a%3b", "a=b", "-"] {
+            let answer = client.get(&format!("/_sandstorm-init?sessionid={id}&path=/x")).await;
+            assert_eq!((answer.status, answer.header("set-cookie")), (303, None), "{id}");
+        }
         // Three dots and what is no control are a path.
         let answer = client.get("/_sandstorm-init?sessionid=s&path=/.../%20%c3%a9").await;
         assert_eq!(answer.status, 303);

@@ -49,8 +49,10 @@ impl Drive {
         let drive =
             Box::new(move |ready, stdout| -> futures::future::LocalBoxFuture<'static, ()> {
                 Box::pin(async move {
-                    if let Some(crawl) = &this.crawl {
-                        crawl.run(&ready, &ui).await;
+                    if let Some(crawl) = &this.crawl
+                        && !crawl.run(&ready, &ui).await
+                    {
+                        return;
                     }
                     if let Some(exec) = &this.exec {
                         exec.run(&user, &ready, stdout, &ui).await;
