@@ -29,6 +29,9 @@ pub trait Policy {
     /// Whether cookies do.
     fn passes_cookies(&self) -> bool;
 
+    /// Is told the name of each cookie that is not passed on.
+    fn cookie_dropped(&self, _name: &[u8]) {}
+
     /// Adds the caller's own headers (http-bridge §5.10). Those of the session's own making that pass
     /// as they are, [`spk_schema::headers::RESPONSE`], are there already.
     fn apply(&self, headers: &mut HeaderMap);
@@ -98,6 +101,10 @@ async fn translate_unchecked<H: Hold>(
                 size.add(line.len())?;
                 headers.append(header::SET_COOKIE, line);
             }
+        }
+    } else {
+        for cookie in message.get_set_cookies()? {
+            policy.cookie_dropped(cookie.get_name()?.as_bytes());
         }
     }
     for extra in message.get_additional_headers()? {

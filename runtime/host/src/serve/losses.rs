@@ -36,7 +36,7 @@ pub enum Loss {
         /// What is sent.
         sent: u16,
     },
-    /// A cookie that no browser keeps.
+    /// A cookie that no client keeps.
     Cookie {
         /// Its name.
         name: String,
@@ -47,7 +47,7 @@ pub enum Loss {
     Locks,
 }
 
-/// Why no browser keeps a cookie.
+/// Why no client keeps a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WhyNoCookie {
     /// It has no name, or no equals sign.
@@ -56,9 +56,16 @@ pub enum WhyNoCookie {
     Separators,
     /// Its name asks for `Secure`.
     Prefix,
+    /// The client is a program with an API token.
+    Program,
 }
 
 impl Loss {
+    /// A cookie for a program with an API token, by its name as the app says it.
+    pub(crate) fn of_program(cookie: &[u8]) -> Loss {
+        Loss::Cookie { name: shown(cookie), why: WhyNoCookie::Program }
+    }
+
     /// Which of them it is, in one word.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -72,9 +79,7 @@ impl Loss {
 
     /// What the bridge says. Names are the app's, and made printable.
     fn read(said: loss::Reader<'_>) -> Result<Option<Loss>, Error> {
-        let name = |text: capnp::text::Reader<'_>| {
-            printable::cut(printable::line(text.as_bytes()), LONGEST_NAME)
-        };
+        let name = |text: capnp::text::Reader<'_>| shown(text.as_bytes());
         Ok(match said.which() {
             Ok(loss::Status(status)) => {
                 Some(Loss::Status { said: status.get_said(), sent: status.get_sent() })
@@ -93,6 +98,11 @@ impl Loss {
             Ok(loss::Other(())) | Err(capnp::NotInSchema(_)) => None,
         })
     }
+}
+
+/// A name of the app's, as it is told.
+fn shown(name: &[u8]) -> String {
+    printable::cut(printable::line(name), LONGEST_NAME)
 }
 
 impl fmt::Display for Loss {
@@ -122,6 +132,7 @@ impl fmt::Display for Loss {
                     WhyNoCookie::NoName => "it has no name and equals sign",
                     WhyNoCookie::Separators => "no comma or semicolon may stand in it",
                     WhyNoCookie::Prefix => "its name asks for Secure, which is not passed on",
+                    WhyNoCookie::Program => "programs with an API token get none",
                 };
                 match name.as_str() {
                     "" => write!(f, "a cookie is not kept: {why}"),

@@ -117,7 +117,7 @@ async fn ask_app(
         Err(refusal) => return refuse(refusal.status, refusal.text),
     };
     let browser = Browser { address: address(request.headers()), ..Browser::default() };
-    front.unless_failed(ask(front, session, &browser, &described, Policy::Api, request)).await
+    front.unless_failed(ask(front, session, &browser, &described, Policy::api(), request)).await
 }
 
 /// The session of a token's bearer.

@@ -115,6 +115,9 @@ pub(super) async fn ask(
                 if front.explain && has_locks(response.headers()) {
                     session.grain().notes.lost(&Loss::Locks);
                 }
+                for name in policy.dropped_cookies() {
+                    session.grain().notes.lost(&Loss::of_program(&name));
+                }
                 let response = range::cut(response.map(Outgoing::from), &wanted);
                 return Ok(recorded(recording, response));
             }

@@ -1,5 +1,7 @@
 //! What the front end adds to everything a session answers (http-bridge §5.10).
 
+use std::cell::RefCell;
+
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use spk_schema::headers::RESPONSE;
@@ -17,12 +19,41 @@ pub(crate) enum Policy {
         foreign: bool,
     },
     /// Sessions of programs.
-    Api,
+    Api {
+        /// Names of the cookies of the answer, which no program gets.
+        cookies: RefCell<Vec<Vec<u8>>>,
+    },
+}
+
+/// Cookies of an answer that are told of, at most.
+const COOKIES: usize = 20;
+
+impl Policy {
+    /// Of a session of programs.
+    pub fn api() -> Policy {
+        Policy::Api { cookies: RefCell::default() }
+    }
+
+    /// The cookies of the answer that did not reach the client.
+    pub fn dropped_cookies(&self) -> Vec<Vec<u8>> {
+        match self {
+            Policy::Browser { .. } => Vec::new(),
+            Policy::Api { cookies } => cookies.take(),
+        }
+    }
 }
 
 impl spk_web_session::Policy for Policy {
     fn passes_cookies(&self) -> bool {
         matches!(self, Policy::Browser { .. })
+    }
+
+    fn cookie_dropped(&self, name: &[u8]) {
+        if let Policy::Api { cookies } = self
+            && cookies.borrow().len() < COOKIES
+        {
+            cookies.borrow_mut().push(name.to_owned());
+        }
     }
 
     fn apply(&self, headers: &mut HeaderMap) {
@@ -35,7 +66,7 @@ impl spk_web_session::Policy for Policy {
                 let policy = format!("frame-ancestors {parent} {base}");
                 set(headers, header::CONTENT_SECURITY_POLICY, &policy);
             }
-            Policy::Api => {
+            Policy::Api { .. } => {
                 let exposed = exposed(headers);
                 set(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, &exposed);
                 set(headers, header::VARY, "Authorization");

@@ -245,6 +245,15 @@ fn h25_k13_programs_have_no_cookies_and_may_have_websockets() {
         let headers = format!("{}Cookie: x=y\r\n", api.bearer());
         let answer = api.get(&host, "/", &headers).await;
         assert_eq!((answer.header("set-cookie"), answer.text().as_str()), (None, "GET "));
+        // It is said once that they are lost.
+        api.get(&host, "/", &headers).await;
+        let events = host.events.borrow().clone();
+        let lost = events.iter().filter_map(|event| match event {
+            Event::Lost(loss) => Some(loss.to_string()),
+            _ => None,
+        });
+        let lost: Vec<_> = lost.collect();
+        assert_eq!(lost, ["the cookie a is not kept: programs with an API token get none"]);
         let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: k\r\nOrigin: http://elsewhere.example\r\n";
         let mut client: Client = host.at(&api.host).await;

@@ -28,6 +28,10 @@ const GRACE: Duration = Duration::from_millis(300);
 /// Shorter words are in many requests, whatever these depend on.
 const SHORTEST: usize = 3;
 
+/// Why it is no fault that what came after such a request is otherwise.
+const UNCERTAIN: &str =
+    "a request before it, in bytes of the app's own, was answered in another way";
+
 type Asking = JoinHandle<Result<Answer, String>>;
 
 /// What is asked, and what need not be minded.
@@ -51,6 +55,9 @@ pub struct Replay {
     names: Names,
     /// Whether a request that changed something could not be asked.
     is_incomplete: bool,
+    /// Whether one in bytes that mean something to the app alone, in which nothing can be exchanged for
+    /// what the new grain gives out, was answered with other bytes: it may not have done what it did.
+    is_uncertain: bool,
     /// Words of recorded answers that have had no counterpart since then.
     lost: BTreeSet<String>,
     /// Targets asked so far, but those that what could not be asked may have made.
@@ -126,8 +133,7 @@ impl Replay {
         let request = &self.plan.requests[index];
         let skipped = |why: &str| Outcome::Skipped(why.to_owned());
         let Some(body) = request.body() else {
-            let changes = !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-            self.is_incomplete |= changes;
+            self.is_incomplete |= changes(request);
             // What it made has the name that it led to.
             let made = request.location.as_deref().map(path_of).unwrap_or_default();
             self.lost.extend(last_part(made).map(str::to_owned));
@@ -173,6 +179,8 @@ impl Replay {
             self.learn(&request, answer, texts.as_ref());
         }
         let outcome = self.compare(&request, &answer, texts.as_ref());
+        let differs = matches!(outcome, Outcome::Content { then: Said::Digest(_), .. });
+        self.is_uncertain |= differs && changes(&request) && is_opaque(&request);
         if !matches!(outcome, Outcome::Different { excuse: Some(_), .. }) {
             self.asked.insert(request.target);
         }
@@ -189,6 +197,7 @@ impl Replay {
         let got = answer.as_ref().map_or_else(Clone::clone, |answer| {
             described(answer.status, answer.content_type.as_deref())
         });
+        let status = answer.as_ref().ok().map(|answer| answer.status);
         let answer = answer.as_ref().ok().filter(|answer| is_same(request, answer));
         if self.plan.ignore.request(method, target) {
             return match answer {
@@ -197,7 +206,7 @@ impl Replay {
             };
         }
         let Some(answer) = answer else {
-            return Outcome::Different { got, excuse: self.excuse(request) };
+            return Outcome::Different { got, excuse: self.excuse(request, status) };
         };
         let (then, now) = match texts {
             Some((then, now)) => {
@@ -219,20 +228,24 @@ impl Replay {
         if self.plan.ignore.body(method, target) {
             return Outcome::Ignored;
         }
-        let excuse = match self.is_incomplete {
-            true => Some("a request before it could not be asked again".to_owned()),
-            false => self.plan.outdated.clone(),
+        let excuse = match (self.is_incomplete, self.is_uncertain) {
+            (true, _) => Some("a request before it could not be asked again".to_owned()),
+            (_, true) if !is_opaque(request) => Some(UNCERTAIN.to_owned()),
+            _ => self.plan.outdated.clone(),
         };
         Outcome::Content { then, now, excuse }
     }
 
-    /// Why it is no fault that a request is answered in another way, if it is none.
-    fn excuse(&self, request: &Request) -> Option<String> {
+    /// Why it is no fault that a request is answered in another way, with `status` now, if it is none.
+    fn excuse(&self, request: &Request, status: Option<u16>) -> Option<String> {
         if request.status >= 500 {
             return Some("in dev it failed, too".into());
         }
         if !self.is_incomplete {
-            return None;
+            // That something is not there may come of it; that the app fails does not.
+            let is_refused = matches!(status, Some(400..500));
+            return (self.is_uncertain && is_refused && !self.asked.contains(&request.target))
+                .then(|| UNCERTAIN.to_owned());
         }
         let body = request.body().and_then(|body| String::from_utf8(body).ok());
         let all = [request.target.as_str(), body.as_deref().unwrap_or_default()];
@@ -387,6 +400,20 @@ fn text(body: Option<Vec<u8>>, encoding: Option<&str>, kind: &str) -> Option<Str
     Some(if kind.contains("html") { without_references(&text) } else { text })
 }
 
+/// Whether it may change something.
+fn changes(request: &Request) -> bool {
+    !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS")
+}
+
+/// Whether its body is in bytes that mean something to the app alone.
+fn is_opaque(request: &Request) -> bool {
+    let header = request.headers.iter().find(|(name, _)| name == "content-type");
+    let kind = header.map(|(_, kind)| kind.to_ascii_lowercase()).unwrap_or_default();
+    let is_upload =
+        ["multipart/", "image/", "audio/", "video/"].iter().any(|of| kind.starts_with(of));
+    !is_upload && request.body().is_some_and(|body| std::str::from_utf8(&body).is_err())
+}
+
 /// Name and value of a `Set-Cookie`.
 fn pair(cookie: &str) -> Option<(&str, &str)> {
     cookie.split(';').next()?.trim().split_once('=')
@@ -479,6 +506,55 @@ mod tests {
         let cached = request("GET", "/", 304, "");
         assert!(is_same(&cached, &plain));
         assert!(!is_same(&cached, &answer(404, "")));
+    }
+
+    /// A repository's client sends what it got from the recorded grain: the new one takes none of it.
+    #[test]
+    fn what_was_said_in_an_app_s_own_bytes_may_not_have_been_done() {
+        let bytes = |kind: &str, body: &[u8]| Request {
+            content_type: Some("application/x-own".into()),
+            headers: vec![("content-type".into(), kind.into())],
+            body: Some(STANDARD.encode(body)),
+            digest: Some(STANDARD.encode([2; 32])),
+            ..request("POST", "/sync", 200, "")
+        };
+        let requests = |first: Request| {
+            vec![
+                request("GET", "/old", 200, "<p>alpha"),
+                first,
+                request("GET", "/old", 200, "<p>alpha"),
+                request("GET", "/new", 200, ""),
+                request("GET", "/failing", 200, ""),
+                request("GET", "/old", 200, "<p>alpha"),
+            ]
+        };
+        let excused = |first: Request| {
+            let mut replay = replay(requests(first));
+            let synced = Answer {
+                content_type: Some("application/x-own".into()),
+                body: None,
+                ..answer(200, "")
+            };
+            let answers = [
+                answer(200, "<p>alpha"),
+                synced,
+                answer(200, "<p>alpha <p>beta"),
+                answer(404, ""),
+                answer(500, ""),
+                answer(404, ""),
+            ];
+            for (index, answer) in answers.into_iter().enumerate() {
+                replay.take(index, Ok(Ok(answer)));
+            }
+            let excused = reported(replay).excused;
+            excused.into_iter().map(|one| one.request).collect::<Vec<_>>()
+        };
+        let own = excused(bytes("application/x-own", &[0xff, 0]));
+        // Not that it fails, and not that what was there before is gone.
+        assert_eq!(own, ["GET /old", "GET /new"]);
+        assert_eq!(excused(bytes("text/plain", b"text")), [""; 0]);
+        assert_eq!(excused(bytes("image/png", &[0xff, 0])), [""; 0]);
+        assert_eq!(excused(bytes("multipart/form-data; boundary=x", &[0xff, 0])), [""; 0]);
     }
 
     #[test]
