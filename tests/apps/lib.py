@@ -222,6 +222,7 @@ class App:
     needed = ""          # what the packager had to do beyond `spk init` and a start script
     port = 8000
     command = ["/bin/sh", "/opt/app/start.sh"]
+    closure = False      # whether the package has all that belongs to what was used
     arguments = []       # further ones of `spk dev` and `spk run`
     start_timeout = 120
 
@@ -349,7 +350,8 @@ class App:
         self.replace(f"appVersion = {version - 1}," if version else "appVersion = 0,", f"appVersion = {version},")
         package = self.place / f"{self.name}-{version}.spk"
         fast = ["--fast"] if os.environ.get("SPK_APPS_FAST") else []
-        return package, json.loads(self.call([self.spk, "pack", "--json", *fast, package]))
+        whole = ["--closure"] if self.closure else []
+        return package, json.loads(self.call([self.spk, "pack", "--json", *fast, *whole, package]))
 
     def verdict(self, package):
         done = subprocess.run(

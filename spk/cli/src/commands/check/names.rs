@@ -47,12 +47,17 @@ impl Names {
         if then == now {
             return lost;
         }
+        // What is in both is called the same, and only stands in another place: what is kept in a hash
+        // table comes in any order.
+        let stays = |value: &str| value.len() >= LONG && now.contains(value);
         let (then, now) = (tokens(then), tokens(now));
         let deadline = Instant::now() + TIME;
         let ops = capture_diff_slices_deadline(Algorithm::Myers, &then, &now, Some(deadline));
         for Change { then: old, now: new } in changes(&ops) {
             let whole = (value_around(&then, &old), value_around(&now, &new));
-            if let (Some(then), Some(now)) = &whole {
+            if let (Some(then), Some(now)) = &whole
+                && !stays(then)
+            {
                 self.learn_value(then, now);
             }
             if old.len() != new.len() {
@@ -64,7 +69,7 @@ impl Names {
             let before = then[..old.start].iter().rev().find(|token| is_word(token));
             let mut behind = before.copied().unwrap_or_default();
             for (then, now) in then[old].iter().zip(&now[new]) {
-                if is_word(then) && is_word(now) && is_value(then) && then != now {
+                if is_word(then) && is_word(now) && is_value(then) && then != now && !stays(then) {
                     self.rename(behind, then, now);
                 }
                 if is_word(then) {
@@ -228,6 +233,21 @@ mod tests {
         let names =
             learned("0{\"sid\":\"Ab-3_xyz\",\"upgrades\":[]}", "0{\"sid\":\"q1\",\"upgrades\":[]}");
         assert_eq!(names.in_encoded("/socket?sid=Ab-3_xyz&t=1"), "/socket?sid=q1&t=1");
+    }
+
+    /// Namespaces in the order of a hash table: none is another's new name.
+    #[test]
+    fn what_only_stands_in_another_place_keeps_its_name() {
+        let page = |names: [&str; 4]| {
+            let one =
+                |(at, name): (usize, &&str)| format!("xmlns:ns{at}=\"http://example.com/{name}\"");
+            names.iter().enumerate().map(one).collect::<Vec<_>>().join(" ")
+        };
+        let then = page(["alpha", "beta", "gamma", "word12345"]);
+        let names = learned(&then, &page(["gamma", "word12345", "alpha", "beta"]));
+        for name in ["http://example.com/gamma", "word12345"] {
+            assert_eq!(names.in_text(name), name);
+        }
     }
 
     #[test]
