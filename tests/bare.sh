@@ -5,7 +5,7 @@
 #
 #   sudo tests/bare.sh DIR              # makes DIR if it is not there, runs everything, sums up
 #   sudo tests/bare.sh DIR demo user    # only tests/demo.sh, only as the user
-#   sudo tests/bare.sh DIR apps user first   # tests/demo.sh, then all of tests/apps: some hours
+#   sudo tests/bare.sh DIR apps user first   # tests/demo.sh, then all of tests/apps (or BARE_APPS): an hour
 #   sudo tests/bare.sh DIR all first    # only the first round; again: one more on the same checkouts
 #   sudo BARE_SHARE=1 tests/bare.sh DIR user again   # as the user on root's checkout, already compiled
 #   sudo tests/bare.sh DIR shell        # a shell in there
@@ -108,7 +108,7 @@ commands() {
         demo) as "$who" tests/demo.sh --check >"$log" 2>&1 || done=FAILED ;;
         all) as "$who" tests/all.sh >"$log" 2>&1 || done=FAILED ;;
         apps)
-          { as "$who" tests/demo.sh --check && as "$who" tests/apps/all.sh; } >"$log" 2>&1 || done=FAILED
+          { as "$who" tests/demo.sh --check && as "$who" tests/apps/all.sh ${BARE_APPS-}; } >"$log" 2>&1 || done=FAILED
           ;;
         esac
         [ $done = ok ] || status=1
