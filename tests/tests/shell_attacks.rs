@@ -162,6 +162,51 @@ fn other_host_names_and_frames_are_refused() {
     server.stop();
 }
 
+/// What every answer of the shell's origin says to browsers, and the whole policy of its page: a part
+/// that is missing is no part that anybody meets.
+#[test]
+fn every_answer_tells_browsers_what_may_be_done_with_it() {
+    let (_stage, server) = served("guarded");
+    let signed = Signed::at(&server);
+    let own = ["/", "/api/state", "/assets/app.js", "/no/such/page"];
+    let answers = own.map(|path| (path, signed.ask("GET", path, &[])));
+    let refused =
+        ("refused", signed.ask("POST", "/api/grains", &[("Origin", "http://evil.example")]));
+    for (what, answer) in answers.iter().chain([&refused]) {
+        for (header, value) in [
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(header), Some(value), "{what}: {header}");
+        }
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        let parts: Vec<&str> = policy.split("; ").collect();
+        for part in ["default-src 'none'", "frame-ancestors 'none'"] {
+            assert!(parts.contains(&part), "{what}: {policy}");
+        }
+    }
+    let policy = answers[0].1.header("content-security-policy").unwrap();
+    let parts: std::collections::BTreeSet<&str> =
+        policy.split("; ").filter(|part| !part.starts_with("frame-src ")).collect();
+    let expected = [
+        "base-uri 'none'",
+        "connect-src 'self'",
+        "default-src 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "img-src 'self'",
+        "require-trusted-types-for 'script'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "trusted-types 'none'",
+    ];
+    assert_eq!(parts, expected.into());
+    server.stop();
+}
+
 /// A child that is ended with the test.
 struct Ended(Child);
 
