@@ -120,6 +120,11 @@ fn every_action_needs_the_page_s_key_and_its_own_origin() {
         "{\"title\":\"touched\"}",
     );
     assert_eq!(renamed.status, 200, "{}", renamed.text());
+    // nobody sends more than names and numbers, whoever they are
+    let long = format!("{{\"title\":\"{}\"}}", "x".repeat(64 << 10));
+    let refused = signed.asked_well("POST", &format!("/api/grains/{grain}/rename"), &long);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert!(refused.text().contains("too large"), "{}", refused.text());
     assert!(ok(stage.spk().args(["grain", "list"])).contains("touched"));
     server.stop();
 }
@@ -154,6 +159,12 @@ fn other_host_names_and_frames_are_refused() {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
+    // pages and files are only looked at
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        for path in ["/", "/assets/app.js", "/icons/x/y"] {
+            assert_eq!(signed.asked_well(method, path, "").status, 405, "{method} {path}");
+        }
+    }
     // names of files lead nowhere else
     for path in ["/assets/../../Cargo.toml", "/assets/%2e%2e/mod.rs", "/assets/", "/download/../x"]
     {

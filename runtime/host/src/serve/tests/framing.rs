@@ -281,8 +281,9 @@ fn nothing_can_be_smuggled() {
             assert!((400..500).contains(&status), "{status} for {request:?}");
             assert_eq!(host.calls().len(), before, "{request:?}");
         }
-        // Both kinds of length: read as chunked, and the connection ends with it.
+        // Chunked, with a length beside it or not: the connection ends with it.
         for lengths in [
+            "Transfer-Encoding: chunked\r\n",
             "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
             "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
         ] {
