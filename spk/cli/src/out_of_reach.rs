@@ -71,8 +71,8 @@ const LOOKED_FOR: &[Cure] = &[
     needed(
         BUN,
         &["proc/self"],
-        "Bun looks for itself there, and its single-file programs for \
-        their code: run the source with node, or bundle it with bun build --target=node",
+        "Bun ends there, and so do its single-file programs: run the source with node, or bundle it with \
+        bun build --target=node, with Node's APIs (node:http) in place of Bun's own (Bun.serve)",
     ),
     needed(
         JAVA,
