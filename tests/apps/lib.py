@@ -222,6 +222,7 @@ class App:
     needed = ""          # what the packager had to do beyond `spk init` and a start script
     port = 8000
     command = ["/bin/sh", "/opt/app/start.sh"]
+    crawled = False      # whether `spk dev --crawl` has to find what `use` and `look` do
     closure = False      # whether the package has all that belongs to what was used
     arguments = []       # further ones of `spk dev` and `spk run`
     start_timeout = 120
@@ -346,6 +347,20 @@ class App:
         check("recorded" in said, "no requests were recorded:\n", said)
         return said
 
+    def crawl(self):
+        """Has the list made without a client; whatever the client's work used has to be in it."""
+        names = ["sandstorm-files.list", ".sandstorm-files.list.trace"]
+        kept = {name: (self.project / name).read_bytes() for name in names}
+        for name in names:
+            (self.project / name).unlink()
+        self.call([self.spk, "dev", "-q", "--new", "--crawl", "--crawl-posts", *self.arguments])
+        person, crawl = (set(text.decode().splitlines()) for text in
+                         (kept[names[0]], (self.project / names[0]).read_bytes()))
+        missed = sorted(person - crawl)
+        check(not missed, f"the crawl did not find {len(missed)} of {len(person)} paths: {missed[:20]}")
+        for name in names:
+            (self.project / name).write_bytes(kept[name])
+
     def pack(self, version):
         self.replace(f"appVersion = {version - 1}," if version else "appVersion = 0,", f"appVersion = {version},")
         package = self.place / f"{self.name}-{version}.spk"
@@ -399,6 +414,9 @@ class App:
         done("init")
         self.dev()
         done("dev")
+        if self.crawled:
+            self.crawl()
+            done("crawl")
         package, packed = self.pack(0)
         done("pack")
         self.verdict(package)
