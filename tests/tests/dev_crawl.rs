@@ -159,3 +159,34 @@ fn a_crawl_finds_what_a_person_does() {
         assert!(missed.is_empty() && person.len() > 20, "{template}: {missed:?}");
     }
 }
+
+/// What was recorded in a role is asked again in that role.
+#[test]
+fn a_recorded_crawl_is_replayed_in_every_role() {
+    for who in Who::all("a_recorded_crawl_is_replayed_in_every_role") {
+        let stage = project(who);
+        let done = crawl(&stage, &["-q", "--record", "--crawl"]);
+        assert!(done.status.success(), "{}", describe(&done));
+        ok(stage.spk().args(["pack", "-q", "--fast", "app.spk"]));
+        let checked = stage.spk().args(["check", "--json", "app.spk"]).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+        let requests = &report["requests"];
+        assert_eq!(requests["different"], serde_json::json!([]), "{requests:#}");
+        assert!(requests["same"].as_u64() > Some(20), "{requests:#}");
+        let recording = fs::read_to_string(stage.work().join(".sandstorm-files.list.requests"));
+        let recording: serde_json::Value = serde_json::from_str(&recording.unwrap()).unwrap();
+        let edits = recording["requests"].as_array().unwrap().iter();
+        let edits = edits.filter(|request| request["target"] == "/edit");
+        let edits: BTreeSet<_> =
+            edits.map(|one| (one["chosen"].to_string(), one["status"].as_u64())).collect();
+        // The user's own; the editor's; the viewer's; and a visitor's.
+        let role = |id: u32| format!("{{\"role\":{{\"id\":{id}}}}}");
+        let expected = [
+            ("null".to_owned(), Some(303)),
+            (role(0), Some(303)),
+            (role(1), Some(403)),
+            ("null".to_owned(), Some(403)),
+        ];
+        assert_eq!(edits, expected.into());
+    }
+}

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use futures::future::LocalBoxFuture;
+use spk_grains::store::capabilities::Assignment;
 use spk_host::serve::{ApiAccess, Event};
 
 /// Where the app answers.
@@ -23,6 +24,8 @@ pub struct Ready {
 pub struct Visitor {
     /// Who.
     pub user: String,
+    /// What was chosen for it, whatever they may do elsewhere.
+    pub chosen: Option<Assignment>,
     /// The role they have in it, if it was made for one.
     pub role: Option<String>,
     /// Its address.
@@ -49,9 +52,10 @@ impl Announced {
     /// Takes in an event; where everything is, if it says so.
     pub fn take(&mut self, event: &Event) -> Option<Ready> {
         match event {
-            Event::Session { user, role, url } => {
-                let (user, role, session) = (user.clone(), role.clone(), url.clone());
-                self.visitors.push(Visitor { user, role, session });
+            Event::Session { user, chosen, role, url } => {
+                let (user, session) = (user.clone(), url.clone());
+                let (chosen, role) = (chosen.clone(), role.clone());
+                self.visitors.push(Visitor { user, chosen, role, session });
                 None
             }
             Event::Ready { session_url, address, api, .. } => Some(Ready {
@@ -66,10 +70,10 @@ impl Announced {
 }
 
 impl Ready {
-    /// A user's session.
-    pub fn session(&self, user: &str) -> &str {
-        let own = |visitor: &&Visitor| visitor.role.is_none() && visitor.user == user;
-        self.visitors.iter().find(own).map_or(&self.session, |visitor| &visitor.session)
+    /// A user's session: with what was chosen for it, or their own.
+    pub fn session(&self, user: &str, chosen: Option<&Assignment>) -> &str {
+        let same = |one: &&Visitor| one.user == user && one.chosen.as_ref() == chosen;
+        self.visitors.iter().find(same).map_or(&self.session, |visitor| &visitor.session)
     }
 }
 

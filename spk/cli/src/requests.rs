@@ -11,7 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use spk_files::atomic;
-use spk_host::serve::{Exchange, ExchangeHook};
+use spk_grains::store::capabilities::Assignment;
+use spk_host::serve::{Exchange, ExchangeHook, Visitor};
 
 use crate::error::{CliError, Result, ResultExt};
 
@@ -39,6 +40,9 @@ pub struct Request {
     pub until: u64,
     /// Who asked.
     pub user: String,
+    /// What was chosen for the session, whatever they may do elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Assignment>,
     /// Whether a program asked, with an API token.
     #[serde(default)]
     pub program: bool,
@@ -77,6 +81,7 @@ impl Request {
             number: exchange.number,
             until: exchange.until,
             user: exchange.user,
+            chosen: exchange.chosen,
             program: exchange.program,
             method: exchange.method,
             target: exchange.target,
@@ -90,6 +95,11 @@ impl Request {
             answer: exchange.answer.map(|answer| STANDARD.encode(answer)),
             digest: exchange.digest.map(|digest| STANDARD.encode(digest)),
         }
+    }
+
+    /// Who asked, in which session.
+    pub fn visitor(&self) -> Visitor {
+        Visitor { user: self.user.clone(), chosen: self.chosen.clone() }
     }
 
     /// The bytes of the answer's body; `None` if they were not kept.

@@ -145,7 +145,7 @@ pub struct Resource {
 }
 
 /// `ViewSharingLink.RoleAssignment` with the permissions by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Assignment {
     /// The role.
@@ -159,7 +159,7 @@ pub struct Assignment {
 }
 
 /// Which role.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
     /// The app's default role, or nothing.

@@ -1,5 +1,6 @@
 //! What whoever started a host is told.
 
+use spk_grains::store::capabilities::Assignment;
 use spk_sandbox::Denied;
 
 use super::losses::Loss;
@@ -28,7 +29,9 @@ pub enum Event {
     Session {
         /// Who: see [`User::key`](super::User::key).
         user: String,
-        /// The title of the role that the user has in this session, whatever they have elsewhere.
+        /// What was chosen for this session, whatever the user may do elsewhere.
+        chosen: Option<Assignment>,
+        /// The title of the role in it, if it is one of the app's.
         role: Option<String>,
         /// This user's own origin.
         url: String,

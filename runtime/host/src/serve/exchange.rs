@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
 use hyper::body::{Body, Incoming, SizeHint};
 use sha2::{Digest, Sha256};
+use spk_grains::store::capabilities::Assignment;
 use spk_web_session::{Broken, Source, destination};
 
 use super::session::Session;
@@ -47,6 +48,8 @@ pub struct Exchange {
     pub number: u64,
     /// Who asked: see [`super::User::key`].
     pub user: String,
+    /// What was chosen for the session, whatever this user may do elsewhere.
+    pub chosen: Option<Assignment>,
     /// Whether a program asked, with an API token, which is not kept.
     pub program: bool,
     /// Method.
@@ -102,6 +105,7 @@ impl Recorder {
         let exchange = Exchange {
             number,
             user: session.user().key().to_owned(),
+            chosen: session.chosen().cloned(),
             program,
             method: parts.method.as_str().to_owned(),
             target: target.to_owned(),

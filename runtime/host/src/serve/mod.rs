@@ -58,7 +58,7 @@ pub use log::{Followed, LOG_CAP, Log};
 pub use losses::{Loss, WhyNoCookie};
 pub use options::{
     AppOptions, FuseHook, GrainOptions, IDLE_TIMEOUT, IdentityHook, Policy, Program, Rootfs,
-    START_TIMEOUT, Visit,
+    START_TIMEOUT, Visit, Visitor,
 };
 pub use run::{block_on, run};
 pub use settings::{Options, SiteMaker};

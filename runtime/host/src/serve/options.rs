@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use spk_grains::store::CapabilityFile;
+use spk_grains::store::capabilities::Assignment;
 use spk_grains::store::control::Listener;
 
 use super::exchange::ExchangeHook;
@@ -121,12 +122,21 @@ pub struct Visit {
     /// Make an API token with these permissions; `Some(None)`: with all.
     pub api_token: Option<Option<Vec<String>>>,
     /// Further users whose sessions are announced ([`Event::Session`](super::Event::Session)).
-    pub other_users: Vec<String>,
+    pub other_users: Vec<Visitor>,
     /// Whether a session in each role of the app, and one of an anonymous visitor's, are announced
     /// likewise.
     pub every_role: bool,
     /// Is told of every request to the app and the head of its answer.
     pub exchanges: Option<ExchangeHook>,
+}
+
+/// Who visits a grain.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Visitor {
+    /// See [`User::named`](super::User::named).
+    pub user: String,
+    /// What they may do in this session, whatever they may do elsewhere.
+    pub chosen: Option<Assignment>,
 }
 
 impl Default for Visit {

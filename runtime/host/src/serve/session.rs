@@ -165,6 +165,14 @@ impl Session {
         &self.user
     }
 
+    /// What was chosen for it, whatever the user may do in the grain.
+    pub fn chosen(&self) -> Option<&Assignment> {
+        match &self.access {
+            Access::Chosen(assignment) => Some(assignment),
+            Access::Own | Access::Within(_) => None,
+        }
+    }
+
     /// Whether it is an ordinary session of a person's.
     pub fn is_for_people(&self) -> bool {
         matches!(self.kind, Kind::Ui)

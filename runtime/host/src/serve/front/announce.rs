@@ -7,7 +7,6 @@ use crate::serve::error::Error;
 use crate::serve::event::Event;
 use crate::serve::options::Visit;
 use crate::serve::question::WantedToken;
-use crate::serve::session::Session;
 use crate::serve::user::{KNOWN, User};
 
 /// Which of the known users has no account.
@@ -24,14 +23,15 @@ impl Front {
     /// for, one in each role that the app has for new shares, by somebody else each, and an anonymous
     /// visitor's.
     pub fn other_sessions(&self) -> Vec<Event> {
-        let event = |user: &User, role: Option<String>, session: &Session| Event::Session {
-            user: user.key().to_owned(),
-            role,
-            url: format!("{}/", session.base()),
-        };
-        let own = |user: &User| event(user, None, &self.session_of(user));
-        let mut sessions: Vec<_> = self.announced.others.iter().map(own).collect();
         let first = &self.grains.first;
+        let event = |user: &User, chosen: Option<Assignment>, role: Option<String>| {
+            let session = self.session_for(first, user, chosen.as_ref());
+            let (user, url) = (user.key().to_owned(), format!("{}/", session.base()));
+            Event::Session { user, chosen, role, url }
+        };
+        let others = self.announced.others.iter();
+        let mut sessions: Vec<_> =
+            others.map(|(user, chosen)| event(user, chosen.clone(), None)).collect();
         if self.announced.every_role
             && let Some(app) = first.running()
         {
@@ -41,10 +41,9 @@ impl Front {
                 let known = KNOWN[..ANONYMOUS].get(index + 1).map(|&name| name.to_owned());
                 let user = User::named(&known.unwrap_or_else(|| format!("user {}", index + 1)));
                 let chosen = Assignment { role: Role::Id(id), ..Assignment::default() };
-                let session = self.session_for(first, &user, Some(&chosen));
-                sessions.push(event(&user, Some(role.title.clone()), &session));
+                sessions.push(event(&user, Some(chosen), Some(role.title.clone())));
             }
-            sessions.push(own(&User::named(KNOWN[ANONYMOUS])));
+            sessions.push(event(&User::named(KNOWN[ANONYMOUS]), None, None));
         }
         sessions
     }

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use spk_grains::store::capabilities::Assignment;
+
 use crate::serve::event::ApiAccess;
 use crate::serve::options::Visit;
 use crate::serve::user::User;
@@ -13,7 +15,7 @@ pub(super) struct Announced {
     /// Whom the grain is served for.
     pub user: User,
     /// Other users whose sessions are announced.
-    pub others: Vec<User>,
+    pub others: Vec<(User, Option<Assignment>)>,
     /// Whether sessions in each role are.
     pub every_role: bool,
     /// The API token that was asked for.
@@ -27,7 +29,11 @@ impl Announced {
         Announced {
             title: title.to_owned(),
             user: User::named(&visit.user),
-            others: visit.other_users.iter().map(|name| User::named(name)).collect(),
+            others: visit
+                .other_users
+                .iter()
+                .map(|one| (User::named(&one.user), one.chosen.clone()))
+                .collect(),
             every_role: visit.every_role,
             token: RefCell::default(),
             granted: RefCell::default(),

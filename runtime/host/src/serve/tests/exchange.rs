@@ -78,7 +78,10 @@ fn a_destination_in_the_session_is_told_of_as_a_path() {
 
 #[test]
 fn other_users_sessions_are_announced() {
-    let more = |settings: &mut Settings| settings.visit.other_users = vec!["Bob".into()];
+    let more = |settings: &mut Settings| {
+        settings.visit.other_users =
+            vec![crate::serve::Visitor { user: "Bob".into(), chosen: None }]
+    };
     with_settings(echo(), more, |host| async move {
         let events = host.events.borrow().clone();
         let Some(Event::Session { user, url, .. }) = events.first() else { panic!("{events:?}") };
@@ -96,7 +99,7 @@ fn a_session_in_every_role_is_announced() {
     with_settings(echo(), more, |host| async move {
         let events = host.events.borrow().clone();
         let sessions = events.iter().map_while(|event| match event {
-            Event::Session { user, role, url } => Some((user.as_str(), role.as_deref(), url)),
+            Event::Session { user, role, url, .. } => Some((user.as_str(), role.as_deref(), url)),
             _ => None,
         });
         let sessions: Vec<_> = sessions.collect();

@@ -26,7 +26,7 @@ use crate::global::Global;
 use crate::missing::{self, Failed};
 use crate::package_input;
 use crate::package_tracer::PackageTracer;
-use crate::requests;
+use crate::requests::{self, Request};
 use crate::serving;
 use crate::stdout::Reserved;
 use crate::ui::Ui;
@@ -225,8 +225,8 @@ impl Check<'_> {
         options.policy.explain = true;
         let visit = &mut options.visit;
         visit.user.clone_from(&self.args.user);
-        let users = plan.requests.iter().map(|request| request.user.clone());
-        visit.other_users.extend(users);
+        let visitors = plan.requests.iter().map(Request::visitor);
+        visit.other_users.extend(visitors);
         visit.other_users.sort();
         visit.other_users.dedup();
         if let Some(program) = plan.requests.iter().find(|request| request.program) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use spk_host::serve::KEPT_ANSWER;
+use spk_host::serve::{KEPT_ANSWER, Visitor};
 use tokio::task::JoinHandle;
 
 use crate::client::{self, Answer, Asked, ask};
@@ -50,8 +50,8 @@ pub struct Plan {
 #[derive(Default)]
 pub struct Replay {
     plan: Plan,
-    /// By user, then by name: what was given out then, and now.
-    jars: BTreeMap<String, BTreeMap<String, (Option<String>, String)>>,
+    /// By visitor, then by name: what was given out then, and now.
+    jars: BTreeMap<Visitor, BTreeMap<String, (Option<String>, String)>>,
     names: Names,
     /// Whether a request that changed something could not be asked.
     is_incomplete: bool,
@@ -141,7 +141,7 @@ impl Replay {
             return None;
         };
         let (origin, token) = match (request.program, &ready.api) {
-            (false, _) => (ready.session(&request.user).to_owned(), None),
+            (false, _) => (ready.session(&request.user, request.chosen.as_ref()).to_owned(), None),
             (true, Some(api)) => (api.url.clone(), Some(format!("Bearer {}", api.token))),
             (true, None) => {
                 self.outcomes.insert(index, skipped("there is no API token"));
@@ -258,7 +258,7 @@ impl Replay {
 
     /// The recorded `Cookie` header with the values that the app gives out now.
     fn cookies(&self, request: &Request, recorded: &str) -> String {
-        let jar = self.jars.get(&request.user);
+        let jar = self.jars.get(&request.visitor());
         let now = |pair: &str| {
             let (name, value) = pair.trim().split_once('=')?;
             let given = jar.and_then(|jar| jar.get(name));
@@ -280,7 +280,7 @@ impl Replay {
 
     fn learn(&mut self, request: &Request, answer: &Answer, texts: Option<&(String, String)>) {
         let then: BTreeMap<&str, &str> = request.cookies.iter().filter_map(|c| pair(c)).collect();
-        let jar = self.jars.entry(request.user.clone()).or_default();
+        let jar = self.jars.entry(request.visitor()).or_default();
         for (name, value) in answer.cookies.iter().filter_map(|cookie| pair(cookie)) {
             let then = then.get(name).map(|&then| then.to_owned());
             if let Some(then) = &then {
