@@ -14,7 +14,10 @@ fn mapping(package: &str, source: PathBuf, hide: &[&str]) -> Mapping {
     Mapping { package_path: package.into(), source_path: source, hide_paths }
 }
 
-fn covered(dir: &Path, listed: &[&str]) -> (usize, usize, Vec<(String, bool, usize, u64)>) {
+/// Touched files, percent, and directories: path, whether whole, files, bytes.
+type Covered = (usize, usize, Vec<(String, bool, usize, u64)>);
+
+fn covered(dir: &Path, listed: &[&str]) -> Covered {
     let own = mapping("opt/app", dir.to_owned(), &["hidden"]);
     let machine = mapping("", PathBuf::from("/"), &["home"]);
     // As in the templates: files of one's own in the machine's directories.
