@@ -168,6 +168,7 @@ fn json_is_json() {
         "files diff",
         "files prune",
         "files closure",
+        "files coverage",
         "doctor",
     ];
     let mut left = commands_with("--json");

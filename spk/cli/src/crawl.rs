@@ -9,6 +9,7 @@ mod address;
 mod found;
 mod frontier;
 mod report;
+mod style;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

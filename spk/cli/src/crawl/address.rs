@@ -1,6 +1,6 @@
 //! References as pages have them, and the targets that they lead to.
 
-use fluent_uri::{Uri, UriRef};
+use iri_string::types::{UriAbsoluteStr, UriReferenceStr, UriStr};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// What browsers take in a reference, and RFC 3986 does not.
@@ -24,11 +24,11 @@ pub fn absolute(base: &str, reference: &str) -> Option<String> {
     let reference: String =
         reference.trim().chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
     let reference = reference.split('#').next().unwrap_or_default();
-    let base = Uri::parse(base).ok()?;
-    let base = base.strip_fragment();
+    let base = UriAbsoluteStr::new(base.split('#').next().unwrap_or_default()).ok()?;
     let encoded = |set| utf8_percent_encode(reference, set).to_string();
     let resolved = |text: String| {
-        Some(UriRef::parse(text.as_str()).ok()?.resolve_against(&base).ok()?.as_str().to_owned())
+        let reference = UriReferenceStr::new(&text).ok()?;
+        Some(reference.resolve_against(base).to_string())
     };
     resolved(encoded(BROWSERS_ONLY)).or_else(|| resolved(encoded(STRAY_PERCENT)))
 }
@@ -41,22 +41,20 @@ pub fn within(base: &str, reference: &str) -> Option<String> {
         return None;
     }
     let whole = absolute(base, reference)?;
-    let (whole, base) = (Uri::parse(whole.as_str()).ok()?, Uri::parse(base).ok()?);
-    let origin = |uri: &Uri<&str>| {
-        Some((
-            uri.scheme().as_str().to_ascii_lowercase(),
-            uri.authority()?.as_str().to_ascii_lowercase(),
-        ))
+    let (whole, base) = (UriStr::new(&whole).ok()?, UriStr::new(base).ok()?);
+    let origin = |uri: &UriStr| {
+        let authority = uri.authority_str()?.to_ascii_lowercase();
+        Some((uri.scheme_str().to_ascii_lowercase(), authority))
     };
-    if origin(&whole)? != origin(&base)? {
+    if origin(whole)? != origin(base)? {
         return None;
     }
-    let path = match whole.path().as_str() {
+    let path = match whole.path_str() {
         "" => "/",
         path => path,
     };
-    Some(match whole.query() {
-        Some(query) => format!("{path}?{}", query.as_str()),
+    Some(match whole.query_str() {
+        Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     })
 }

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use cssparser::{Parser, Token as Css};
 use html5gum::emitters::default::DefaultEmitter;
 use html5gum::{StartTag, Token, Tokenizer};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::frontier::Why;
+use super::style;
 
 /// Paths that are taken from one script or one piece of data.
 const NAMED: usize = 200;
@@ -123,38 +123,8 @@ impl Found {
     }
 
     fn style(&mut self, text: &str) {
-        self.style_tokens(&mut Parser::new(text), false);
-    }
-
-    /// `strings`: whether they are addresses here, as in `url("x")`. How deep blocks are read, the parser
-    /// limits.
-    fn style_tokens(&mut self, parser: &mut Parser<'_>, strings: bool) {
-        let mut is_import = false;
-        while let Ok(token) = parser.next().cloned() {
-            let mut opens = None;
-            match &token {
-                Css::UnquotedUrl(url) => self.add(Why::Loaded, url.to_string()),
-                Css::QuotedString(text) if strings || is_import => {
-                    self.add(Why::Loaded, text.to_string());
-                }
-                Css::Function(name) => {
-                    let name = name.to_ascii_lowercase();
-                    opens = Some(name == "url" || name == "src" || name.ends_with("image-set"));
-                }
-                Css::ParenthesisBlock | Css::SquareBracketBlock | Css::CurlyBracketBlock => {
-                    opens = Some(false);
-                }
-                _ => {}
-            }
-            is_import =
-                matches!(&token, Css::AtKeyword(name) if name.eq_ignore_ascii_case("import"));
-            if let Some(strings) = opens {
-                let _: Result<(), cssparser::ParseError<()>> = parser.parse_nested_block(|inner| {
-                    self.style_tokens(inner, strings);
-                    Ok(())
-                });
-            }
-        }
+        let addresses = style::addresses(text).into_iter();
+        self.references.extend(addresses.map(|address| (Why::Loaded, address)));
     }
 
     /// Strings that look like paths; of JSON as well.

@@ -59,7 +59,7 @@ pub struct Step {
 /// See the module.
 pub struct Frontier {
     posts: bool,
-    waiting: BinaryHeap<Reverse<(Why, usize, usize, usize)>>,
+    waiting: BinaryHeap<Reverse<(Why, usize, usize)>>,
     steps: Vec<Option<Step>>,
     known: HashSet<(usize, String, Option<Vec<u8>>)>,
     alike: HashMap<(usize, Why, String), usize>,
@@ -156,7 +156,7 @@ impl Frontier {
             return;
         }
         // Those of all visitors in turn.
-        self.waiting.push(Reverse((step.why, step.depth, self.steps.len(), self.steps.len())));
+        self.waiting.push(Reverse((step.why, step.depth, self.steps.len())));
         self.steps.push(Some(step));
     }
 }
