@@ -13,6 +13,7 @@ mod fifo_lock;
 pub mod http;
 mod http_api;
 pub mod identities;
+pub mod launch;
 pub mod limits;
 mod mail;
 pub mod main_view;

@@ -1,4 +1,5 @@
-//! The Cap'n Proto files of the package format and of the app API, and their Rust bindings.
+//! The Cap'n Proto files of the package format and of the app API, and their Rust bindings; and what of
+//! our own is in packages ([`launch`]).
 //!
 //! The schema text is embedded too ([`text`]): package definitions import it as
 //! `/sandstorm/….capnp`, whatever is installed on the machine that evaluates them.
@@ -57,4 +58,5 @@ generated! {
 }
 
 pub mod headers;
+pub mod launch;
 pub mod text;

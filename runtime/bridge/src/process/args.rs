@@ -17,6 +17,8 @@ options:
   --api-socket FILE
                   serve the app's Cap'n Proto connections on FILE (default: /tmp/sandstorm-api)
   --proxy-port N  listen for the app's outgoing HTTP on 127.0.0.1:N (default: 15239)
+  --launch FILE   prepare /var and the working directory as FILE says, if it is there
+                  (default: /opt/spk/launch.json)
   --var DIR       keep identities and mail below DIR (default: /var)
   -v, --verbose   accepted and ignored
   --version       print the version and exit
@@ -47,6 +49,8 @@ pub struct Options {
     pub api_socket: PathBuf,
     /// The port of the proxy for the app's outgoing HTTP; 0 for any.
     pub proxy_port: u16,
+    /// What is to be prepared before the app is started; nothing if it is not there.
+    pub launch: PathBuf,
     /// The grain's data.
     pub var: PathBuf,
 }
@@ -79,6 +83,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Error>
     let mut config = PathBuf::from(config::PATH);
     let mut api_socket = PathBuf::from(app_socket::PATH);
     let mut proxy_port = proxy::PORT;
+    let mut launch = PathBuf::from("/").join(spk_schema::launch::PATH);
     let mut var = PathBuf::from(bridge::VAR);
     let mut command = Vec::new();
     while let Some(arg) = args.next() {
@@ -91,6 +96,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Error>
             "-v" | "--verbose" => {}
             "--config" => config = value(&mut args, "--config")?.into(),
             "--api-socket" => api_socket = value(&mut args, "--api-socket")?.into(),
+            "--launch" => launch = value(&mut args, "--launch")?.into(),
             "--var" => var = value(&mut args, "--var")?.into(),
             "--proxy-port" => {
                 let text = value(&mut args, "--proxy-port")?;
@@ -112,7 +118,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, Error>
     if command.is_empty() {
         return Err(Error::MissingCommand);
     }
-    Ok(Request::Run(Options { port, command, config, api_socket, proxy_port, var }))
+    Ok(Request::Run(Options { port, command, config, api_socket, proxy_port, launch, var }))
 }
 
 fn value(
@@ -142,6 +148,7 @@ mod tests {
             config: config::PATH.into(),
             api_socket: app_socket::PATH.into(),
             proxy_port: proxy::PORT,
+            launch: "/opt/spk/launch.json".into(),
             var: bridge::VAR.into(),
         }))
     }

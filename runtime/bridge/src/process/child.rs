@@ -74,13 +74,21 @@ impl Child {
     /// Starts the command, with variables that make HTTP clients use the proxy, except for loopback
     /// (http-bridge §2.2). Everything else is inherited. The standard library gives it default
     /// signal handling and an empty mask; the host's socket is close-on-exec.
-    pub fn start(options: &Options, proxy_port: u16) -> Result<Child, Error> {
+    pub fn start(
+        options: &Options,
+        directory: Option<&Path>,
+        proxy_port: u16,
+    ) -> Result<Child, Error> {
         let [program, arguments @ ..] = &options.command[..] else {
             return Err(exec_error("", io::ErrorKind::InvalidInput.into()));
         };
         let command = program.to_string_lossy();
         let proxy = format!("http://127.0.0.1:{proxy_port}/");
-        let child = Command::new(program)
+        let mut app = Command::new(program);
+        if let Some(directory) = directory {
+            app.current_dir(directory);
+        }
+        let child = app
             .args(arguments)
             .env("http_proxy", &proxy)
             .env("HTTP_PROXY", &proxy)

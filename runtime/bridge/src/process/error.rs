@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::exit::Exit;
-use crate::config;
+use crate::{config, launch};
 
 /// Why the bridge cannot start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,9 @@ pub enum Error {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] config::Error),
+    /// What the package wants prepared cannot be.
+    #[error(transparent)]
+    Launch(#[from] launch::Error),
     /// The async runtime or its signal handlers cannot be set up.
     #[error("setting up the event loop failed: {0}")]
     Runtime(io::Error),

@@ -10,6 +10,7 @@ mod serve;
 
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::bridge::{Bridge, Log};
 use crate::config::Config;
-use crate::{app_socket, identities, limits, proxy};
+use crate::{app_socket, identities, launch, limits, proxy};
 use args::Options;
 use child::Child;
 
@@ -40,6 +41,7 @@ pub fn run(options: &Options, log: Rc<Log>) -> Result<(), Error> {
     // All that can fail comes before the app is started.
     let config = Config::load(&options.config)?;
     let bridge = Rc::new(Bridge::new(options.port, config, options.var.clone(), log));
+    let directory = launch::prepare(&options.launch, &options.var)?;
     identities::prepare(&bridge).map_err(Error::Identities)?;
     let api_socket = app_socket::bind(&options.api_socket)
         .map_err(|reason| Error::ApiSocket { path: options.api_socket.clone(), reason })?;
@@ -48,7 +50,7 @@ pub fn run(options: &Options, log: Rc<Log>) -> Result<(), Error> {
     let sockets = Sockets { host: UnixStream::from(host), api_socket, proxy };
     let runtime =
         runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    LocalSet::new().block_on(&runtime, life(options, bridge, sockets))
+    LocalSet::new().block_on(&runtime, life(options, directory, bridge, sockets))
 }
 
 /// What was opened before the app started.
@@ -67,11 +69,16 @@ fn raise_open_files() {
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
 }
 
-async fn life(options: &Options, bridge: Rc<Bridge>, sockets: Sockets) -> Result<(), Error> {
+async fn life(
+    options: &Options,
+    directory: Option<PathBuf>,
+    bridge: Rc<Bridge>,
+    sockets: Sockets,
+) -> Result<(), Error> {
     let mut signals = child::Signals::listen().map_err(Error::Runtime)?;
     let host = Host::from_std(sockets.host).map_err(Error::Runtime)?;
     let proxy_port = sockets.proxy.local_addr().map_err(Error::Runtime)?.port();
-    let mut child = Child::start(options, proxy_port)?;
+    let mut child = Child::start(options, directory.as_deref(), proxy_port)?;
     raise_open_files();
     let (app_ended, ending) = oneshot::channel::<()>();
     let mut served = pin!(serve_host(bridge.clone(), host, async {
