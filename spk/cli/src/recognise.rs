@@ -25,6 +25,7 @@ use commands::{Kind, Run};
 use dockerfile::{Image, Start};
 use project::{Place, Project};
 
+pub use dockerfile::is_secret;
 pub use project::Said;
 
 /// The port an app is told to listen on (`PORT`), unless it names another.

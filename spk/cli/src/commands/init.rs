@@ -1,8 +1,11 @@
 //! `spk init`.
 
 mod found;
+mod image;
 mod interpreter;
+mod launch;
 mod plan;
+mod volumes;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +15,7 @@ use spk_files::random;
 use spk_package::keyring::Key;
 use spk_package::suggest::closest;
 
+use crate::definition;
 use crate::error::{CliError, Result};
 use crate::global::Global;
 use crate::replacing::{self, Sort};
@@ -34,7 +38,8 @@ const LOWEST_PORT: u16 = 1024;
 /// Writes sandstorm-pkgdef.capnp, for a command that you give or, with --template, together with
 /// a small app to start from, and makes an app key in your keyring. With neither, in the directory
 /// of a Python, Node, Ruby, PHP, Rust or Go app or of a static site, it proposes command and port, and
-/// puts what it writes into .sandstorm/; a port or a command alone takes the place of its own.
+/// puts what it writes into .sandstorm/; a port or a command alone takes the place of its own. With
+/// --image it makes a project of a container image.
 #[derive(clap::Args)]
 pub struct Args {
     /// The app is an HTTP server on this port; its command is wrapped with the HTTP bridge
@@ -66,6 +71,12 @@ pub struct Args {
     /// Title of an app made from a template, or found
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
+    /// A directory of the app's that it writes to: becomes a link into /var, which a new grain fills with
+    /// what the package has there. Alone, for the project that is here already (may be repeated)
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["template", "raw", "output"])]
+    var: Vec<String>,
+    #[command(flatten)]
+    image: image::ImageArgs,
     /// Only say what would be written
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -93,10 +104,21 @@ impl Args {
 
 /// Runs the subcommand.
 pub fn run(args: Args, global: &Global, ui: &Ui) -> Result<()> {
+    if let Some(file) = &args.image.image {
+        return image::run(file, &args, global, ui);
+    }
+    let is_alone = args.command.is_empty() && args.port.is_none() && args.source_path.is_empty();
+    if !args.var.is_empty() && is_alone && definition::locate(None, global).is_ok() {
+        return volumes::add(&args.var, global, ui);
+    }
     match &args.template {
         Some(name) => from_template(name, &args, global, ui),
         None if args.finds() => found::run(&args, global, ui),
         None => from_command(&args, global, ui),
+    }?;
+    match args.var.as_slice() {
+        [] => Ok(()),
+        paths => volumes::add(paths, global, ui),
     }
 }
 

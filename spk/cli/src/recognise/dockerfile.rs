@@ -29,6 +29,11 @@ const NOT_THE_APPS: &[&str] = &[
 /// Parts of names of what is nobody else's.
 const SECRETS: &[&str] = &["SECRET", "PASSWORD", "PASSWD", "TOKEN", "API_KEY", "PRIVATE"];
 
+/// Whether a variable of that name is nobody else's.
+pub fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|part| name.to_ascii_uppercase().contains(part))
+}
+
 /// What the last stage says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Image {
@@ -198,7 +203,7 @@ fn environ(image: &mut Image, rest: &str, place: &Place, project: &Project) {
                     image.port = Some((port, place.clone()));
                 }
                 image.variables.insert(name.clone(), value.clone());
-                if SECRETS.iter().any(|part| name.to_ascii_uppercase().contains(part)) {
+                if is_secret(&name) {
                     project
                         .note(format!("{place}: {name} is not taken: it would be in the package"));
                 } else if !NOT_THE_APPS.contains(&name.as_str()) {

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use spk_files::path::{join, parent};
 use spk_files::printable;
 use spk_package::manifest::Manifest;
+use spk_package::pkgdef::Definition;
 use spk_package::programs;
 use spk_package::selection::{self, Reason};
 use spk_package::view::{Generated, View};
 
 use crate::bridge;
 use crate::definition::{self, Located};
+use crate::error::Result;
 use crate::global::Global;
 use crate::guarding;
 use crate::recognise::Found;
@@ -108,12 +110,9 @@ fn or_mapped(way: &str, program: &Path) -> String {
     )
 }
 
-/// Says which programs of the definition, and besides `program`, are links to what it does not show.
-/// A definition that cannot be read is told of by the next command.
-pub(super) fn tell_of_links(file: &Path, program: Option<&String>, global: &Global, ui: &Ui) {
-    let located = Located { file: file.to_owned(), constant: definition::CONSTANT.to_owned() };
-    let Ok(definition) = definition::load(&located, &global.import_path, ui) else { return };
-    let Ok(manifest) = Manifest::from_bytes(&definition.manifest) else { return };
+/// A definition, and what it shows.
+pub(super) fn view(located: &Located, global: &Global, ui: &Ui) -> Result<(Definition, View)> {
+    let definition = definition::load(located, &global.import_path, ui)?;
     let generated = Generated {
         manifest: definition.manifest.clone(),
         bridge_config: definition.bridge_config.clone().unwrap_or_default(),
@@ -121,6 +120,15 @@ pub(super) fn tell_of_links(file: &Path, program: Option<&String>, global: &Glob
     };
     let view = View::new(definition.source_map.clone(), generated)
         .withholding(guarding::withheld(&guarding::Own::default(), global));
+    Ok((definition, view))
+}
+
+/// Says which programs of the definition, and besides `program`, are links to what it does not show.
+/// A definition that cannot be read is told of by the next command.
+pub(super) fn tell_of_links(file: &Path, program: Option<&String>, global: &Global, ui: &Ui) {
+    let located = Located { file: file.to_owned(), constant: definition::CONSTANT.to_owned() };
+    let Ok((definition, view)) = view(&located, global, ui) else { return };
+    let Ok(manifest) = Manifest::from_bytes(&definition.manifest) else { return };
     let has = |path: &[u8]| selection::follow(&view, path).is_ok();
     let missing = programs::missing(&manifest, has);
     let mut paths: Vec<Vec<u8>> = missing.iter().map(programs::Missing::path).collect();
