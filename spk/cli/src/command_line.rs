@@ -359,7 +359,7 @@ mod tests {
     fn paths_can_be_in_the_environment() {
         // What one call reads or makes, or where it runs the app, is said to that call.
         const OPERANDS: &[&str] =
-            &["output", "source_path", "package", "mount", "server", "host_shell"];
+            &["output", "source_path", "package", "mount", "server", "host_shell", "image"];
         let everywhere = command();
         let known = |arg: &Arg| {
             let id = arg.get_id().as_str();

@@ -10,6 +10,8 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("spk init --template python", "a small app to start from"),
             ("spk init", "in the directory of an app: proposes command and port"),
+            ("spk init --image app.tar", "of a container image (docker save)"),
+            ("spk init --var /app/cache", "one more directory that the app can write to"),
             ("spk init -p 8000 -- /usr/bin/python3 /opt/app/server.py", "an app of your own"),
         ],
     ),

@@ -239,13 +239,13 @@ const WRITTEN: &[Cure] = &[
     needed(
         &[],
         &["run", "var/run"],
-        "a socket or pid file: name a place in /var or /tmp by option",
+        "a socket or pid file: name a place in /var or /tmp by option, or spk init --var DIR",
     ),
     needed(
         &[],
         &["etc"],
-        "configuration that is made at the start: keep it in /var, and let a link \
-        in the package lead there",
+        "configuration that is made at the start: keep it in /var, and make its directory a link there \
+        (spk init --var DIR)",
     ),
 ];
 
@@ -253,7 +253,8 @@ const WRITTEN: &[Cure] = &[
 const BRIDGE: &str = "/sandstorm-http-bridge";
 
 /// Where nothing else is known.
-const ANYWHERE: &str = "name a place in /var by option, or let a link in the package lead there";
+const ANYWHERE: &str =
+    "name a place in /var by option, or make the directory a link there: spk init --var DIR";
 
 impl Reach {
     /// All of a record.

@@ -61,13 +61,13 @@ pub enum Error {
     #[error("'{0}' is not a digest in sha256 or sha512")]
     UnknownDigest(String),
     /// More than one image, and no word which.
-    #[error("the image file has {}; --image-name chooses one", listed("images", names))]
+    #[error("the image file has several images: {}; --image-name chooses one", names.join(", "))]
     Several {
         /// What they are called.
         names: Vec<String>,
     },
     /// None of that name.
-    #[error("the image file has no '{wanted}'; it has {}", listed("images", names))]
+    #[error("the image file has no image '{wanted}'; it has: {}", names.join(", "))]
     NoSuchName {
         /// What was asked for.
         wanted: String,
@@ -211,13 +211,6 @@ pub enum Error {
         /// How many times.
         limit: u64,
     },
-}
-
-fn listed(what: &str, names: &[String]) -> String {
-    match names {
-        [] => format!("no {what} with a name"),
-        names => format!("{} {what}: {}", names.len(), names.join(", ")),
-    }
 }
 
 fn behind(name: &str) -> String {

@@ -426,7 +426,7 @@ impl<'a> Tree<'a> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     dir.create_dir(&name, 0o700).map_err(written(path))?;
                     self.directories.insert(here.clone(), (DIRECTORY_MODE, None));
-                    u32::from(FileType::Directory.as_raw_mode())
+                    FileType::Directory.as_raw_mode()
                 }
                 Err(error) => return Err(written(path)(error)),
             };

@@ -11,6 +11,7 @@ mod choices;
 mod files;
 mod grains;
 mod host;
+mod image;
 pub mod mutate;
 mod package;
 mod rig;
@@ -42,6 +43,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "elf", run: files::elf, longest: 4 << 10 },
     Target { name: "printable", run: files::printable, longest: 256 },
     Target { name: "backup", run: grains::backup, longest: 4 << 10 },
+    Target { name: "image", run: image::archive, longest: 16 << 10 },
+    Target { name: "layers", run: image::layers, longest: 16 << 10 },
     Target { name: "meta", run: grains::meta, longest: 2 << 10 },
     Target { name: "records", run: host::records, longest: 4 << 10 },
     Target { name: "question", run: host::question, longest: 1 << 10 },

@@ -75,8 +75,6 @@ pub struct Args {
     /// what the package has there. Alone, for the project that is here already (may be repeated)
     #[arg(long, value_name = "PATH", conflicts_with_all = ["template", "raw", "output"])]
     var: Vec<String>,
-    #[command(flatten)]
-    image: image::ImageArgs,
     /// Only say what would be written
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -89,6 +87,8 @@ pub struct Args {
     /// The app's command and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+    #[command(flatten)]
+    image: image::ImageArgs,
 }
 
 impl Args {

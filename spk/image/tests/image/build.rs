@@ -139,6 +139,9 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", spk_files::hex::encode(Sha256::digest(bytes)))
 }
 
+/// How a layer lies in an image.
+pub type Form = fn(&[u8]) -> Vec<u8>;
+
 /// The parts of an image file: names and bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Parts(pub BTreeMap<String, Vec<u8>>);
@@ -154,7 +157,7 @@ impl Parts {
     pub fn manifest(
         &mut self,
         layers: &[Vec<u8>],
-        form: fn(&[u8]) -> Vec<u8>,
+        form: Form,
         architecture: &str,
         config: &Value,
     ) -> Value {

@@ -28,9 +28,8 @@ fn is_the_image(image: Image) {
 
 #[test]
 fn layouts_with_each_compression() {
-    let forms: [(&str, fn(&[u8]) -> Vec<u8>); 3] =
-        [("gzip", gzip), ("zstd", zstd), ("none", <[u8]>::to_vec)];
-    for (name, form) in forms {
+    let forms: [Form; 3] = [gzip, zstd, <[u8]>::to_vec];
+    for (name, form) in ["gzip", "zstd", "none"].into_iter().zip(forms) {
         let mut parts = Parts::default();
         let manifest = parts.manifest(&layers(), form, &own(), &json!({}));
         parts.index(&[manifest]);
@@ -81,10 +80,10 @@ fn archives_of_docker_save() {
     let error = Image::find(archive(&saved), &wanted(None)).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the image file has 1 images: example.org/team/app:1; --image-name chooses one"
+        "the image file has several images: example.org/team/app:1; --image-name chooses one"
     );
     let error = Image::find(archive(&saved), &wanted(Some("other"))).unwrap_err().to_string();
-    assert_eq!(error, "the image file has no 'other'; it has 1 images: example.org/team/app:1");
+    assert_eq!(error, "the image file has no image 'other'; it has: example.org/team/app:1");
     is_the_image(Image::find(archive(&json!([saved[0]])), &wanted(None)).unwrap());
     // Layers without a name in the configuration.
     let short = json!([{"Config": "c.json", "Layers": ["one/layer.tar"]}]);
@@ -144,7 +143,10 @@ fn one_of_several_names() {
     assert_eq!(image.config.labels, BTreeMap::from([("a".into(), "b".into())]));
     is_the_image(image);
     let error = Image::find(input(&parts), &wanted(None)).unwrap_err().to_string();
-    assert_eq!(error, "the image file has 3 images: 1.0, 2.0, latest; --image-name chooses one");
+    assert_eq!(
+        error,
+        "the image file has several images: 1.0, 2.0, latest; --image-name chooses one"
+    );
     // Two names of one image are no question.
     parts.index(&[one, again]);
     is_the_image(Image::find(input(&parts), &wanted(None)).unwrap());

@@ -70,8 +70,8 @@ fn any_layer() -> impl Strategy<Value = Vec<Entry>> {
                 5 => whiteouts.push(file(&beside(".wh..wh..opq"), "")),
                 // To something of the same layer, which is surely there.
                 _ => {
-                    let files = layer.iter().filter(|entry| entry.kind.is_file());
-                    let Some(target) = files.last().map(|entry| entry.name.clone()) else {
+                    let mut files = layer.iter().filter(|entry| entry.kind.is_file());
+                    let Some(target) = files.next_back().map(|entry| entry.name.clone()) else {
                         continue;
                     };
                     layer.push(hard_link(&path, &String::from_utf8_lossy(&target)));

@@ -104,7 +104,7 @@ pub(super) fn run(file: &Path, args: &Args, global: &Global, ui: &Ui) -> Result<
         total: args.image.max_size,
         ratio: args.image.max_ratio,
     };
-    let shown = file.display().to_string();
+    let failed = || format!("{}: no project is made of this image", file.display());
     let input = match file == Path::new("-") {
         true => Input::from_stream(io::stdin().lock(), &limits),
         false => Input::open(file, &limits),
@@ -113,7 +113,7 @@ pub(super) fn run(file: &Path, args: &Args, global: &Global, ui: &Ui) -> Result<
         platform: args.image.platform.clone().unwrap_or_else(Platform::of_this_machine),
         name: args.image.image_name.clone(),
     };
-    let image = input.and_then(|input| Image::find(input, &wanted)).context(&shown)?;
+    let image = input.and_then(|input| Image::find(input, &wanted)).context(failed())?;
     let start = Start::of(&image, args)?;
     start.tell(&image, ui);
     let volumes = start.volumes.iter().chain(&args.var).map(|path| Volume::read(path));
@@ -126,7 +126,7 @@ pub(super) fn run(file: &Path, args: &Args, global: &Global, ui: &Ui) -> Result<
     let here = Dir::open_trusted(Path::new("."))?;
     let staging =
         Staging::create(&here, ROOT.as_bytes(), 0o755).context(format!("cannot make {ROOT}"))?;
-    unpack(&image, staging.dir(), &limits, ui).context(&shown)?;
+    unpack(&image, staging.dir(), &limits, ui).context(failed())?;
     start.check_program(staging.dir(), ui);
     let of_image = OfImage::new(staging.dir(), &start.directory, &volumes, OF_MANAGERS)?;
     let plan = plan(&start, Some((staging.dir(), &of_image)), args, ui)?;
