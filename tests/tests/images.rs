@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use spk_tests::bins::{describe, fails, ok};
-use spk_tests::{Server, Stage, Who, http};
+use spk_tests::{Server, Stage, Who, http, skip};
 
 /// An image that is made: its root, and umoci's layout.
 struct Image {
@@ -223,6 +223,87 @@ fn a_root_of_musl() {
     ok(shell.args(["-ec", pipe]).current_dir(stage.work()).env("PATH", path));
     becomes_a_good_package(&stage, "/var/lib/server ");
 }
+
+/// Two servers behind a script, configured as the distribution does, with what they keep in `/var`.
+#[test]
+fn nginx_with_php() {
+    let Some(fpm) = fs::read_dir("/usr/sbin")
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.file_name().unwrap().to_string_lossy().starts_with("php-fpm"))
+    else {
+        skip::skip("nginx_with_php", "there is no php-fpm");
+        return;
+    };
+    let fpm = fpm.to_str().unwrap();
+    let stage = Image::new(Who::User)
+        .layer(|root| {
+            from_this_machine(root, &["/bin/dash", "/bin/sleep", "/usr/sbin/nginx", fpm]);
+            symlink("dash", root.join("bin/sh")).unwrap();
+            for dir in ["var/lib/nginx", "var/log/nginx", "run", "var/www/html"] {
+                fs::create_dir_all(root.join(dir)).unwrap();
+            }
+            put(root, "var/log/nginx/access.log", "the builder's");
+            put(
+                root,
+                "etc/passwd",
+                "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\n",
+            );
+            put(root, "etc/group", "root:x:0:\nwww-data:x:33:\n");
+            put(root, "etc/nginx/nginx.conf", NGINX);
+            put(root, "etc/php/fpm.conf", FPM);
+        })
+        .layer(|root| {
+            put(root, "var/www/html/index.php", include_str!("../data/images/index.php"));
+            let script = format!(
+                "#!/bin/sh\n{fpm} -F -y /etc/php/fpm.conf &\n\
+                 while [ ! -S /run/php-fpm.sock ]; do sleep 0.1; done\n\
+                 exec /usr/sbin/nginx -g 'daemon off;'\n"
+            );
+            put(root, "entrypoint.sh", script);
+            ok(Command::new("chmod").arg("755").arg(root.join("entrypoint.sh")));
+        })
+        .archive(&[
+            ("config.entrypoint", "/entrypoint.sh"),
+            ("config.exposedports", "8080"),
+            ("config.stopsignal", "SIGQUIT"),
+        ]);
+    ok(stage.spk().args(["init", "-q", "--image", "app.tar"]));
+    becomes_a_good_package(&stage, "/var/www/html ");
+    let packed = ok(stage.spk().args(["ls", "app.spk"]));
+    assert!(packed.contains("log/nginx") && !packed.contains("access.log"), "{packed}");
+}
+
+const NGINX: &str = r#"
+user www-data;
+pid /run/nginx.pid;
+error_log /var/log/nginx/error.log;
+events {}
+http {
+  access_log /var/log/nginx/access.log;
+  server {
+    listen 8080;
+    root /var/www/html;
+    location / {
+      fastcgi_pass unix:/run/php-fpm.sock;
+      fastcgi_param SCRIPT_FILENAME /var/www/html/index.php;
+      fastcgi_param REQUEST_METHOD $request_method;
+    }
+  }
+}
+"#;
+
+const FPM: &str = r#"
+[global]
+error_log = /var/log/fpm.log
+[www]
+user = www-data
+group = www-data
+listen = /run/php-fpm.sock
+pm = static
+pm.max_children = 2
+"#;
 
 #[test]
 fn images_that_do_not_say_enough() {

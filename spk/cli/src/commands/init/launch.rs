@@ -132,10 +132,11 @@ impl OfImage {
                 let mut has_any = false;
                 for name in texts(root, path.as_bytes())? {
                     let below = format!("{top}/{name}");
-                    let place = format!("var/{below}");
-                    // Logs of how the image was made.
-                    let is_log = top == "log" && !is_directory(root, place.as_bytes())?;
-                    if is_excepted(&below) || is_log {
+                    let place = format!("{path}/{name}");
+                    if top == "log" {
+                        hidden.extend(logs(root, &place)?);
+                    }
+                    if is_excepted(&below) || hidden.contains(&below) {
                         hidden.insert(below);
                     } else {
                         add(&mut launch, below.as_bytes());
@@ -164,6 +165,21 @@ impl OfImage {
         }
         Ok(OfImage { launch, mappings, volumes })
     }
+}
+
+/// Files at `place` and below, which tell of how the image was made: paths below `/var`.
+fn logs(root: &Dir, place: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![place.to_owned()];
+    while let Some(place) = waiting.pop() {
+        if is_directory(root, place.as_bytes())? {
+            let names = texts(root, place.as_bytes())?;
+            waiting.extend(names.iter().map(|name| format!("{place}/{name}")));
+        } else {
+            found.push(place.trim_start_matches("var/").to_owned());
+        }
+    }
+    Ok(found)
 }
 
 /// Names in a directory of the image, those that can stand in a definition.
