@@ -173,14 +173,16 @@ fn an_app_on_a_distribution() {
 fn an_image_of_one_static_program() {
     let stage = Image::new(Who::User)
         .layer(|root| {
-            put(root, "server.c", include_str!("../data/images/static.c"));
+            put(root, "data/server.c", include_str!("../data/images/static.c"));
             ok(Command::new("musl-gcc")
-                .args(["-static", "-O1", "-o", "server", "server.c"])
-                .current_dir(root));
-            fs::remove_file(root.join("server.c")).unwrap();
+                .args(["-static", "-O1", "-o", "../srv", "server.c"])
+                .current_dir(root.join("data")));
+            fs::remove_file(root.join("data/server.c")).unwrap();
+            fs::create_dir(root.join("bin")).unwrap();
+            fs::rename(root.join("srv"), root.join("bin/server")).unwrap();
         })
         .archive(&[
-            ("config.cmd", "/server"),
+            ("config.cmd", "../bin/server"),
             ("config.env", "PORT=9000"),
             ("config.workingdir", "/data"),
             ("config.volume", "/data"),
@@ -368,4 +370,40 @@ fn more_directories_to_write_to() {
     assert!(done.contains("/srv/app seed"), "{done}");
     let failed = init(&["--var", "/srv/app/app.py"]);
     assert!(describe(&failed).contains("is no directory"), "{}", describe(&failed));
+}
+
+#[test]
+fn directories_to_write_to_of_any_project() {
+    let stage = Stage::new(Who::User);
+    stage.write("data/seed", "seed");
+    stage.write("app.py", include_str!("../data/images/app.py"));
+    let init = |args: &[&str]| stage.spk().arg("init").args(args).output().unwrap();
+    let app = ["-p", "8000", "--", "/usr/bin/python3", "-B", "/app.py"];
+    assert!(init(&app).status.success());
+    // The project's own directory is in front of what would be the link.
+    let hidden = init(&["--var", "/data"]);
+    assert!(describe(&hidden).contains("rootfs/data is hidden by"), "{}", describe(&hidden));
+    let path = stage.work().join("sandstorm-pkgdef.capnp");
+    let text = fs::read_to_string(&path).unwrap();
+    let text = text.replace("searchPath = [", "searchPath = [\n      ( sourcePath = \"rootfs\" ),");
+    let text = text.replace(
+        "(key = \"HOME\"",
+        "(key = \"PORT\", value = \"8000\"),\n    (key = \"GREETING\", value = \"hi\"),\n    (key = \"HOME\"",
+    );
+    fs::write(&path, text).unwrap();
+    let done = init(&["--var", "/data", "--var", "/run"]);
+    assert!(done.status.success(), "{}", describe(&done));
+    let done = ok(stage.spk().args(["dev", "-q", "--exec", "sh", "-c", DRIVE]));
+    assert!(done.starts_with("/ seed hi "), "{done}");
+    ok(stage.spk().args(["pack", "-q", "--fast", "app.spk"]));
+    let server = Server::start(stage.spk().args(["run", "app.spk"]));
+    assert!(http::get(&server.at("")).text().starts_with("/ seed hi "));
+    server.stop();
+    // Without a bridge, nobody would fill them.
+    let other = stage.work().join("other");
+    fs::create_dir(&other).unwrap();
+    stage.who.own(&other);
+    ok(stage.spk_in(&other).args(["init", "-q", "-r", "--", "/app"]));
+    let output = fails(stage.spk_in(&other).args(["init", "--var", "/data"]));
+    assert!(describe(&output).contains("only the HTTP bridge"), "{}", describe(&output));
 }

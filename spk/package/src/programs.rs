@@ -10,7 +10,8 @@ use spk_files::elf::Elf;
 use crate::manifest::{Command, Manifest};
 
 /// Options of the HTTP bridge that have a value as the argument after them.
-const BRIDGE_VALUES: &[&[u8]] = &[b"--config", b"--api-socket", b"--proxy-port", b"--var"];
+const BRIDGE_VALUES: &[&[u8]] =
+    &[b"--config", b"--api-socket", b"--proxy-port", b"--launch", b"--var"];
 
 /// Where programs may be that are no part of a package: the grain's own files, and what is mounted.
 const NOT_PACKED: &[&str] = &["var", "tmp", "dev", "proc"];

@@ -190,7 +190,7 @@ struct Start {
 impl Start {
     fn of(image: &Image, args: &Args) -> Result<Start> {
         let config = &image.config;
-        let command = match args.command.is_empty() {
+        let mut command = match args.command.is_empty() {
             true => [&config.entrypoint[..], &config.command].concat(),
             false => {
                 let text = args.command.iter().map(|word| word.to_str().map(str::to_owned));
@@ -201,6 +201,21 @@ impl Start {
         if command.is_empty() {
             return Err(CliError::usage("the image has neither an entry point nor a command")
                 .hint("say what starts the app: spk init --image FILE -- COMMAND"));
+        }
+        // Where the definition's command is looked for is the package's root.
+        if let Some(program) = command.first_mut()
+            && program.contains('/')
+            && !program.starts_with('/')
+        {
+            let mut names: Vec<&str> = Vec::new();
+            for name in config.directory.split('/').chain(program.split('/')) {
+                match name {
+                    "" | "." => {}
+                    ".." => drop(names.pop()),
+                    name => names.push(name),
+                }
+            }
+            *program = format!("/{}", names.join("/"));
         }
         let environ: BTreeMap<&str, &str> =
             config.environ.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -264,8 +279,7 @@ impl Start {
         let Some(program) = self.command.first() else { return };
         let path = self.environ.iter().find(|(name, _)| name == "PATH").map_or("", |path| &path.1);
         let places: Vec<String> = match program.contains('/') {
-            true if program.starts_with('/') => vec![program.clone()],
-            true => vec![format!("{}/{program}", self.directory)],
+            true => vec![program.clone()],
             false => path.split(':').map(|dir| format!("{dir}/{program}")).collect(),
         };
         let is_there = |place: &String| {

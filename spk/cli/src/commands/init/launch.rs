@@ -47,6 +47,11 @@ impl Volume {
         Ok(Volume { package: path.to_vec(), var: var.to_vec() })
     }
 
+    /// Whether it is empty at each start: sockets and pid files of a former one mislead.
+    pub fn is_fresh(&self) -> bool {
+        self.var == b"run"
+    }
+
     /// Where a link has to be in the package; none for what is in `/var` by itself.
     pub fn link(&self) -> Option<&[u8]> {
         (!self.package.starts_with(b"var/")).then_some(&self.package)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use spk_files::path::join;
 use spk_files::{atomic, printable};
+use spk_package::manifest::Manifest;
 use spk_package::view::{Node, NodeKind, View};
 use spk_schema::launch::{CONTENTS, PATH};
 
@@ -24,8 +25,8 @@ pub(super) fn add(paths: &[String], global: &Global, ui: &Ui) -> Result<()> {
     let rootfs = dir.join("rootfs");
     let volumes = paths.iter().map(|path| Volume::read(path)).collect::<Result<Vec<_>>>()?;
     let (definition, view) = interpreter::view(&located, global, ui)?;
-    let has_bridge = definition.bridge_config.is_some();
-    if !has_bridge {
+    let manifest = Manifest::from_bytes(&definition.manifest)?;
+    if !manifest.uses_bridge() {
         return Err(CliError::new("only the HTTP bridge gives an app directories to write to")
             .hint("an app without it makes them in /var itself, as do launcher scripts"));
     }
@@ -45,7 +46,11 @@ pub(super) fn add(paths: &[String], global: &Global, ui: &Ui) -> Result<()> {
     let mut launch = launch::read(&rootfs)?;
     for volume in &volumes {
         add_one(volume, &view, &rootfs, ui)?;
-        launch::add(&mut launch, &volume.var);
+        match volume.is_fresh() {
+            true if launch.fresh.iter().any(|known| known.as_bytes() == volume.var) => {}
+            true => launch.fresh.push(String::from_utf8_lossy(&volume.var).into_owned()),
+            false => launch::add(&mut launch, &volume.var),
+        }
     }
     let file = rootfs.join(PATH);
     let cannot = || format!("cannot write {}", file.display());
@@ -92,7 +97,7 @@ fn add_one(volume: &Volume, view: &View, rootfs: &Path, ui: &Ui) -> Result<()> {
                 .hint("only directories can be moved to /var; name the one that it is in"));
         }
     }
-    if let Some(node) = found.filter(|_| volume.link().is_some()) {
+    if let Some(node) = found.filter(|_| volume.link().is_some() && !volume.is_fresh()) {
         let target = rootfs.join(CONTENTS).join(text(&volume.var));
         copy(view, &node, &target)?;
         ui.line(format!("wrote: {}/", target.display()))?;
