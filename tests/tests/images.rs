@@ -138,6 +138,7 @@ fn python(who: Who) -> Stage {
             ("config.cmd", "app.py"),
             ("config.exposedports", "8080"),
             ("config.volume", "/srv/app/data"),
+            ("config.volume", "/tmp"),
             ("config.user", "www-data"),
         ])
 }
@@ -155,6 +156,7 @@ fn an_app_on_a_distribution() {
             "port: 8080 (exposed by the image)",
             "it runs as the grain's own user, not as www-data",
             "DB_PASSWORD of the image is not taken: it would be in the package",
+            "a volume of the image is left out: /tmp cannot be made a directory to write to",
         ] {
             assert!(said.contains(line), "{line}: {said}");
         }

@@ -116,8 +116,14 @@ pub(super) fn run(file: &Path, args: &Args, global: &Global, ui: &Ui) -> Result<
     let image = input.and_then(|input| Image::find(input, &wanted)).context(failed())?;
     let start = Start::of(&image, args)?;
     start.tell(&image, ui);
-    let volumes = start.volumes.iter().chain(&args.var).map(|path| Volume::read(path));
-    let volumes = volumes.collect::<Result<Vec<_>>>()?;
+    let mut volumes = args.var.iter().map(|path| Volume::read(path)).collect::<Result<Vec<_>>>()?;
+    for path in &start.volumes {
+        match Volume::read(path) {
+            Ok(volume) => volumes.push(volume),
+            // `/tmp`, say, which needs nothing.
+            Err(error) => ui.note(format!("a volume of the image is left out: {}", error.lines())),
+        }
+    }
     if args.dry_run {
         ui.line(format!("would write: {ROOT}/"))?;
         return plan(&start, None, args, ui)?.show(ui);
@@ -225,6 +231,8 @@ impl Start {
             let name = name.rsplit('/').next().unwrap_or(name);
             name.split([':', '@']).next().unwrap_or(name).to_owned()
         });
+        // A layout often says the tag alone.
+        let name = name.filter(|name| name != "latest");
         let text = port.to_string();
         let own = [
             ("PATH", environ.get("PATH").copied().unwrap_or(PATH)),
