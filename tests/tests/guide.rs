@@ -132,7 +132,8 @@ fn follow(template: &str, needs: &str) {
                     first = Some(fs::read(&package).unwrap());
                 }
                 Some(first) if *first != fs::read(&package).unwrap() => {
-                    let diff = shell("spk diff former.spk notes.spk; spk files list").output();
+                    let diff =
+                        shell("diff <(spk ls -l former.spk) <(spk ls -l notes.spk)").output();
                     panic!("another package: {diff:?}");
                 }
                 Some(_) => {}
